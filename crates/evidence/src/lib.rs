@@ -1,0 +1,33 @@
+//! Bytes that hardware said, turned into typed facts that **nobody believes yet**.
+//!
+//! This room reads reports, quotes, certificates, revocation lists and event logs. It checks
+//! shape: lengths before reads, reserved ranges, known versions. It never checks a signature,
+//! never compares against a policy, never reads a clock, a file or a socket.
+//! Belief is made next door, in `zeuge-verify`; the wish ("is this what I wanted?") in
+//! `zeuge-appraise`.
+//!
+//! Every parser keeps the bytes it was given, so that a signature is checked over what was
+//! received and never over a re-encoding. Every refusal is a [`Malformed`] that names its check
+//! and the offset.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod annotate;
+pub mod der;
+mod error;
+pub mod reader;
+mod time;
+pub mod x509;
+
+pub use error::{Malformed, What};
+pub use time::UnixTime;

@@ -1,0 +1,108 @@
+//! Which signatures can be checked, and by whom: a struct of trait objects, chosen by the binary.
+//!
+//! Never signs, never holds a private key, never draws a random byte. [`AWS_LC`] is the one
+//! provider that ships; tests may bring a second one as an oracle.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{self, UnparsedPublicKey};
+
+/// A signature scheme with all its parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// ECDSA on P-256 with SHA-256; the signature is r‖s, 64 bytes.
+    EcdsaP256Sha256Fixed,
+    /// ECDSA on P-256 with SHA-256; the signature is the DER sequence of certificates.
+    EcdsaP256Sha256Der,
+    /// ECDSA on P-384 with SHA-384; the signature is r‖s, 96 bytes.
+    EcdsaP384Sha384Fixed,
+    /// ECDSA on P-384 with SHA-384; the signature is the DER sequence of certificates.
+    EcdsaP384Sha384Der,
+    /// ECDSA on P-384 with SHA-256, DER (some TPM makers' certificates).
+    EcdsaP384Sha256Der,
+    /// ECDSA on P-521 with SHA-512, DER.
+    EcdsaP521Sha512Der,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 to 8192 bits.
+    RsaPkcs1Sha256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RsaPkcs1Sha384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RsaPkcs1Sha512,
+    /// RSASSA-PSS with SHA-256, MGF1-SHA-256, salt of 32 bytes.
+    RsaPssSha256,
+    /// RSASSA-PSS with SHA-384, MGF1-SHA-384, salt of 48 bytes (AMD's chain).
+    RsaPssSha384,
+    /// RSASSA-PSS with SHA-512, MGF1-SHA-512, salt of 64 bytes.
+    RsaPssSha512,
+}
+
+/// The signature does not hold: another key, other bytes, or a key that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadSignature;
+
+impl fmt::Display for BadSignature {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the signature does not hold")
+    }
+}
+
+impl std::error::Error for BadSignature {}
+
+/// Checks signatures. Implementations must be pure: the same arguments, the same answer.
+pub trait Signatures: fmt::Debug + Send + Sync {
+    /// Checks `signature` over `message` with `key`.
+    ///
+    /// `key` is the content of the certificate's BIT STRING: for elliptic curves the uncompressed
+    /// point (65, 97 or 133 bytes), for RSA the DER of RSAPublicKey.
+    ///
+    /// # Errors
+    /// [`BadSignature`], whatever the reason: an attacker learns nothing more.
+    fn verify(
+        &self,
+        scheme: Scheme,
+        key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature>;
+}
+
+/// What verification may call.
+#[derive(Debug, Clone, Copy)]
+pub struct CryptoProvider {
+    /// Checks signatures.
+    pub signatures: &'static dyn Signatures,
+}
+
+/// AWS-LC, the provider that ships.
+pub const AWS_LC: CryptoProvider = CryptoProvider { signatures: &AwsLc };
+
+#[derive(Debug)]
+struct AwsLc;
+
+impl Signatures for AwsLc {
+    fn verify(
+        &self,
+        scheme: Scheme,
+        key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        let algorithm: &'static dyn signature::VerificationAlgorithm = match scheme {
+            Scheme::EcdsaP256Sha256Fixed => &signature::ECDSA_P256_SHA256_FIXED,
+            Scheme::EcdsaP256Sha256Der => &signature::ECDSA_P256_SHA256_ASN1,
+            Scheme::EcdsaP384Sha384Fixed => &signature::ECDSA_P384_SHA384_FIXED,
+            Scheme::EcdsaP384Sha384Der => &signature::ECDSA_P384_SHA384_ASN1,
+            Scheme::EcdsaP384Sha256Der => &signature::ECDSA_P384_SHA256_ASN1,
+            Scheme::EcdsaP521Sha512Der => &signature::ECDSA_P521_SHA512_ASN1,
+            Scheme::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+            Scheme::RsaPkcs1Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+            Scheme::RsaPkcs1Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+            Scheme::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
+            Scheme::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
+            Scheme::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
+        };
+        UnparsedPublicKey::new(algorithm, key)
+            .verify(message, signature)
+            .map_err(|_| BadSignature)
+    }
+}

@@ -1,0 +1,83 @@
+//! Why something is not proven, sorted by whose fault it is.
+//!
+//! Each platform owns the enum of the rules it can find broken; this file joins them. Every
+//! variant knows the id of its check.
+
+use std::fmt;
+
+use zeuge_evidence::Malformed;
+
+use crate::amd;
+
+/// The first check that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// Bytes that are not what they claim to be (exit code 2).
+    Malformed(Malformed),
+    /// Something without which verification cannot go on is not at hand (exit code 4).
+    Unavailable(Unavailable),
+    /// A chain, signature, date or binding that does not hold (exit code 3).
+    Untrusted(Untrusted),
+}
+
+/// A rule of a maker that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Untrusted {
+    /// A rule of AMD SEV-SNP or of AMD's certificates.
+    Amd(amd::Broken),
+}
+
+/// A needed endorsement that is not at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable {
+    /// The id of the check that needs it.
+    pub check: &'static str,
+    /// What is needed, for people: "a VCEK of Milan for chip 3ac3…".
+    pub what: String,
+    /// Where it is usually had, for people.
+    pub remedy: &'static str,
+}
+
+impl Error {
+    /// The id of the check that failed.
+    #[must_use]
+    pub const fn check(&self) -> &'static str {
+        match self {
+            Self::Malformed(malformed) => malformed.check,
+            Self::Unavailable(unavailable) => unavailable.check,
+            Self::Untrusted(Untrusted::Amd(broken)) => broken.check(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(malformed) => malformed.fmt(out),
+            Self::Unavailable(Unavailable { what, remedy, .. }) => {
+                write!(out, "{what} is needed and not at hand; {remedy}")
+            }
+            Self::Untrusted(Untrusted::Amd(broken)) => broken.fmt(out),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Malformed> for Error {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<amd::Broken> for Error {
+    fn from(broken: amd::Broken) -> Self {
+        Self::Untrusted(Untrusted::Amd(broken))
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}

@@ -1,0 +1,34 @@
+//! Evidence, endorsements, trust anchors and an instant: **what is proven, and by whom**.
+//!
+//! Verification stops at the first failure and names it. It never fetches: [`amd::needs`] and its
+//! neighbours say what is missing. It never reads a clock: the instant is an argument. It never
+//! decides whether a proven machine is *wanted*; that is `zeuge-appraise`, which takes only
+//! [`Verified`].
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod amd;
+pub mod anchors;
+pub mod crypto;
+mod endorsements;
+mod error;
+mod trail;
+mod verified;
+pub mod x509;
+
+pub use endorsements::{Endorsement, Endorsements};
+pub use error::{Error, Unavailable, Untrusted};
+pub use trail::Trail;
+#[cfg(zeuge_mutants)]
+pub use trail::mutants;
+pub use verified::Verified;
