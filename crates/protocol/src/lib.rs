@@ -1,1 +1,45 @@
-//! (being built)
+//! The wire between an agent in a confidential VM, a witness and a relying party.
+//!
+//! Challenges, evidence bundles, the binding that ties hardware evidence to keys, owner-signed
+//! documents and secret manifests, sealed secrets, Attestation Results (EAR), the API types and
+//! the session machines of both sides. Every parser has a byte limit with its reason beside it.
+//!
+//! Never reads a clock, a socket, a disk or a random source: instants are Unix seconds given as
+//! `i64`, random bytes come from a [`Random`] that the caller gives. Never appraises: a verdict
+//! comes in as an event and is carried, not made.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod binding;
+pub mod bundle;
+pub mod cbor;
+pub mod challenge;
+mod error;
+pub mod name;
+pub mod request;
+pub mod suite;
+pub mod text;
+
+pub use error::Error;
+
+/// A source of secret random bytes that fills the whole slice; the caller owns its quality.
+pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
+
+/// The check ids of this crate, one list per module.
+pub const CHECKS: &[&[&str]] = &[
+    binding::CHECKS,
+    bundle::CHECKS,
+    challenge::CHECKS,
+    name::CHECKS,
+    request::CHECKS,
+];
