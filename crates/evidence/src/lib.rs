@@ -23,11 +23,17 @@
 )]
 
 pub mod annotate;
+pub mod dcap;
 pub mod der;
 mod error;
 pub mod reader;
+pub mod sgx;
+pub mod tdx;
 mod time;
 pub mod x509;
 
 pub use error::{Malformed, What};
 pub use time::UnixTime;
+
+/// The ids of the checks of this room, by file.
+pub const CHECKS: &[&[&str]] = &[dcap::CHECKS];
