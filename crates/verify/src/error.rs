@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeuge_evidence::Malformed;
 
-use crate::amd;
+use crate::{amd, binding};
 
 /// The first check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Error {
 pub enum Untrusted {
     /// A rule of AMD SEV-SNP or of AMD's certificates.
     Amd(amd::Broken),
+    /// The evidence was made for something else.
+    Binding(binding::Broken),
 }
 
 /// A needed endorsement that is not at hand.
@@ -46,6 +48,7 @@ impl Error {
             Self::Malformed(malformed) => malformed.check,
             Self::Unavailable(unavailable) => unavailable.check,
             Self::Untrusted(Untrusted::Amd(broken)) => broken.check(),
+            Self::Untrusted(Untrusted::Binding(broken)) => broken.check(),
         }
     }
 }
@@ -58,6 +61,7 @@ impl fmt::Display for Error {
                 write!(out, "{what} is needed and not at hand; {remedy}")
             }
             Self::Untrusted(Untrusted::Amd(broken)) => broken.fmt(out),
+            Self::Untrusted(Untrusted::Binding(broken)) => broken.fmt(out),
         }
     }
 }

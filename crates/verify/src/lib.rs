@@ -19,6 +19,7 @@
 
 pub mod amd;
 pub mod anchors;
+pub mod binding;
 pub mod crypto;
 mod endorsements;
 mod error;
@@ -26,9 +27,13 @@ mod trail;
 mod verified;
 pub mod x509;
 
+pub use binding::Binding;
 pub use endorsements::{Endorsement, Endorsements};
 pub use error::{Error, Unavailable, Untrusted};
 pub use trail::Trail;
 #[cfg(zeuge_mutants)]
 pub use trail::mutants;
 pub use verified::Verified;
+
+/// The ids of all checks of this room, by the file that owns them.
+pub const CHECKS: &[&[&str]] = &[binding::CHECKS];
