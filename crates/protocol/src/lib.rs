@@ -24,9 +24,13 @@ pub mod binding;
 pub mod bundle;
 pub mod cbor;
 pub mod challenge;
+pub mod document;
 mod error;
+pub mod keys;
+pub mod manifest;
 pub mod name;
 pub mod request;
+pub mod seal;
 pub mod suite;
 pub mod text;
 
@@ -40,6 +44,10 @@ pub const CHECKS: &[&[&str]] = &[
     binding::CHECKS,
     bundle::CHECKS,
     challenge::CHECKS,
+    document::CHECKS,
+    keys::CHECKS,
+    manifest::CHECKS,
     name::CHECKS,
     request::CHECKS,
+    seal::CHECKS,
 ];
