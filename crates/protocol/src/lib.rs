@@ -20,6 +20,8 @@
     )
 )]
 
+pub mod answer;
+pub mod api;
 pub mod binding;
 pub mod bundle;
 pub mod cbor;
@@ -41,6 +43,7 @@ pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
 
 /// The check ids of this crate, one list per module.
 pub const CHECKS: &[&[&str]] = &[
+    answer::CHECKS,
     binding::CHECKS,
     bundle::CHECKS,
     challenge::CHECKS,
