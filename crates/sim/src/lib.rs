@@ -1,1 +1,18 @@
-//! (being built)
+//! A toy maker of confidential machines, with **one lie per check**.
+//!
+//! [`ToyAmd`] has random roots, certifies chips, keeps revocation lists, answers like AMD's key
+//! service and writes reports of every version for Milan, Genoa and Turin. [`Lie`] names what it
+//! can lie about: each lie breaks one rule and keeps all others, so that a test can see that this
+//! one check catches it and that no other does.
+//!
+//! **This is a toy.** Nothing real trusts it: its roots are made at random, are in no program, and
+//! count only where somebody names its trust file after `--dangerous-trust-sim`. It is never
+//! shipped, and nothing but tests and demonstrations depends on it.
+#![forbid(unsafe_code)]
+
+mod amd;
+mod der_write;
+mod lies;
+
+pub use amd::{Answer, Product, REPORT_BYTES, ReportSpec, Signer, Tcb, ToyAmd, ToyEvidence};
+pub use lies::{Lie, Room};

@@ -1,0 +1,63 @@
+//! The program `zeuge-sim` as people use it.
+#![expect(clippy::expect_used, reason = "tests")]
+
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_zeuge-sim"))
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+#[test]
+fn help_says_that_this_is_a_toy_and_exits_with_0() {
+    let output = run(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("This is a toy") && text.contains("Examples:"));
+}
+
+#[test]
+fn wrong_usage_exits_with_1() {
+    assert_eq!(run(&["snp"]).status.code(), Some(1));
+    let output = run(&["snp", "--out", "x", "--lie", "snp.nothing"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn lies_are_listed_one_a_line_by_their_check() {
+    let output = run(&["lies"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let listed: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let all: Vec<&str> = zeuge_sim::Lie::ALL.iter().map(|lie| lie.check()).collect();
+    assert_eq!(listed, all);
+}
+
+#[test]
+fn a_run_writes_report_endorsements_and_trust_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().to_string_lossy().into_owned();
+    let data = "ab".repeat(64);
+    let output = run(&[
+        "snp",
+        "--out",
+        &out,
+        "--product",
+        "Genoa",
+        "--report-data",
+        &data,
+        "--at",
+        "2026-03-01T00:00:00Z",
+    ]);
+    assert_eq!(output.status.code(), Some(0));
+    let report = std::fs::read(folder.path().join("report.bin")).expect("a report");
+    assert_eq!(report.len(), zeuge_sim::REPORT_BYTES);
+    assert_eq!(report[0x50..0x90], [0xab; 64]);
+    for name in ["vcek.der", "ask.der", "ark.der", "crl.der", "trust.json"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+}
