@@ -26,10 +26,13 @@ pub mod annotate;
 pub mod dcap;
 pub mod der;
 mod error;
+pub mod eventlog;
+pub mod ima;
 pub mod reader;
 pub mod sgx;
 pub mod tdx;
 mod time;
+pub mod tpm;
 pub mod x509;
 
 pub use error::{Malformed, What};

@@ -1,0 +1,141 @@
+//! PCR 10 from an IMA list, entry by entry.
+//!
+//! A kernel extends a bank with its own hash of the entry, or, where it could not load that hash
+//! at start, with the SHA-1 template digest filled up with zeros: both are carried, never mixed.
+
+use super::Entry;
+use crate::tpm::HashAlgorithm;
+
+/// A replay that can go on when the list has grown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImaReplay {
+    bank: HashAlgorithm,
+    entries: usize,
+    hashed: Vec<u8>,
+    padded: Vec<u8>,
+}
+
+/// How the kernel filled the bank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filling {
+    /// With the bank's own hash of every entry.
+    Hashed,
+    /// With SHA-1 digests filled up with zeros: only as strong as SHA-1.
+    PaddedSha1,
+}
+
+impl ImaReplay {
+    /// A replay of this bank from an empty register; `None` for a bank that this program does not
+    /// compute.
+    #[must_use]
+    pub fn new(bank: HashAlgorithm) -> Option<Self> {
+        bank.digest(&[])?;
+        let zeros = vec![0; bank.size()?];
+        Some(Self {
+            bank,
+            entries: 0,
+            hashed: zeros.clone(),
+            padded: zeros,
+        })
+    }
+
+    /// How many entries were taken.
+    #[must_use]
+    pub const fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Takes the next entry.
+    pub fn extend(&mut self, entry: &Entry) {
+        let size = self.hashed.len();
+        let (own, sha1) = if entry.is_violation() {
+            (vec![0xff; size], vec![0xff; size])
+        } else {
+            let own = self.bank.digest(&[&entry.data]).unwrap_or_default();
+            let mut sha1 = HashAlgorithm::SHA1
+                .digest(&[&entry.data])
+                .unwrap_or_default();
+            sha1.resize(size, 0);
+            (own, sha1)
+        };
+        for (running, next) in [(&mut self.hashed, own), (&mut self.padded, sha1)] {
+            *running = self.bank.digest(&[running, &next]).unwrap_or_default();
+        }
+        self.entries = self.entries.saturating_add(1);
+    }
+
+    /// Whether the register now holds `value`, and how the kernel filled it. Before the first
+    /// entry both fillings are the same.
+    #[must_use]
+    pub fn holds(&self, value: &[u8]) -> Option<Filling> {
+        if self.hashed == value {
+            Some(Filling::Hashed)
+        } else if self.padded == value {
+            Some(Filling::PaddedSha1)
+        } else {
+            None
+        }
+    }
+
+    /// Takes entries until the register holds `value`: how many of them it took, and the
+    /// filling. `None` when no beginning of the list explains the value. The replay then stands
+    /// behind the last entry taken.
+    ///
+    /// A list is read after the quote, so entries behind the match are normal and unattested.
+    pub fn find(&mut self, entries: &[Entry], value: &[u8]) -> Option<(usize, Filling)> {
+        if let Some(filling) = self.holds(value) {
+            return Some((0, filling));
+        }
+        for (taken, entry) in (1_usize..).zip(entries) {
+            self.extend(entry);
+            if let Some(filling) = self.holds(value) {
+                return Some((taken, filling));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ima::parse_ascii;
+
+    fn entries() -> Vec<Entry> {
+        let text = format!(
+            "10 {} ima-ng sha256:{} /a\n10 {} ima-ng sha256:{} /b\n",
+            "22".repeat(20),
+            "11".repeat(32),
+            "00".repeat(20),
+            "00".repeat(32)
+        );
+        parse_ascii(text.as_bytes()).unwrap().entries
+    }
+
+    #[test]
+    fn a_list_that_grew_is_taken_up_where_it_was_left() {
+        let entries = entries();
+        let mut all = ImaReplay::new(HashAlgorithm::SHA256).unwrap();
+        entries.iter().for_each(|entry| all.extend(entry));
+        let mut steps = ImaReplay::new(HashAlgorithm::SHA256).unwrap();
+        steps.extend(&entries[0]);
+        steps.extend(&entries[1]);
+        assert_eq!(steps, all);
+        assert_eq!(steps.entries(), 2);
+    }
+
+    #[test]
+    fn a_value_after_the_first_entry_is_found_and_the_rest_is_unattested() {
+        let entries = entries();
+        let mut first = ImaReplay::new(HashAlgorithm::SHA384).unwrap();
+        first.extend(&entries[0]);
+        let mut replay = ImaReplay::new(HashAlgorithm::SHA384).unwrap();
+        let padded = first.padded.clone();
+        assert_eq!(
+            replay.find(&entries, &padded),
+            Some((1, Filling::PaddedSha1))
+        );
+        let mut replay = ImaReplay::new(HashAlgorithm::SHA384).unwrap();
+        assert_eq!(replay.find(&entries, &[9; 48]), None);
+    }
+}
