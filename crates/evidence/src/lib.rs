@@ -39,4 +39,4 @@ pub use error::{Malformed, What};
 pub use time::UnixTime;
 
 /// The ids of the checks of this room, by file.
-pub const CHECKS: &[&[&str]] = &[dcap::CHECKS];
+pub const CHECKS: &[&[&str]] = &[dcap::CHECKS, eventlog::CHECKS, ima::CHECKS, tpm::CHECKS];
