@@ -27,6 +27,7 @@ pub mod bundle;
 pub mod cbor;
 pub mod challenge;
 pub mod document;
+pub mod ear;
 mod error;
 pub mod keys;
 pub mod manifest;
@@ -48,6 +49,7 @@ pub const CHECKS: &[&[&str]] = &[
     bundle::CHECKS,
     challenge::CHECKS,
     document::CHECKS,
+    ear::CHECKS,
     keys::CHECKS,
     manifest::CHECKS,
     name::CHECKS,
