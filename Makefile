@@ -1,0 +1,47 @@
+# The habits of this repository. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench fuzz mutants doc fmt lint
+
+help: ## this list
+	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: ## build zeuge and zeuge-sim, then run scripts/demo
+	@scripts/setup
+	cargo build --release --locked --package zeuge-cli --package zeuge-sim
+	@if [ -x scripts/demo ]; then exec scripts/demo; else echo "demo: scripts/demo does not exist yet" >&2; exit 1; fi
+
+test: ## all tests of the workspace
+	@scripts/setup
+	@if [ -n "$$ZEUGE_VECTORS" ]; then echo "captures: $$ZEUGE_VECTORS"; \
+	 else echo "skipped: tests over real captures (ZEUGE_VECTORS is not set)"; fi
+	@echo "skipped: the mutation loop (make mutants)"
+	cargo test --workspace --locked
+
+bench: ## not yet
+	@echo "bench: there are no benchmarks yet; they come with issue B" >&2; exit 1
+
+fuzz: ## not yet
+	@echo "fuzz: there are no fuzz targets yet; they come with issue B" >&2; exit 1
+
+mutants: ## remove the body of every check, one by one: its lie must then go uncaught
+	@set -e; found=; for package in verify appraise; do \
+	 for file in crates/$$package/tests/*_mutants.rs; do \
+	  [ -e "$$file" ] || continue; found=yes; \
+	  RUSTFLAGS="--cfg zeuge_mutants" CARGO_TARGET_DIR=target/mutants \
+	   cargo test --locked --package zeuge-$$package --test "$$(basename "$$file" .rs)"; \
+	 done; done; \
+	 if [ -z "$$found" ]; then echo "mutants: no crates/*/tests/*_mutants.rs" >&2; exit 1; fi
+
+doc: ## documentation, private items included; warnings are errors
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked --document-private-items
+
+fmt: ## format the source
+	cargo fmt --all
+
+lint: ## formatting, clippy, arrows, tidiness, dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo xtask arch
+	cargo xtask tidy
+	cargo xtask deps
