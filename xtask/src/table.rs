@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::tree;
 
 const TABLE: &str = "crates/report/checks.toml";
-const START: &str = "const CHECKS: &[&str] = &[";
+const START: &str = "const CHECKS: &[&str] =";
 const SEVERITIES: &[&str] = &[
     "malformed",
     "refused",

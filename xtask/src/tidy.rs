@@ -106,10 +106,7 @@ fn functions(path: &str, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         let code = line.trim_start();
-        if code.starts_with("//")
-            || !(code.starts_with("fn ") || code.contains(" fn "))
-            || code.ends_with('}')
-        {
+        if !begins_function(code) || code.ends_with('}') {
             continue;
         }
         let indent = line
@@ -140,6 +137,15 @@ fn functions(path: &str, text: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether a line of code, without its indentation, begins a function.
+fn begins_function(code: &str) -> bool {
+    let mut words = code.split_whitespace();
+    let qualifier = |word: &&str| {
+        word.starts_with("pub") || ["const", "async", "unsafe", "extern", "\"C\""].contains(word)
+    };
+    words.by_ref().find(|word| !qualifier(word)) == Some("fn") && words.next().is_some()
 }
 
 /// Source files that no target and no `mod` reaches.

@@ -44,6 +44,7 @@ pub(crate) fn texts(folder: &str) -> Result<Vec<(String, String)>, String> {
             if kind.is_dir() && name != ".git" && name != "target" {
                 waiting.push(path);
             } else if kind.is_file()
+                && name != ".git"
                 && let Ok(text) = std::fs::read_to_string(&path)
             {
                 let relative = path.strip_prefix(root()).unwrap_or(&path);
