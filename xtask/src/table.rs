@@ -95,15 +95,39 @@ fn split(text: &str) -> (Vec<String>, String) {
         .collect();
     let code = code.join("\n");
     let mut ids = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     let mut rest = String::new();
     let mut left = code.as_str();
     while let Some((before, after)) = left.split_once(START) {
         let (list, tail) = after.split_once("];").unwrap_or((after, ""));
         ids.extend(literals(list));
+        let words = list.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let named = |word: &&str| {
+            word.len() > 1
+                && word.bytes().all(|byte| !byte.is_ascii_lowercase())
+                && !list.contains(&format!("\"{word}"))
+        };
+        names.extend(words.filter(named).map(str::to_owned));
         rest.push_str(before);
         left = tail;
     }
     rest.push_str(left);
+    for name in names {
+        let definition = format!("const {name}: &str = \"");
+        let Some((before, after)) = rest.split_once(&definition) else {
+            continue;
+        };
+        let Some((id, after)) = after.split_once('"') else {
+            continue;
+        };
+        ids.push(id.to_owned());
+        // A name counts as used only where it stands outside its definition and the list.
+        let mut without = format!("{before}{after}");
+        if without.contains(&name) {
+            without.push_str(&format!("\n\"{id}\"\n"));
+        }
+        rest = without;
+    }
     (ids, rest)
 }
 
