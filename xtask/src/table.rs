@@ -20,6 +20,8 @@ pub(crate) fn findings(sources: &[(String, String)]) -> Result<Vec<String>, Stri
         toml::from_str(&tree::read(TABLE)?).map_err(|error| format!("{TABLE}: {error}"))?;
     let mut listed: BTreeMap<String, String> = BTreeMap::new();
     let mut elsewhere = BTreeSet::new();
+    let mut constants = Vec::new();
+    let mut code = String::new();
     for (path, text) in sources
         .iter()
         .filter(|(path, _)| path.starts_with("crates/"))
@@ -27,10 +29,20 @@ pub(crate) fn findings(sources: &[(String, String)]) -> Result<Vec<String>, Stri
         if tree::is_test_file(path) {
             continue;
         }
-        let (ids, rest) = split(tree::without_tests(text));
+        let (ids, rest, named) = split(tree::without_tests(text));
         listed.extend(ids.into_iter().map(|id| (id, path.clone())));
         elsewhere.extend(literals(&rest));
+        constants.extend(named);
+        code.push_str(&rest);
     }
+    // A constant counts as used where its name stands outside its definition and the lists.
+    let words: BTreeSet<&str> = code
+        .split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .collect();
+    let used = constants
+        .into_iter()
+        .filter(|(_, name)| words.contains(name.as_str()));
+    elsewhere.extend(used.map(|(id, _)| id));
     let mut found = Vec::new();
     for (id, path) in &listed {
         if !table.contains_key(id) {
@@ -87,8 +99,9 @@ fn holes(id: &str, block: &toml::Value) -> Vec<String> {
     found
 }
 
-/// The ids of all lists named CHECKS, and the text without these lists and without comments.
-fn split(text: &str) -> (Vec<String>, String) {
+/// The ids of all lists named CHECKS; the text without these lists, without comments and without
+/// the constants that the lists name; and these constants as id and name.
+fn split(text: &str) -> (Vec<String>, String, Vec<(String, String)>) {
     let code: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
@@ -96,18 +109,19 @@ fn split(text: &str) -> (Vec<String>, String) {
     let code = code.join("\n");
     let mut ids = Vec::new();
     let mut names: Vec<String> = Vec::new();
+    let mut named = Vec::new();
     let mut rest = String::new();
     let mut left = code.as_str();
     while let Some((before, after)) = left.split_once(START) {
         let (list, tail) = after.split_once("];").unwrap_or((after, ""));
         ids.extend(literals(list));
         let words = list.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-        let named = |word: &&str| {
+        let constant = |word: &&str| {
             word.len() > 1
                 && word.bytes().all(|byte| !byte.is_ascii_lowercase())
                 && !list.contains(&format!("\"{word}"))
         };
-        names.extend(words.filter(named).map(str::to_owned));
+        names.extend(words.filter(constant).map(str::to_owned));
         rest.push_str(before);
         left = tail;
     }
@@ -121,14 +135,10 @@ fn split(text: &str) -> (Vec<String>, String) {
             continue;
         };
         ids.push(id.to_owned());
-        // A name counts as used only where it stands outside its definition and the list.
-        let mut without = format!("{before}{after}");
-        if without.contains(&name) {
-            without.push_str(&format!("\n\"{id}\"\n"));
-        }
-        rest = without;
+        named.push((id.to_owned(), name.clone()));
+        rest = format!("{before}{after}");
     }
-    (ids, rest)
+    (ids, rest, named)
 }
 
 /// Everything between double quotes that has the shape of an id.
@@ -147,7 +157,7 @@ mod tests {
     #[test]
     fn lists_are_taken_out_and_the_rest_stays() {
         let text = "pub const CHECKS: &[&str] = &[\"a.b\", \"a.c\"];\n// \"a.e\"\ncheck(\"a.d\");";
-        let (ids, rest) = super::split(text);
+        let (ids, rest, _) = super::split(text);
         assert_eq!(ids, ["a.b", "a.c"]);
         assert_eq!(super::literals(&rest), ["a.d"]);
     }
