@@ -146,7 +146,10 @@ impl ToyAmd {
         let mut holder = spec.clone();
         match lie {
             Some(Lie::VcekChipId) => holder.chip_id[0] ^= 1,
-            Some(Lie::VcekTcb) => holder.reported_tcb.microcode -= 1,
+            Some(Lie::VcekTcb) => {
+                let own = holder.reported_tcb.microcode;
+                holder.reported_tcb.microcode = own.checked_sub(1).unwrap_or(1);
+            }
             _ => {}
         }
         let mut key = self.leaf_key(&holder);
@@ -271,7 +274,12 @@ fn lie_in_spec(lie: Option<Lie>, spec: &mut ReportSpec) {
         Some(Lie::HostRequested) => spec.vmpl = u32::MAX,
         Some(Lie::VmplRange) => spec.vmpl = 4,
         Some(Lie::ProductUnknown) => spec.version = spec.version.max(3),
-        Some(Lie::TcbOrder) => spec.committed_tcb.snp = spec.reported_tcb.snp - 1,
+        Some(Lie::TcbOrder) => {
+            let reported = spec.reported_tcb.snp.max(1);
+            spec.reported_tcb.snp = reported;
+            spec.current_tcb.snp = spec.current_tcb.snp.max(reported);
+            spec.committed_tcb.snp = reported - 1;
+        }
         Some(Lie::VcekChipId) => spec.signer = Signer::Vcek,
         Some(Lie::VlekCspId | Lie::VlekHwid) => spec.signer = Signer::Vlek,
         Some(Lie::CrlFresh | Lie::CrlRevoked | Lie::CrlSignature | Lie::RevocationList) => {
@@ -411,5 +419,92 @@ fn ended_yesterday(at: UnixTime) -> Window {
 fn flip_last_bit(der: &mut [u8]) {
     if let Some(last) = der.last_mut() {
         *last ^= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeuge_evidence::x509::Certificate;
+
+    const NOW: UnixTime = UnixTime(1_772_323_200);
+
+    fn names(evidence: &ToyEvidence) -> Vec<&str> {
+        let files = evidence.endorsements.iter();
+        files.map(|(name, _)| name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_two_kinds_of_key_come_with_their_own_intermediates() {
+        let amd = ToyAmd::shared();
+        let mut spec = ReportSpec::new(Product::Milan);
+        let told = amd.tell(None, &spec, NOW);
+        assert_eq!(names(&told), ["vcek.der", "ask.der", "ark.der", "crl.der"]);
+        spec.signer = Signer::Vlek;
+        spec.revocation_list = false;
+        let told = amd.tell(None, &spec, NOW);
+        assert_eq!(names(&told), ["vlek.der", "asvk.der", "ark.der"]);
+        // A provider's key hides the chip.
+        assert_eq!(told.report[0x1a0..0x1e0], [0; 64]);
+    }
+
+    #[test]
+    fn old_versions_leave_the_later_fields_zero() {
+        let amd = ToyAmd::shared();
+        let report = |version| {
+            let spec = ReportSpec {
+                version,
+                ..ReportSpec::new(Product::Milan)
+            };
+            amd.tell(None, &spec, NOW).report
+        };
+        assert_eq!(report(2)[0x188..0x1a0], [0; 24]);
+        assert_eq!(report(3)[0x188..0x18b], [0x19, 1, 1]);
+        assert_eq!(report(4)[0x1f8..0x208], [0; 16]);
+        assert_eq!(report(5)[0x1f8], 0x3f);
+    }
+
+    #[test]
+    fn a_lie_about_the_binding_keeps_what_was_expected() {
+        let spec = ReportSpec::new(Product::Milan);
+        let told = ToyAmd::shared().tell(Some(Lie::ReportData), &spec, NOW);
+        assert_eq!(told.expected_report_data, spec.report_data);
+        assert_ne!(told.report[0x050..0x090], spec.report_data);
+    }
+
+    #[test]
+    fn evidence_from_after_the_root_has_a_chain_that_outlives_it() {
+        let spec = ReportSpec::new(Product::Milan);
+        let amd = ToyAmd::shared();
+        let told = amd.tell(Some(Lie::ArkValidity), &spec, NOW);
+        let root = Certificate::parse(amd.root(Product::Milan)).unwrap();
+        assert!(root.not_after < told.at);
+        for (name, bytes) in told
+            .endorsements
+            .iter()
+            .filter(|(name, _)| name.contains("ek.der") || name == "ask.der")
+        {
+            let certificate = Certificate::parse(bytes).unwrap();
+            assert!(
+                certificate.not_before <= told.at && told.at <= certificate.not_after,
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_lie_can_be_told_of_a_machine_whose_numbers_are_zero() {
+        let zero = super::super::Tcb {
+            fmc: 0,
+            boot_loader: 0,
+            tee: 0,
+            snp: 0,
+            microcode: 0,
+        };
+        let spec = ReportSpec::new(Product::Milan).with_tcb(zero);
+        for lie in Lie::ALL {
+            let told = ToyAmd::shared().tell(Some(*lie), &spec, NOW);
+            assert!(!told.evidence_file.is_empty(), "{}", lie.check());
+        }
     }
 }
