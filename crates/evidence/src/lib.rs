@@ -30,6 +30,7 @@ pub mod eventlog;
 pub mod ima;
 pub mod reader;
 pub mod sgx;
+pub mod snp;
 pub mod tdx;
 mod time;
 pub mod tpm;
@@ -39,4 +40,11 @@ pub use error::{Malformed, What};
 pub use time::UnixTime;
 
 /// The ids of the checks of this room, by file.
-pub const CHECKS: &[&[&str]] = &[dcap::CHECKS, eventlog::CHECKS, ima::CHECKS, tpm::CHECKS];
+pub const CHECKS: &[&[&str]] = &[
+    dcap::CHECKS,
+    eventlog::CHECKS,
+    ima::CHECKS,
+    snp::CHECKS,
+    tpm::CHECKS,
+    x509::CHECKS,
+];

@@ -22,6 +22,8 @@ const REVOKED_MAX: usize = 200_000;
 pub const CERTIFICATE: &str = "x509.certificate";
 /// The id under which a broken revocation list is refused.
 pub const CRL: &str = "x509.crl";
+/// The ids of this file.
+pub const CHECKS: &[&str] = &["x509.certificate", "x509.crl"];
 
 /// An AlgorithmIdentifier: object identifier in dotted form, and the raw parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
