@@ -1,6 +1,7 @@
 //! An answer of a witness, signed with its answer key over the received bytes (DESIGN §5.3).
 //!
-//! The signature covers the challenge's nonce, so an answer cannot be shown to another session.
+//! The signature covers the binding digest and with it nonce and session key, so an answer cannot
+//! be shown to another session, not even to one that was handed the same challenge.
 //! Never read before it holds.
 
 use serde::{Deserialize, Serialize};
@@ -29,21 +30,21 @@ pub struct SignedAnswer {
 }
 
 impl SignedAnswer {
-    /// Signs an answer to the challenge with this nonce.
+    /// Signs an answer to the session with this binding digest.
     ///
     /// # Errors
     /// `answer.malformed` when the answer cannot be written as JSON.
     pub fn sign(
         answer: &AttestAnswer,
         witness: &Name,
-        nonce: &[u8; 32],
+        binding: &[u8; 64],
         key: &SigningKey,
     ) -> Result<Self, Error> {
         let payload = serde_json::to_vec(answer).map_err(|_| Error::Misuse {
             check: "answer.malformed",
             because: "the answer cannot be written as JSON",
         })?;
-        let signature = key.sign(&signing_input(witness, nonce, &payload));
+        let signature = key.sign(&signing_input(witness, binding, &payload));
         Ok(Self {
             witness: witness.clone(),
             payload,
@@ -51,16 +52,16 @@ impl SignedAnswer {
         })
     }
 
-    /// Believes the answer if the wanted witness signed it for this nonce.
+    /// Believes the answer if the wanted witness signed it for this binding digest.
     ///
     /// # Errors
     /// `answer.witness` when another witness answers; `answer.signature` when the signature does
-    /// not hold for this nonce; `answer.malformed` when the signed payload is longer than
+    /// not hold for this binding; `answer.malformed` when the signed payload is longer than
     /// [`BODY_BYTES_MAX`] or not an answer.
     pub fn verify(
         &self,
         witness: &Name,
-        nonce: &[u8; 32],
+        binding: &[u8; 64],
         key: &PublicKey,
     ) -> Result<AttestAnswer, Error> {
         if self.witness != *witness {
@@ -71,12 +72,12 @@ impl SignedAnswer {
             ));
         }
         if !key.verifies(
-            &signing_input(witness, nonce, &self.payload),
+            &signing_input(witness, binding, &self.payload),
             &self.signature,
         ) {
             return Err(Error::Unproven {
                 check: "answer.signature",
-                because: "the witness did not sign this answer for this challenge",
+                because: "the witness did not sign this answer for this session",
             });
         }
         if self.payload.len() > BODY_BYTES_MAX {
@@ -91,11 +92,11 @@ impl SignedAnswer {
     }
 }
 
-fn signing_input(witness: &Name, nonce: &[u8; 32], payload: &[u8]) -> Vec<u8> {
+fn signing_input(witness: &Name, binding: &[u8; 64], payload: &[u8]) -> Vec<u8> {
     Value::Array(vec![
         Value::text("zeuge-answer-v1"),
         Value::text(witness.as_str()),
-        Value::bytes(nonce),
+        Value::bytes(binding),
         Value::bytes(payload),
     ])
     .encode()
@@ -108,7 +109,7 @@ mod tests {
     use crate::document::tests::key;
 
     #[test]
-    fn an_answer_counts_for_its_own_witness_and_nonce_only() {
+    fn an_answer_counts_for_its_own_witness_and_session_only() {
         let name = |text: &str| Name::parse(text).unwrap();
         let answer = AttestAnswer {
             verdict: Verdict::new(VerdictWord::Affirming, "2026-11-24T00:00:00Z"),
@@ -117,23 +118,23 @@ mod tests {
             secrets: vec![],
             refused: vec![],
         };
-        let signed = SignedAnswer::sign(&answer, &name("w1"), &[1; 32], &key(1)).unwrap();
-        let verify = |signed: &SignedAnswer, witness: &str, nonce, seed| {
-            signed.verify(&name(witness), nonce, &key(seed).public())
+        let signed = SignedAnswer::sign(&answer, &name("w1"), &[1; 64], &key(1)).unwrap();
+        let verify = |signed: &SignedAnswer, witness: &str, binding, seed| {
+            signed.verify(&name(witness), binding, &key(seed).public())
         };
         let unsigned = Error::Unproven {
             check: "answer.signature",
-            because: "the witness did not sign this answer for this challenge",
+            because: "the witness did not sign this answer for this session",
         };
-        assert_eq!(verify(&signed, "w1", &[1; 32], 1), Ok(answer));
-        assert_eq!(verify(&signed, "w1", &[2; 32], 1), Err(unsigned.clone()));
-        assert_eq!(verify(&signed, "w1", &[1; 32], 2), Err(unsigned.clone()));
+        assert_eq!(verify(&signed, "w1", &[1; 64], 1), Ok(answer));
+        assert_eq!(verify(&signed, "w1", &[2; 64], 1), Err(unsigned.clone()));
+        assert_eq!(verify(&signed, "w1", &[1; 64], 2), Err(unsigned.clone()));
         assert_eq!(
-            verify(&signed, "w2", &[1; 32], 1),
+            verify(&signed, "w2", &[1; 64], 1),
             Err(Error::differs("answer.witness", "w1", "w2"))
         );
         let mut changed = signed;
         changed.payload.push(b' ');
-        assert_eq!(verify(&changed, "w1", &[1; 32], 1), Err(unsigned));
+        assert_eq!(verify(&changed, "w1", &[1; 64], 1), Err(unsigned));
     }
 }

@@ -46,6 +46,8 @@ pub struct ChallengeAnswer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttestRequest {
+    /// The tenant for which the challenge was asked.
+    pub tenant: Name,
     /// The opaque challenge as it was answered.
     pub challenge: String,
     /// The binding's deterministic encoding ([`crate::binding::Binding::encode`]); the keys are

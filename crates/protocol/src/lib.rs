@@ -34,6 +34,7 @@ pub mod manifest;
 pub mod name;
 pub mod request;
 pub mod seal;
+pub mod session;
 pub mod suite;
 pub mod text;
 
@@ -55,4 +56,5 @@ pub const CHECKS: &[&[&str]] = &[
     name::CHECKS,
     request::CHECKS,
     seal::CHECKS,
+    session::CHECKS,
 ];
