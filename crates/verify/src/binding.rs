@@ -76,7 +76,6 @@ impl Binding {
     ///
     /// # Errors
     /// [`Broken::ReportDataDiffers`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first platform calls it"))]
     pub(crate) fn check(&self, trail: &mut Trail, found: &[u8; 64]) -> Result<(), Error> {
         let Self::ReportData(wanted) = self else {
             return Ok(());

@@ -1,6 +1,6 @@
 //! Evidence, endorsements, trust anchors and an instant: **what is proven, and by whom**.
 //!
-//! Verification stops at the first failure and names it. It never fetches: [`amd::needs`] and its
+//! Verification stops at the first failure and names it. It never fetches: [`snp::needs`] and its
 //! neighbours say what is missing. It never reads a clock: the instant is an argument. It never
 //! decides whether a proven machine is *wanted*; that is `zeuge-appraise`, which takes only
 //! [`Verified`].
@@ -23,17 +23,20 @@ pub mod binding;
 pub mod crypto;
 mod endorsements;
 mod error;
+pub mod snp;
 mod trail;
 mod verified;
 pub mod x509;
 
+pub use anchors::{Anchors, Root};
 pub use binding::Binding;
 pub use endorsements::{Endorsement, Endorsements};
 pub use error::{Error, Unavailable, Untrusted};
+pub use snp::{SnpFacts, snp};
 pub use trail::Trail;
 #[cfg(zeuge_mutants)]
 pub use trail::mutants;
 pub use verified::Verified;
 
 /// The ids of all checks of this room, by the file that owns them.
-pub const CHECKS: &[&[&str]] = &[binding::CHECKS];
+pub const CHECKS: &[&[&str]] = &[amd::CHECKS, binding::CHECKS, snp::CHECKS];

@@ -1,0 +1,340 @@
+//! Finds the leaf that certifies the report's signer in a heap of many, and proves it.
+//!
+//! Choosing decides nothing: the nearest leaves are taken, and each then runs through every check.
+//! If none holds, the failure that is told is that of the nearest.
+
+use std::cmp::Reverse;
+
+use zeuge_evidence::{
+    snp::{Product, Report},
+    x509::Certificate,
+};
+
+use super::{Signer, fields};
+use crate::{
+    Error, Trail, Unavailable,
+    amd::{
+        self, Broken, Context, Revocation,
+        chain::{self, Sourced},
+        crl,
+        leaf::{self, Kind},
+    },
+    anchors::fingerprint,
+    x509::is_valid_at,
+};
+
+/// Leaves that fit equally well: AMD issues a few per chip and TCB over the years. The rest, with
+/// the earliest dates, is not looked at, so that a hostile heap costs little.
+const LEAVES_MAX: usize = 32;
+
+/// What a chain proves about its report.
+pub(super) struct Proven {
+    pub(super) product: Product,
+    pub(super) signer: Signer,
+    pub(super) leaf_fingerprint: [u8; 32],
+    pub(super) leaf_public_key: Vec<u8>,
+    pub(super) leaf_serial: Vec<u8>,
+    pub(super) leaf_not_before: zeuge_evidence::UnixTime,
+    pub(super) leaf_not_after: zeuge_evidence::UnixTime,
+    pub(super) product_name: String,
+    pub(super) revocation: Revocation,
+    pub(super) notes: Vec<String>,
+}
+
+/// How well a leaf fits the report, the weightiest first: kind, product, chip, TCB.
+type Fit = (bool, bool, bool, bool);
+
+/// Finds a leaf whose chain holds and which signed the report.
+pub(super) fn find(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    report: &Report<'_>,
+    product: Option<Product>,
+) -> Result<Proven, Error> {
+    let held = chain::certificates(context);
+    let leaves = nearest(context, &held, report, product);
+    trail.check("snp.vcek.available", || match leaves.first() {
+        Some(_) => Ok(()),
+        None => Err(missing(report).into()),
+    })?;
+    let mut notes: Vec<String> = Vec::new();
+    let mut failure: Option<(usize, Error)> = None;
+    for leaf in leaves {
+        let asks = intermediates(context, &held, product, leaf);
+        // Without any intermediate one attempt says so.
+        for from in 0..asks.len().max(1) {
+            let mut own = Trail::new();
+            let asks = asks.get(from..).unwrap_or_default();
+            match prove(&mut own, context, &held, report, product, leaf, asks) {
+                Ok(mut proven) => {
+                    trail.extend(own);
+                    notes.append(&mut proven.notes);
+                    proven.notes = notes;
+                    return Ok(proven);
+                }
+                Err(error) => {
+                    notes.push(format!("{}: {}: {error}", leaf.source, error.check()));
+                    // Of those that fit equally well, the one that came furthest.
+                    let depth = own.passed().len();
+                    if failure.as_ref().is_none_or(|(deepest, _)| depth > *deepest) {
+                        failure = Some((depth, error));
+                    }
+                }
+            }
+        }
+    }
+    Err(failure.map_or_else(|| missing(report).into(), |(_, error)| error))
+}
+
+/// The leaves that fit best, those in force first, then those of the latest date.
+fn nearest<'s, 'c>(
+    context: &Context<'_>,
+    held: &'s [Sourced<'c>],
+    report: &Report<'_>,
+    product: Option<Product>,
+) -> Vec<&'s Sourced<'c>> {
+    let mut leaves: Vec<(Fit, &Sourced<'c>)> = held
+        .iter()
+        .filter_map(|sourced| Some((fit(report, product, &sourced.certificate)?, sourced)))
+        .collect();
+    let best = leaves.iter().map(|(fit, _)| *fit).max();
+    leaves.retain(|(fit, _)| Some(*fit) == best);
+    leaves.sort_by_key(|(_, leaf)| {
+        let in_force = is_valid_at(&leaf.certificate, context.at);
+        Reverse((in_force, leaf.certificate.not_before))
+    });
+    leaves.truncate(LEAVES_MAX);
+    leaves.into_iter().map(|(_, leaf)| leaf).collect()
+}
+
+/// How well this certificate fits; `None` when it is neither a VCEK nor a VLEK.
+fn fit(report: &Report<'_>, product: Option<Product>, leaf: &Certificate<'_>) -> Option<Fit> {
+    let kind = Kind::of_subject(leaf)?;
+    let issuer = leaf::of_issuer(leaf);
+    let kind_fits = Some(kind) == wanted_kind(report)
+        && issuer.is_none_or(|(issuer_kind, _)| issuer_kind == kind);
+    let product_fits = match (product, issuer) {
+        (Some(wanted), Some((_, found))) => wanted == found,
+        (None, Some(_)) => true,
+        (_, None) => false,
+    };
+    let product = product.or(issuer.map(|(_, product)| product))?;
+    let chip_fits = match kind {
+        Kind::Vcek => chip_id(report, leaf, product).is_ok(),
+        Kind::Vlek => true,
+    };
+    let tcb_fits = leaf::tcb(leaf, product) == Some(report.claims.reported_tcb.0);
+    Some((kind_fits, product_fits, chip_fits, tcb_fits))
+}
+
+fn intermediates<'c>(
+    context: &Context<'c>,
+    held: &[Sourced<'c>],
+    product: Option<Product>,
+    leaf: &Sourced<'_>,
+) -> Vec<Sourced<'c>> {
+    let issuer = leaf::of_issuer(&leaf.certificate);
+    let product = product.or(issuer.map(|(_, product)| product));
+    match (Kind::of_subject(&leaf.certificate), product) {
+        (Some(kind), Some(product)) => {
+            chain::intermediates(context, held, &leaf.certificate, kind, product)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Every check from the leaf's kind to the report's signature, for one leaf and the first of these
+/// intermediates.
+fn prove(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    held: &[Sourced<'_>],
+    report: &Report<'_>,
+    product: Option<Product>,
+    leaf: &Sourced<'_>,
+    asks: &[Sourced<'_>],
+) -> Result<Proven, Error> {
+    let certificate = &leaf.certificate;
+    let kind = check_kind(trail, report, certificate)?;
+    let product = check_product(trail, product, certificate)?;
+    let anchor = context.anchors.amd(product);
+    let ask = chain::available(trail, asks, kind, product)?;
+    check_issuer(trail, certificate, &ask.certificate)?;
+    let ark = chain::root(context, held, anchor, &ask.certificate)?;
+    chain::check(trail, context, anchor, &ark, ask)?;
+    let mut notes = Vec::new();
+    let revocation = crl::check(trail, context, &ark, &ask.certificate, &mut notes)?;
+    chain::check_leaf(trail, context, &ask.certificate, leaf)?;
+    trail.check("snp.vcek.extensions", || {
+        Ok(leaf::well_formed(certificate, kind, product)?)
+    })?;
+    let signer = match kind {
+        Kind::Vcek => {
+            trail.check("snp.vcek.chip-id", || {
+                Ok(chip_id(report, certificate, product)?)
+            })?;
+            Signer::Vcek {
+                chip_id: report.claims.chip_id,
+            }
+        }
+        Kind::Vlek => check_vlek(trail, certificate)?,
+    };
+    check_tcb(trail, report, certificate, product)?;
+    let leaf_fingerprint = fingerprint(certificate.raw);
+    let key = certificate.public_key.key;
+    super::signature(trail, report, key, &leaf_fingerprint, context.crypto)?;
+    Ok(Proven {
+        product,
+        signer,
+        leaf_fingerprint,
+        leaf_public_key: key.to_vec(),
+        leaf_serial: certificate.serial.to_vec(),
+        leaf_not_before: certificate.not_before,
+        leaf_not_after: certificate.not_after,
+        product_name: leaf::product_name(certificate)
+            .unwrap_or_default()
+            .to_owned(),
+        revocation,
+        notes,
+    })
+}
+
+fn wanted_kind(report: &Report<'_>) -> Option<Kind> {
+    match fields::signing_key(&report.claims) {
+        0 => Some(Kind::Vcek),
+        1 => Some(Kind::Vlek),
+        _ => None,
+    }
+}
+
+/// The leaf's kind, which must be the one that SIGNING_KEY names, in subject and issuer alike.
+fn check_kind(
+    trail: &mut Trail,
+    report: &Report<'_>,
+    leaf: &Certificate<'_>,
+) -> Result<Kind, Error> {
+    let subject = Kind::of_subject(leaf).ok_or_else(|| Error::from(missing(report)))?;
+    trail.check("snp.vcek.kind", || {
+        let issuer = leaf::of_issuer(leaf).map_or(subject, |(kind, _)| kind);
+        let wanted = wanted_kind(report);
+        if Some(subject) == wanted && issuer == subject {
+            return Ok(());
+        }
+        let found = if issuer == subject {
+            subject.name().to_owned()
+        } else {
+            format!("{} by the issuer of {}s", subject.name(), issuer.name())
+        };
+        let wanted = wanted.map_or("none", Kind::name);
+        Err(Broken::LeafKindDiffers { found, wanted }.into())
+    })?;
+    Ok(subject)
+}
+
+/// The product that the report named, else the one that the leaf's issuer names.
+fn check_product(
+    trail: &mut Trail,
+    named: Option<Product>,
+    leaf: &Certificate<'_>,
+) -> Result<Product, Error> {
+    if let Some(product) = named {
+        return Ok(product);
+    }
+    let issuer = leaf::of_issuer(leaf).map(|(_, product)| product);
+    let unknown = || Broken::ProductUnknown {
+        found: format!("a leaf issued by {}", amd::name(&leaf.issuer)),
+    };
+    trail.check("snp.product", || match issuer {
+        Some(_) => Ok(()),
+        None => Err(unknown().into()),
+    })?;
+    issuer.ok_or_else(|| unknown().into())
+}
+
+fn check_issuer(
+    trail: &mut Trail,
+    leaf: &Certificate<'_>,
+    ask: &Certificate<'_>,
+) -> Result<(), Error> {
+    trail.check("snp.vcek.issuer", || {
+        if leaf.issuer.raw == ask.subject.raw {
+            return Ok(());
+        }
+        let (found, wanted) = amd::names(&leaf.issuer, &ask.subject);
+        Err(Broken::LeafIssuerDiffers { found, wanted }.into())
+    })
+}
+
+/// hwID must be the whole CHIP_ID; on Turin the first eight bytes, with zeros after them. A
+/// prefix of the chip's id is another id.
+fn chip_id(report: &Report<'_>, leaf: &Certificate<'_>, product: Product) -> Result<(), Broken> {
+    let claimed = &report.claims.chip_id;
+    if claimed.iter().all(|byte| *byte == 0) {
+        return Err(Broken::ChipIdMasked);
+    }
+    let certified = leaf::hwid(leaf, product);
+    let mut padded = certified.unwrap_or_default().to_vec();
+    padded.resize(claimed.len(), 0);
+    if certified.is_some() && padded == claimed {
+        return Ok(());
+    }
+    Err(Broken::ChipIdDiffers {
+        report: hex::encode(claimed),
+        certificate: certified.map_or_else(|| "none".to_owned(), hex::encode),
+    })
+}
+
+/// A VLEK names its provider and no chip.
+fn check_vlek(trail: &mut Trail, leaf: &Certificate<'_>) -> Result<Signer, Error> {
+    trail.check("snp.vlek.hwid", || match leaf::hwid_extension(leaf) {
+        None => Ok(()),
+        Some(extension) => Err(Broken::VlekHwidPresent {
+            found: hex::encode(extension.value),
+        }
+        .into()),
+    })?;
+    let csp_id = leaf::csp_id(leaf);
+    trail.check("snp.vlek.csp-id", || match csp_id {
+        Some(_) => Ok(()),
+        None => Err(Broken::CspIdAbsent.into()),
+    })?;
+    Ok(Signer::Vlek {
+        csp_id: csp_id.unwrap_or_default().to_owned(),
+    })
+}
+
+/// The certificate's components must equal REPORTED_TCB, each of them.
+fn check_tcb(
+    trail: &mut Trail,
+    report: &Report<'_>,
+    leaf: &Certificate<'_>,
+    product: Product,
+) -> Result<(), Error> {
+    trail.check("snp.vcek.tcb", || {
+        let certified = leaf::tcb(leaf, product);
+        let reported = report.claims.reported_tcb.0;
+        if certified == Some(reported) {
+            return Ok(());
+        }
+        Err(Broken::LeafTcbDiffers {
+            certificate: certified.map_or_else(|| "incomplete".to_owned(), hex::encode),
+            report: hex::encode(reported),
+        }
+        .into())
+    })
+}
+
+fn missing(report: &Report<'_>) -> Unavailable {
+    let kind = wanted_kind(report).map_or("certificate", Kind::name);
+    let claims = &report.claims;
+    let what = format!(
+        "the {kind} for chip {} and REPORTED_TCB {}",
+        hex::encode(claims.chip_id),
+        hex::encode(claims.reported_tcb.0)
+    );
+    Unavailable {
+        check: "snp.vcek.available",
+        what,
+        remedy: "a VCEK comes from AMD's key service, a VLEK from the host's certificate table",
+    }
+}

@@ -1,0 +1,122 @@
+//! The fields of a report that say who signed it and what it can mean, before any certificate.
+//!
+//! Never looks at a wish: debug bits, floors and measurements belong to appraisal.
+
+use zeuge_evidence::snp::{Claims, Product, TcbBytes};
+
+use crate::{Error, Trail, amd::Broken};
+
+/// VMPL of a report that the host asked for (SNP_HV_REPORT_REQ).
+const VMPL_OF_HOST: u32 = u32::MAX;
+const VMPL_MAX: u32 = 3;
+/// ECDSA on P-384 with SHA-384, the only algorithm there is.
+const ECDSA_P384_SHA384: u32 = 1;
+
+/// KEY_INFO, bit by bit.
+const MASK_CHIP_KEY: u32 = 1 << 1;
+const SIGNING_KEY_SHIFT: u32 = 2;
+const SIGNING_KEY_MASK: u32 = 0b111;
+const KEY_INFO_RESERVED: u32 = !0b1_1111;
+
+/// The name of the product as AMD's certificates and addresses write it.
+pub(super) const fn product_name(product: Product) -> &'static str {
+    match product {
+        Product::Milan => "Milan",
+        Product::Genoa => "Genoa",
+        Product::Turin => "Turin",
+    }
+}
+
+/// SIGNING_KEY as it stands in KEY_INFO: 0 VCEK, 1 VLEK, 7 none.
+pub(super) fn signing_key(claims: &Claims) -> u8 {
+    let bits = (key_info(claims) >> SIGNING_KEY_SHIFT) & SIGNING_KEY_MASK;
+    u8::try_from(bits).unwrap_or(u8::MAX)
+}
+
+fn key_info(claims: &Claims) -> u32 {
+    claims.key_info.0
+}
+
+/// Runs the checks on the report's own fields. Returns the product that the report names; `None`
+/// for version 2, which names none.
+pub(super) fn check(trail: &mut Trail, claims: &Claims) -> Result<Option<Product>, Error> {
+    trail.check("snp.host-requested", || {
+        refuse_if(claims.vmpl == VMPL_OF_HOST, || Broken::HostRequested)
+    })?;
+    trail.check("snp.vmpl.range", || {
+        let found = claims.vmpl;
+        refuse_if(found > VMPL_MAX, || Broken::VmplOutOfRange { found })
+    })?;
+    trail.check("snp.signature-algorithm", || {
+        let found = claims.signature_algo;
+        let unknown = found != ECDSA_P384_SHA384;
+        refuse_if(unknown, || Broken::SignatureAlgorithmUnknown { found })
+    })?;
+    key_info_checks(trail, claims)?;
+    let product = claims.cpuid.as_ref().map(|cpuid| {
+        let product = Product::from_cpuid(cpuid.family, cpuid.model);
+        let found = || {
+            let (family, model) = (cpuid.family, cpuid.model);
+            format!(
+                "family {family:#04x} model {model:#04x} stepping {}",
+                cpuid.stepping
+            )
+        };
+        (product, found())
+    });
+    if let Some((known, found)) = &product {
+        trail.check("snp.product", || {
+            let found = found.clone();
+            refuse_if(known.is_none(), || Broken::ProductUnknown { found })
+        })?;
+    }
+    trail.check("snp.tcb.order", || tcb_order(claims))?;
+    Ok(product.and_then(|(known, _)| known))
+}
+
+fn key_info_checks(trail: &mut Trail, claims: &Claims) -> Result<(), Error> {
+    let found = key_info(claims);
+    trail.check("snp.key-info.reserved", || {
+        let reserved = found & KEY_INFO_RESERVED != 0;
+        refuse_if(reserved, || Broken::KeyInfoReserved { found })
+    })?;
+    trail.check("snp.key-info.masked", || {
+        refuse_if(found & MASK_CHIP_KEY != 0, || Broken::ChipKeyMasked)
+    })?;
+    trail.check("snp.key-info.signing-key", || {
+        let found = signing_key(claims);
+        refuse_if(found > 1, || Broken::SigningKeyUnknown { found })
+    })
+}
+
+/// REPORTED_TCB ≤ COMMITTED_TCB ≤ CURRENT_TCB and LAUNCH_TCB ≤ CURRENT_TCB, component by
+/// component. Every component is one byte in either layout, so the layout does not matter here;
+/// comparing the eight bytes as one number would let a high one hide a low one.
+fn tcb_order(claims: &Claims) -> Result<(), Error> {
+    let reported = ("REPORTED_TCB", &claims.reported_tcb);
+    let committed = ("COMMITTED_TCB", &claims.committed_tcb);
+    let current = ("CURRENT_TCB", &claims.current_tcb);
+    let launch = ("LAUNCH_TCB", &claims.launch_tcb);
+    for (lower, upper) in [
+        (reported, committed),
+        (committed, current),
+        (launch, current),
+    ] {
+        let exceeds = lower
+            .1
+            .0
+            .iter()
+            .zip(upper.1.0)
+            .any(|(low, high)| *low > high);
+        let text = |(name, tcb): (&str, &TcbBytes)| format!("{name} {}", hex::encode(tcb.0));
+        refuse_if(exceeds, || Broken::TcbOrder {
+            found: text(lower),
+            wanted: format!("at most {}", text(upper)),
+        })?;
+    }
+    Ok(())
+}
+
+fn refuse_if(broken: bool, rule: impl FnOnce() -> Broken) -> Result<(), Error> {
+    if broken { Err(rule().into()) } else { Ok(()) }
+}
