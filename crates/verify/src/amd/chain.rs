@@ -124,7 +124,14 @@ pub(crate) fn available<'s, 'c>(
         Some(_) => Ok(()),
         None => Err(missing().into()),
     })?;
-    asks.first().ok_or_else(|| missing().into())
+    // Without the check above: nobody is known to have signed the leaf.
+    asks.first().ok_or_else(|| {
+        Broken::LeafSignatureBad {
+            found: "a leaf without an intermediate".to_owned(),
+            wanted: issuer_name(kind, product).to_owned(),
+        }
+        .into()
+    })
 }
 
 /// Root and intermediate: pinned, named, signed, allowed to certify, in force.

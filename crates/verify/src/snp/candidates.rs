@@ -83,7 +83,7 @@ pub(super) fn find(
             }
         }
     }
-    Err(failure.map_or_else(|| missing(report).into(), |(_, error)| error))
+    Err(failure.map_or_else(unsigned, |(_, error)| error))
 }
 
 /// The leaves that fit best, those in force first, then those of the latest date.
@@ -213,7 +213,7 @@ fn check_kind(
     report: &Report<'_>,
     leaf: &Certificate<'_>,
 ) -> Result<Kind, Error> {
-    let subject = Kind::of_subject(leaf).ok_or_else(|| Error::from(missing(report)))?;
+    let subject = Kind::of_subject(leaf).ok_or_else(unsigned)?;
     trail.check("snp.vcek.kind", || {
         let issuer = leaf::of_issuer(leaf).map_or(subject, |(kind, _)| kind);
         let wanted = wanted_kind(report);
@@ -322,6 +322,13 @@ fn check_tcb(
         }
         .into())
     })
+}
+
+/// What is true of a report whose leaf nobody has: no known key signed it. Only reached when the
+/// check that asks for a leaf has lost its body.
+fn unsigned() -> Error {
+    let leaf = "none".to_owned();
+    Broken::ReportSignatureBad { leaf }.into()
 }
 
 fn missing(report: &Report<'_>) -> Unavailable {
