@@ -299,8 +299,6 @@ impl Anchors {
 mod tests {
     use super::*;
 
-    const PRODUCTS: [Product; 3] = [Product::Milan, Product::Genoa, Product::Turin];
-
     #[test]
     fn the_pinned_amd_certificates_have_the_published_fingerprints() {
         // Published in the folder's README with the address of each file.
@@ -317,7 +315,7 @@ mod tests {
         ];
         let anchors = Anchors::makers();
         let mut found = Vec::new();
-        for product in PRODUCTS {
+        for product in Product::ALL {
             let anchor = anchors.amd(product);
             assert_eq!(fingerprint(anchor.certificate()), anchor.root.fingerprint);
             found.push(hex::encode(anchor.root.fingerprint));
@@ -337,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_pinned_roots_name_their_products() {
-        for (product, name) in PRODUCTS
+        for (product, name) in Product::ALL
             .into_iter()
             .zip(["ARK-Milan", "ARK-Genoa", "ARK-Turin"])
         {

@@ -155,8 +155,7 @@ pub fn snp(
         leaf_serial: proven.leaf_serial,
         leaf_not_before: proven.leaf_not_before,
         leaf_not_after: proven.leaf_not_after,
-        product_name_agrees: proven.product_name.split('-').next()
-            == Some(fields::product_name(proven.product)),
+        product_name_agrees: proven.product_name.split('-').next() == Some(proven.product.name()),
         product_name: proven.product_name,
         revocation: proven.revocation,
         root: anchors.amd(proven.product).root.clone(),

@@ -57,11 +57,9 @@ pub(crate) fn of_issuer(certificate: &Certificate<'_>) -> Option<(Kind, Product)
     let name = certificate.issuer.common_name()?;
     [Kind::Vcek, Kind::Vlek]
         .into_iter()
-        .flat_map(|kind| PRODUCTS.map(|product| (kind, product)))
+        .flat_map(|kind| Product::ALL.map(|product| (kind, product)))
         .find(|(kind, product)| issuer_name(*kind, *product) == name)
 }
-
-const PRODUCTS: [Product; 3] = [Product::Milan, Product::Genoa, Product::Turin];
 
 /// An extension of AMD's: its name and object identifier.
 #[derive(Debug, Clone, Copy)]
@@ -91,14 +89,6 @@ const CSP_ID: Field = field("cspID", "1.3.6.1.4.1.3704.1.5");
 const INTEGER_WANTED: &str = "a DER INTEGER from 0 to 255";
 const STRING_WANTED: &str = "a DER IA5String";
 const ABSENT: &str = "nothing";
-
-/// Length of hwID in bytes.
-pub(crate) const fn hwid_length(product: Product) -> usize {
-    match product {
-        Product::Milan | Product::Genoa => 64,
-        Product::Turin => 8,
-    }
-}
 
 /// Whether every extension that this kind and product needs is there and well encoded.
 ///
@@ -160,7 +150,7 @@ pub(crate) fn tcb(leaf: &Certificate<'_>, product: Product) -> Option<[u8; 8]> {
 /// the wrapped form is two bytes longer and its header says so.
 pub(crate) fn hwid<'a>(leaf: &Certificate<'a>, product: Product) -> Option<&'a [u8]> {
     let value = leaf.extension(HWID.oid)?.value;
-    let length = hwid_length(product);
+    let length = product.chip_id_len();
     match value {
         bare if bare.len() == length => Some(bare),
         [tag::OCTET_STRING, stated, rest @ ..]

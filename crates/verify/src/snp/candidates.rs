@@ -6,11 +6,11 @@
 use std::cmp::Reverse;
 
 use zeuge_evidence::{
-    snp::{Product, Report},
+    snp::{Product, Report, SigningKey},
     x509::Certificate,
 };
 
-use super::{Signer, fields};
+use super::Signer;
 use crate::{
     Error, Trail, Unavailable,
     amd::{
@@ -200,10 +200,10 @@ fn prove(
 }
 
 fn wanted_kind(report: &Report<'_>) -> Option<Kind> {
-    match fields::signing_key(&report.claims) {
-        0 => Some(Kind::Vcek),
-        1 => Some(Kind::Vlek),
-        _ => None,
+    match report.claims.key_info.signing_key() {
+        SigningKey::Vcek => Some(Kind::Vcek),
+        SigningKey::Vlek => Some(Kind::Vlek),
+        SigningKey::Reserved(_) | SigningKey::None => None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Never looks at a wish: debug bits, floors and measurements belong to appraisal.
 
-use zeuge_evidence::snp::{Claims, Product, TcbBytes};
+use zeuge_evidence::snp::{Claims, Product, SigningKey, TcbBytes};
 
 use crate::{Error, Trail, amd::Broken};
 
@@ -11,31 +11,6 @@ const VMPL_OF_HOST: u32 = u32::MAX;
 const VMPL_MAX: u32 = 3;
 /// ECDSA on P-384 with SHA-384, the only algorithm there is.
 const ECDSA_P384_SHA384: u32 = 1;
-
-/// KEY_INFO, bit by bit.
-const MASK_CHIP_KEY: u32 = 1 << 1;
-const SIGNING_KEY_SHIFT: u32 = 2;
-const SIGNING_KEY_MASK: u32 = 0b111;
-const KEY_INFO_RESERVED: u32 = !0b1_1111;
-
-/// The name of the product as AMD's certificates and addresses write it.
-pub(super) const fn product_name(product: Product) -> &'static str {
-    match product {
-        Product::Milan => "Milan",
-        Product::Genoa => "Genoa",
-        Product::Turin => "Turin",
-    }
-}
-
-/// SIGNING_KEY as it stands in KEY_INFO: 0 VCEK, 1 VLEK, 7 none.
-pub(super) fn signing_key(claims: &Claims) -> u8 {
-    let bits = (key_info(claims) >> SIGNING_KEY_SHIFT) & SIGNING_KEY_MASK;
-    u8::try_from(bits).unwrap_or(u8::MAX)
-}
-
-fn key_info(claims: &Claims) -> u32 {
-    claims.key_info.0
-}
 
 /// Runs the checks on the report's own fields. Returns the product that the report names; `None`
 /// for version 2, which names none.
@@ -75,17 +50,22 @@ pub(super) fn check(trail: &mut Trail, claims: &Claims) -> Result<Option<Product
 }
 
 fn key_info_checks(trail: &mut Trail, claims: &Claims) -> Result<(), Error> {
-    let found = key_info(claims);
+    let key_info = claims.key_info;
     trail.check("snp.key-info.reserved", || {
-        let reserved = found & KEY_INFO_RESERVED != 0;
-        refuse_if(reserved, || Broken::KeyInfoReserved { found })
+        let found = key_info.0;
+        refuse_if(key_info.reserved_bits() != 0, || Broken::KeyInfoReserved {
+            found,
+        })
     })?;
     trail.check("snp.key-info.masked", || {
-        refuse_if(found & MASK_CHIP_KEY != 0, || Broken::ChipKeyMasked)
+        refuse_if(key_info.mask_chip_key(), || Broken::ChipKeyMasked)
     })?;
     trail.check("snp.key-info.signing-key", || {
-        let found = signing_key(claims);
-        refuse_if(found > 1, || Broken::SigningKeyUnknown { found })
+        match key_info.signing_key() {
+            SigningKey::Vcek | SigningKey::Vlek => Ok(()),
+            SigningKey::Reserved(found) => Err(Broken::SigningKeyUnknown { found }.into()),
+            SigningKey::None => Err(Broken::SigningKeyUnknown { found: 7 }.into()),
+        }
     })
 }
 

@@ -2,10 +2,7 @@
 //!
 //! Names things, never addresses: the addresses of AMD's key service belong to `zeuge-collateral`.
 
-use zeuge_evidence::snp::{Product, Report};
-
-use super::fields;
-use crate::amd::leaf::hwid_length;
+use zeuge_evidence::snp::{Product, Report, SigningKey};
 
 /// One endorsement, by what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,10 +41,10 @@ pub enum EndorsementId {
 #[must_use]
 pub fn needs(report: &Report<'_>) -> Vec<EndorsementId> {
     let claims = &report.claims;
-    let vlek = match fields::signing_key(claims) {
-        0 => false,
-        1 => true,
-        _ => return Vec::new(),
+    let vlek = match claims.key_info.signing_key() {
+        SigningKey::Vcek => false,
+        SigningKey::Vlek => true,
+        SigningKey::Reserved(_) | SigningKey::None => return Vec::new(),
     };
     let hidden = claims.chip_id.iter().all(|byte| *byte == 0);
     let short = claims.chip_id.iter().skip(8).all(|byte| *byte == 0);
@@ -61,7 +58,7 @@ pub fn needs(report: &Report<'_>) -> Vec<EndorsementId> {
     let mut out = Vec::new();
     for product in products {
         if !vlek && !hidden {
-            let hwid = claims.chip_id.get(..hwid_length(product));
+            let hwid = claims.chip_id.get(..product.chip_id_len());
             out.push(EndorsementId::Vcek {
                 product,
                 hwid: hex::encode(hwid.unwrap_or_default()),
