@@ -1,5 +1,4 @@
 //! The program `zeuge-sim` as people use it.
-#![expect(clippy::expect_used, reason = "tests")]
 
 use std::process::{Command, Output};
 
