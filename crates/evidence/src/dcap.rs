@@ -46,7 +46,7 @@ const SPEC_HEADER: &str = "Intel DCAP Quoting Library API, Quote Header";
 const SPEC_SIGNATURE: &str = "Intel DCAP Quoting Library API, ECDSA Quote Signature Data";
 
 /// What kind of environment speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tee {
     /// An SGX enclave (TEE type 0).
     Sgx,

@@ -190,7 +190,7 @@ pub struct Anchors {
     milan: Anchor,
     genoa: Anchor,
     turin: Anchor,
-    toy_intel: Option<Anchor>,
+    intel: Anchor,
     toy_tpm: Vec<Anchor>,
 }
 
@@ -203,7 +203,12 @@ impl Anchors {
             milan: amd(include_bytes!("anchors/amd/ark-milan.der")),
             genoa: amd(include_bytes!("anchors/amd/ark-genoa.der")),
             turin: amd(include_bytes!("anchors/amd/ark-turin.der")),
-            toy_intel: None,
+            intel: Anchor::pinned(
+                "Intel",
+                "US",
+                "cpu",
+                include_bytes!("anchors/intel/sgx-root-ca.der"),
+            ),
             toy_tpm: Vec::new(),
         }
     }
@@ -239,7 +244,7 @@ impl Anchors {
             }
         }
         if let Some(pem) = file.intel.root {
-            anchors.toy_intel = Some(Anchor::toy("Intel", "cpu", &pem)?);
+            anchors.intel = Anchor::toy("Intel", "cpu", &pem)?;
         }
         for pem in &file.tpm.roots {
             anchors.toy_tpm.push(Anchor::toy("TPM", "tpm", pem)?);
@@ -257,10 +262,12 @@ impl Anchors {
         }
     }
 
-    /// The toy root that stands in the place of Intel's, if the trust file named one.
+    /// Intel's root of SGX and TDX, or the toy that stands in its place.
+    ///
+    /// It counts by its key: Intel has published more than one certificate of it.
     #[must_use]
-    pub const fn toy_intel(&self) -> Option<&Anchor> {
-        self.toy_intel.as_ref()
+    pub const fn intel(&self) -> &Anchor {
+        &self.intel
     }
 
     /// The toy roots that stand in the place of the TPM makers', if the trust file named some.
@@ -331,6 +338,18 @@ mod tests {
                 "{fingerprint} is not in the README"
             );
         }
+    }
+
+    #[test]
+    fn the_pinned_intel_root_has_the_published_fingerprint() {
+        let anchors = Anchors::makers();
+        let wanted = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3";
+        let found = hex::encode(fingerprint(anchors.intel().certificate()));
+        assert_eq!(found, wanted);
+        assert!(include_str!("anchors/intel/README.md").contains(wanted));
+        let root = Certificate::parse(anchors.intel().certificate()).unwrap();
+        assert_eq!(root.subject.common_name(), Some("Intel SGX Root CA"));
+        assert!(root.is_self_issued());
     }
 
     #[test]
