@@ -7,6 +7,8 @@ use zeuge_evidence::{
     x509::{CRL_BYTES_MAX, Certificate, RevocationList},
 };
 
+use crate::dcap::Parts;
+
 /// Certificates and lists in one file: real bundles have under 20; more is hostile.
 const BLOCKS_MAX: usize = 1024;
 
@@ -45,16 +47,15 @@ impl Endorsements {
     }
 
     /// Adds one file: DER or PEM certificates and lists (any number of PEM blocks, also hex of a
-    /// DER list as Intel's service answers), or a JSON document. Anything else is named in
-    /// `skipped`. Returns how many endorsements were found. The same bytes are kept once.
+    /// DER list as Intel's service answers), a JSON document, a dump of Intel's collateral
+    /// structure, or one of the JSON wrappers in which several of these lie together. Anything
+    /// else is named in `skipped`. Returns how many endorsements were found. The same bytes are kept once.
     pub fn add(&mut self, source: &str, bytes: &[u8]) -> usize {
         let before = self.len();
-        self.add_content(source, bytes);
-        let found = self.len().saturating_sub(before);
-        if found == 0 && !self.holds(bytes) {
+        if !self.add_content(source, bytes) {
             self.skipped.push(source.to_owned());
         }
-        found
+        self.len().saturating_sub(before)
     }
 
     /// How many endorsements are held.
@@ -72,34 +73,43 @@ impl Endorsements {
         self.len() == 0
     }
 
-    fn holds(&self, bytes: &[u8]) -> bool {
-        let all = [&self.certificates, &self.revocation_lists, &self.documents];
-        let pem = der::pem_blocks(bytes, &PEM_LABELS, 1);
-        let wanted = pem.first().map_or(bytes, Vec::as_slice);
-        all.iter()
-            .any(|kind| kind.iter().any(|held| held.bytes == wanted))
-    }
-
-    fn add_content(&mut self, source: &str, bytes: &[u8]) {
+    /// Whether anything was recognised, new or not.
+    fn add_content(&mut self, source: &str, bytes: &[u8]) -> bool {
         if bytes.len() > CRL_BYTES_MAX.saturating_mul(2) {
-            return;
+            return false;
         }
         if self.add_der(source, bytes) {
-            return;
-        }
-        let blocks = der::pem_blocks(bytes, &PEM_LABELS, BLOCKS_MAX);
-        if !blocks.is_empty() {
-            for block in blocks {
-                self.add_der(source, &block);
-            }
-            return;
+            return true;
         }
         let trimmed = bytes.trim_ascii();
         if trimmed.starts_with(b"{") {
-            push(&mut self.documents, source, bytes);
-        } else if let Ok(decoded) = hex::decode(trimmed) {
-            self.add_der(source, &decoded);
+            let recognised = self.add_parts(source, Parts::of_json(trimmed));
+            if !recognised {
+                push(&mut self.documents, source, bytes);
+            }
+            return true;
         }
+        let mut recognised = false;
+        for block in der::pem_blocks(bytes, &PEM_LABELS, BLOCKS_MAX) {
+            recognised |= self.add_der(source, &block);
+        }
+        if let Ok(decoded) = hex::decode(trimmed) {
+            recognised |= self.add_der(source, &decoded);
+        }
+        recognised |= self.add_parts(source, Parts::of_dump(bytes));
+        recognised | self.add_parts(source, Parts::of_header(bytes))
+    }
+
+    fn add_parts(&mut self, source: &str, parts: Parts) -> bool {
+        let mut recognised = false;
+        for bytes in parts.der {
+            recognised |= self.add_der(source, &bytes);
+        }
+        for document in parts.documents {
+            push(&mut self.documents, source, &document);
+            recognised = true;
+        }
+        recognised
     }
 
     fn add_der(&mut self, source: &str, bytes: &[u8]) -> bool {

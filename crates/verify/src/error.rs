@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeuge_evidence::Malformed;
 
-use crate::{amd, binding};
+use crate::{amd, binding, dcap};
 
 /// The first check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Untrusted {
     Amd(amd::Broken),
     /// The evidence was made for something else.
     Binding(binding::Broken),
+    /// A rule of Intel SGX or TDX, or of Intel's certificates and documents.
+    Dcap(dcap::Broken),
 }
 
 /// A needed endorsement that is not at hand.
@@ -49,6 +51,7 @@ impl Error {
             Self::Unavailable(unavailable) => unavailable.check,
             Self::Untrusted(Untrusted::Amd(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.check(),
+            Self::Untrusted(Untrusted::Dcap(broken)) => broken.check(),
         }
     }
 }
@@ -62,6 +65,7 @@ impl fmt::Display for Error {
             }
             Self::Untrusted(Untrusted::Amd(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.fmt(out),
+            Self::Untrusted(Untrusted::Dcap(broken)) => broken.fmt(out),
         }
     }
 }
@@ -77,6 +81,12 @@ impl From<Malformed> for Error {
 impl From<amd::Broken> for Error {
     fn from(broken: amd::Broken) -> Self {
         Self::Untrusted(Untrusted::Amd(broken))
+    }
+}
+
+impl From<dcap::Broken> for Error {
+    fn from(broken: dcap::Broken) -> Self {
+        Self::Untrusted(Untrusted::Dcap(broken))
     }
 }
 

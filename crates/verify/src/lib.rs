@@ -21,6 +21,7 @@ pub mod amd;
 pub mod anchors;
 pub mod binding;
 pub mod crypto;
+pub mod dcap;
 mod endorsements;
 mod error;
 pub mod snp;
@@ -30,6 +31,7 @@ pub mod x509;
 
 pub use anchors::{Anchors, Root};
 pub use binding::Binding;
+pub use dcap::{QuoteFacts, quote};
 pub use endorsements::{Endorsement, Endorsements};
 pub use error::{Error, Unavailable, Untrusted};
 pub use snp::{SnpFacts, snp};
@@ -39,4 +41,4 @@ pub use trail::mutants;
 pub use verified::Verified;
 
 /// The ids of all checks of this room, by the file that owns them.
-pub const CHECKS: &[&[&str]] = &[amd::CHECKS, binding::CHECKS, snp::CHECKS];
+pub const CHECKS: &[&[&str]] = &[amd::CHECKS, binding::CHECKS, dcap::CHECKS, snp::CHECKS];

@@ -1,0 +1,245 @@
+//! Quotes of Intel SGX and TDX (DCAP): which platform and which code said this, at which TCB.
+//!
+//! *Flow*: pinned root → PCK CA → PCK leaf → lists → QE report → attestation key → quote →
+//! binding → TCB signing key → TCB Info and QE Identity → QE, TDX module → level → status.
+//!
+//! *Guarantees*: the quote's bytes **as received** were signed by a key that a quoting enclave of
+//! Intel's vouched for, on a platform that the pinned root certifies; the status comes from
+//! Intel-signed documents about exactly this platform, in force at the instant.
+//!
+//! *Caveats*: revocation, status and advisories are facts with dates; debug and migration bits,
+//! measurements and acceptable statuses are read by appraisal. Never fetches: [`needs`].
+
+use sha2::{Digest as _, Sha256};
+use zeuge_evidence::{
+    UnixTime,
+    dcap::{Body, Quote},
+    x509::Certificate,
+};
+
+use crate::{Anchors, Binding, Endorsements, Error, Root, Trail, Verified, crypto::CryptoProvider};
+
+mod broken;
+mod chain;
+mod document;
+mod forms;
+mod identity;
+mod json;
+mod needs;
+mod pck;
+mod qe;
+mod tcb;
+#[cfg(test)]
+mod tests;
+
+pub use broken::{Broken, Difference};
+pub use chain::Revocation;
+pub use document::{DOCUMENT_BYTES_MAX, Issue};
+pub(crate) use forms::Parts;
+pub use needs::{EndorsementId, needs};
+pub use pck::{Configuration, PckExtension, PckTcb, SgxType};
+pub use tcb::{Standing, TcbStatus};
+
+/// The ids of the checks on Intel's quotes, certificates and documents.
+pub const CHECKS: &[&str] = &[
+    "dcap.crl.signature",
+    "dcap.intermediate.authority",
+    "dcap.intermediate.available",
+    "dcap.intermediate.issuer",
+    "dcap.intermediate.revoked",
+    "dcap.intermediate.signature",
+    "dcap.intermediate.validity",
+    "dcap.pck.authority",
+    "dcap.pck.available",
+    "dcap.pck.components",
+    "dcap.pck.extension",
+    "dcap.pck.key",
+    "dcap.pck.name",
+    "dcap.pck.revoked",
+    "dcap.pck.signature",
+    "dcap.pck.validity",
+    "dcap.qe-identity.available",
+    "dcap.qe-identity.duplicate-key",
+    "dcap.qe-identity.format",
+    "dcap.qe-identity.id",
+    "dcap.qe-identity.order",
+    "dcap.qe-identity.signature",
+    "dcap.qe-identity.window",
+    "dcap.qe.attributes",
+    "dcap.qe.binding",
+    "dcap.qe.misc-select",
+    "dcap.qe.product",
+    "dcap.qe.report-signature",
+    "dcap.qe.signer",
+    "dcap.quote.signature",
+    "dcap.root.pinned",
+    "dcap.root.validity",
+    "dcap.tcb-info.available",
+    "dcap.tcb-info.duplicate-key",
+    "dcap.tcb-info.fmspc",
+    "dcap.tcb-info.format",
+    "dcap.tcb-info.module-order",
+    "dcap.tcb-info.order",
+    "dcap.tcb-info.pce-id",
+    "dcap.tcb-info.signature",
+    "dcap.tcb-info.tee",
+    "dcap.tcb-info.window",
+    "dcap.tcb-signer.available",
+    "dcap.tcb-signer.revoked",
+    "dcap.tcb-signer.signature",
+    "dcap.tcb-signer.validity",
+    "tdx.module.attributes",
+    "tdx.module.identity",
+    "tdx.module.loaded",
+    "tdx.module.signer",
+];
+
+/// What one verification may look at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'c> {
+    heap: &'c Endorsements,
+    anchors: &'c Anchors,
+    at: UnixTime,
+    crypto: &'c CryptoProvider,
+}
+
+/// What is proven about one quote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuoteFacts {
+    /// Version of the quote format: 3, 4 or 5.
+    pub version: u16,
+    /// What the quote says about the enclave or the trust domain.
+    pub claims: Body,
+    /// The platform as its PCK certificate describes it: FMSPC, PCEID, PPID, platform instance,
+    /// SVNs, SGX type, configuration.
+    pub platform: PckExtension,
+    /// SHA-256 of the PCK certificate in DER.
+    pub pck_fingerprint: [u8; 32],
+    /// The certified key: an uncompressed point on P-256, 65 bytes.
+    pub pck_public_key: Vec<u8>,
+    /// The PCK certificate's serial number without leading zeros.
+    pub pck_serial: Vec<u8>,
+    /// Common name of the CA that issued the PCK certificate.
+    pub pck_issuer: String,
+    /// First instant of the PCK certificate's validity.
+    pub pck_not_before: UnixTime,
+    /// Last instant of the PCK certificate's validity.
+    pub pck_not_after: UnixTime,
+    /// How the platform stands: status, its parts, date and advisories.
+    pub standing: Standing,
+    /// Number, window and source of the TCB Info.
+    pub tcb_info: Issue,
+    /// Number, window and source of the QE Identity.
+    pub qe_identity: Issue,
+    /// The number of the whole: the smaller of the two documents'.
+    pub evaluation_number: u32,
+    /// When the first of the two documents stops counting.
+    pub collateral_until: UnixTime,
+    /// What the root's lists say about the PCK CA.
+    pub root_revocation: Revocation,
+    /// What the PCK CA's lists say about the PCK certificate.
+    pub pck_revocation: Revocation,
+    /// Bytes that follow the quote and that nobody signed.
+    pub trailing_bytes: usize,
+    /// The root that the chain ends in.
+    pub root: Root,
+    /// What was skipped on the way, each with its source and the reason.
+    pub notes: Vec<String>,
+    /// What the evidence was bound to.
+    pub binding: Binding,
+}
+
+/// Verifies one quote at an instant.
+///
+/// `endorsements` may hold certificates, lists and documents of many platforms: those that verify,
+/// are in force and speak about this platform are found (highest evaluation number, then latest
+/// issue); bad ones are skipped and named in the notes, and decide only where no good one is left.
+///
+/// # Errors
+/// The first check that fails: [`Error::Malformed`] for a chain that is none,
+/// [`Error::Unavailable`] where a certificate or a document in force is missing, else
+/// [`Error::Untrusted`].
+pub fn quote(
+    quote: &Quote<'_>,
+    endorsements: &Endorsements,
+    anchors: &Anchors,
+    binding: &Binding,
+    at: UnixTime,
+    crypto: &CryptoProvider,
+) -> Result<Verified<QuoteFacts>, Error> {
+    let context = Context {
+        heap: endorsements,
+        anchors,
+        at,
+        crypto,
+    };
+    let mut trail = Trail::new();
+    let mut notes = Vec::new();
+    let pck = chain::pck(&mut trail, &context, quote, &mut notes)?;
+    let leaf = Certificate::parse(&pck.der)?;
+    qe::check(&mut trail, &context, quote, leaf.public_key.key)?;
+    binding.check(&mut trail, quote.report_data())?;
+    let signers = chain::tcb_signers(&mut trail, &context, &mut notes)?;
+    let tee = quote.header.tee;
+    let info = tcb::find(
+        &mut trail,
+        &context,
+        &signers,
+        tee,
+        &pck.extension,
+        &mut notes,
+    )?;
+    let identity = identity::find(&mut trail, &context, &signers, tee, &mut notes)?;
+    identity.check(&mut trail, &quote.qe_report)?;
+    let standing = standing(&mut trail, quote, &pck.extension, &info, &identity)?;
+    notes.sort();
+    notes.dedup();
+    let facts = QuoteFacts {
+        version: quote.header.version,
+        claims: quote.body.clone(),
+        platform: pck.extension,
+        pck_fingerprint: Sha256::digest(&pck.der).into(),
+        pck_public_key: leaf.public_key.key.to_vec(),
+        pck_serial: leaf.serial.to_vec(),
+        pck_issuer: pck.issuer,
+        pck_not_before: leaf.not_before,
+        pck_not_after: leaf.not_after,
+        standing,
+        evaluation_number: info
+            .issue
+            .evaluation_number
+            .min(identity.issue.evaluation_number),
+        collateral_until: info.issue.next_update.min(identity.issue.next_update),
+        tcb_info: info.issue,
+        qe_identity: identity.issue,
+        root_revocation: pck.root_list,
+        pck_revocation: pck.pck_list,
+        trailing_bytes: quote.trailing.len(),
+        root: anchors.intel().root.clone(),
+        notes,
+        binding: binding.clone(),
+    };
+    Ok(Verified::assertion(facts, trail))
+}
+
+/// The status of the platform, after the checks on the TDX module.
+fn standing(
+    trail: &mut Trail,
+    quote: &Quote<'_>,
+    pck: &PckExtension,
+    info: &tcb::TcbInfo,
+    identity: &identity::QeIdentity,
+) -> Result<Standing, Error> {
+    let level = tcb::svn_match(&identity.levels, quote.qe_report.isv_svn);
+    match &quote.body {
+        Body::Sgx(_) => Ok(info.standing_sgx(&pck.tcb, level)),
+        Body::Tdx(report) => {
+            info.check_module(trail, report)?;
+            let (standing, loaded_unknown) = info.standing_tdx(&pck.tcb, report, level);
+            trail.check("tdx.module.loaded", || {
+                loaded_unknown.map_or(Ok(()), |broken| Err(broken.into()))
+            })?;
+            Ok(standing)
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! Intel's certificates: root → PCK CA → PCK leaf, root → TCB signing, and the lists that revoke.
+//!
+//! The root is pinned by key: Intel has published more than one certificate of it. Intermediates
+//! are found by name and signature, in the quote first and then in the heap, because genuine
+//! quotes bring them in any order. Never trusts a root from evidence.
+
+use zeuge_evidence::{
+    Malformed, UnixTime,
+    dcap::{CertificationData, PpidForm, Quote},
+    der,
+    x509::{Certificate, Name, RevocationList},
+};
+
+use super::{Broken, Context, Difference, pck::PckExtension, qe};
+use crate::{
+    Error, Trail, Unavailable,
+    x509::{KeyKind, is_valid_at, key_kind, list_signed_by, signed_by},
+};
+
+/// A chain has three certificates; a quote with more than this is hostile.
+const CHAIN_MAX: usize = 8;
+/// A folder with years of lists has a few dozen per issuer; beyond, the rest is skipped and named.
+const LISTS_MAX: usize = 128;
+const ROOT_NAME: &str = "SGX Root CA";
+const LEAF_NAME: &str = "SGX PCK Certificate";
+const SIGNER_NAME: &str = "SGX TCB Signing";
+
+/// What is known from one issuer's revocation lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revocation {
+    /// A list that the issuer signed was at hand and names nobody of this chain. It may be stale:
+    /// appraisal compares the dates.
+    Checked {
+        /// When the list was made.
+        this_update: UnixTime,
+        /// When the next one is due; `None` for a list that does not say.
+        next_update: Option<UnixTime>,
+        /// The list's number, if it has one that fits 64 bits.
+        number: Option<u64>,
+        /// Where the list came from.
+        source: String,
+    },
+    /// No list of this issuer at hand that had been made by the instant.
+    Missing,
+}
+
+/// A PCK certificate that is proven, and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pck {
+    pub(crate) der: Vec<u8>,
+    /// The issuer's common name.
+    pub(crate) issuer: String,
+    pub(crate) extension: PckExtension,
+    pub(crate) root_list: Revocation,
+    pub(crate) pck_list: Revocation,
+}
+
+/// A name for people: the common name, or the whole name in hex where there is none.
+fn name(name: &Name<'_>) -> String {
+    name.common_name()
+        .map_or_else(|| hex::encode(name.raw), str::to_owned)
+}
+
+fn is_named(certificate: &Certificate<'_>, part: &str) -> bool {
+    certificate
+        .subject
+        .common_name()
+        .is_some_and(|name| name.contains(part))
+}
+
+/// The certificates that the quote brings, in its order. Intel's order is leaf first.
+pub(crate) fn brought(quote: &Quote<'_>) -> Result<Vec<Vec<u8>>, Malformed> {
+    let bytes = match quote.certification {
+        CertificationData::Chain(bytes) | CertificationData::Leaf(bytes) => bytes,
+        CertificationData::Platform { .. } | CertificationData::Manifest(_) => {
+            return Ok(Vec::new());
+        }
+    };
+    let alone = matches!(quote.certification, CertificationData::Leaf(_));
+    let blocks = der::pem_blocks(bytes, &["CERTIFICATE"], CHAIN_MAX);
+    let blocks = if blocks.is_empty() && alone {
+        vec![bytes.to_vec()]
+    } else {
+        blocks
+    };
+    let announced = bytes
+        .windows(11)
+        .filter(|window| *window == b"-----BEGIN ")
+        .count();
+    if blocks.is_empty() || announced > blocks.len() || (alone && blocks.len() > 1) {
+        return Err(Malformed::invalid(
+            "dcap.certification-data",
+            0,
+            "PCK certificate chain",
+            "it holds no certificate, one that cannot be read, or too many for its type",
+        ));
+    }
+    for block in &blocks {
+        Certificate::parse(block)?;
+    }
+    Ok(blocks)
+}
+
+/// Proves the PCK certificate of a quote.
+pub(crate) fn pck(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    quote: &Quote<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Pck, Error> {
+    let brought = brought(quote)?;
+    let root = root(trail, context)?;
+    check_brought_roots(trail, &brought, &root)?;
+    let leaf_bytes = match brought.first() {
+        Some(first) => first.as_slice(),
+        None => from_heap(context, quote)?,
+    };
+    let leaf = Certificate::parse(leaf_bytes)?;
+    let intermediate_bytes = intermediate(trail, context, &root, &leaf, &brought)?;
+    let intermediate = Certificate::parse(&intermediate_bytes)?;
+    let extension = check_leaf(trail, context, &leaf)?;
+    let root_list = revoked(trail, context, &root, notes, |trail, lists| {
+        trail.check("dcap.intermediate.revoked", || {
+            not_listed(lists, &intermediate).map_err(|d| Broken::IntermediateRevoked(d).into())
+        })
+    })?;
+    let pck_list = revoked(trail, context, &intermediate, notes, |trail, lists| {
+        trail.check("dcap.pck.revoked", || {
+            not_listed(lists, &leaf).map_err(|d| Broken::PckRevoked(d).into())
+        })
+    })?;
+    Ok(Pck {
+        der: leaf_bytes.to_vec(),
+        issuer: name(&intermediate.subject),
+        extension,
+        root_list,
+        pck_list,
+    })
+}
+
+/// The pinned root, in force at the instant.
+fn root<'c>(trail: &mut Trail, context: &Context<'c>) -> Result<Certificate<'c>, Error> {
+    let root = Certificate::parse(context.anchors.intel().certificate())?;
+    trail.check("dcap.root.validity", || {
+        if is_valid_at(&root, context.at) {
+            return Ok(());
+        }
+        Err(Broken::RootOutOfWindow(Difference::window(context.at, &root)).into())
+    })?;
+    Ok(root)
+}
+
+/// Whatever calls itself a root in the evidence must have the pinned key.
+fn check_brought_roots(
+    trail: &mut Trail,
+    brought: &[Vec<u8>],
+    root: &Certificate<'_>,
+) -> Result<(), Error> {
+    trail.check("dcap.root.pinned", || {
+        for bytes in brought {
+            let certificate = Certificate::parse(bytes)?;
+            let other = certificate.public_key.raw != root.public_key.raw;
+            if (certificate.is_self_issued() || is_named(&certificate, ROOT_NAME)) && other {
+                let difference = Difference::hex(certificate.public_key.key, root.public_key.key);
+                return Err(Broken::RootNotPinned(difference).into());
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A certificate of the heap for certification data that names the platform only.
+fn from_heap<'c>(context: &Context<'c>, quote: &Quote<'_>) -> Result<&'c [u8], Error> {
+    let CertificationData::Platform {
+        form,
+        ppid,
+        cpu_svn,
+        pce_svn,
+        pce_id,
+    } = &quote.certification
+    else {
+        return Err(no_pck(
+            "the PCK certificate of this quote (it brings a platform manifest)",
+        ));
+    };
+    let fits = |extension: &PckExtension| {
+        extension.tcb.cpu_svn == *cpu_svn
+            && extension.tcb.pce_svn == *pce_svn
+            && pce_id.is_none_or(|id| id == extension.pce_id || id == reversed(extension.pce_id))
+            && (*form != PpidForm::Plain || extension.ppid == *ppid)
+    };
+    let held = context.heap.certificates.iter().find(|held| {
+        Certificate::parse(&held.bytes).is_ok_and(|certificate| {
+            PckExtension::of(&certificate).is_ok_and(|extension| fits(&extension))
+                && qe::report_signed_by(quote, certificate.public_key.key, context)
+        })
+    });
+    held.map(|held| held.bytes.as_slice()).ok_or_else(|| {
+        let cpu_svn = hex::encode(cpu_svn);
+        no_pck(&format!("a PCK certificate with CPUSVN {cpu_svn} and PCESVN {pce_svn} whose key signed the QE report"))
+    })
+}
+
+/// Quotes hold PCEID as a little-endian number, certificates as a byte string.
+const fn reversed([first, second]: [u8; 2]) -> [u8; 2] {
+    [second, first]
+}
+
+fn no_pck(what: &str) -> Error {
+    Error::Unavailable(Unavailable {
+        check: "dcap.pck.available",
+        what: what.to_owned(),
+        remedy: "the platform's owner has it from Intel's provisioning certification service",
+    })
+}
+
+/// Finds the leaf's issuer and proves it under the root; returns it in DER.
+fn intermediate(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    root: &Certificate<'_>,
+    leaf: &Certificate<'_>,
+    brought: &[Vec<u8>],
+) -> Result<Vec<u8>, Error> {
+    let held = context.heap.certificates.iter().map(|held| &held.bytes);
+    let mut first = None;
+    for bytes in brought.iter().skip(1).chain(held) {
+        let Ok(candidate) = Certificate::parse(bytes) else {
+            continue;
+        };
+        if candidate.subject.raw != leaf.issuer.raw || candidate.is_self_issued() {
+            continue;
+        }
+        let mut own = Trail::new();
+        match check_intermediate(&mut own, context, root, &candidate, leaf) {
+            Ok(()) => {
+                trail.extend(own);
+                return Ok(bytes.clone());
+            }
+            Err(error) if first.is_none() => first = Some(error),
+            Err(_) => {}
+        }
+    }
+    Err(first.unwrap_or_else(|| {
+        Error::Unavailable(Unavailable {
+            check: "dcap.intermediate.available",
+            what: format!("the certificate of {}", name(&leaf.issuer)),
+            remedy: "quotes usually bring it, and Intel's provisioning certification service has it",
+        })
+    }))
+}
+
+fn check_intermediate(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    root: &Certificate<'_>,
+    candidate: &Certificate<'_>,
+    leaf: &Certificate<'_>,
+) -> Result<(), Error> {
+    trail.check("dcap.intermediate.issuer", || {
+        if candidate.issuer.raw == root.subject.raw {
+            return Ok(());
+        }
+        let difference = Difference::new(name(&candidate.issuer), name(&root.subject));
+        Err(Broken::IntermediateIssuerDiffers(difference).into())
+    })?;
+    trail.check("dcap.intermediate.signature", || {
+        signed_by(candidate, &root.public_key, context.crypto).map_err(|_| {
+            let difference = Difference::new(name(&candidate.subject), name(&root.subject));
+            Broken::IntermediateSignatureBad(difference).into()
+        })
+    })?;
+    trail.check("dcap.intermediate.authority", || {
+        let constraints = candidate.basic_constraints()?;
+        let usage = candidate.key_usage()?;
+        let authority = constraints.is_some_and(|constraints| constraints.authority);
+        if authority && usage.is_some_and(zeuge_evidence::x509::KeyUsage::cert_sign) {
+            return Ok(());
+        }
+        let difference = Difference::new("no authority", "CA with keyCertSign");
+        Err(Broken::IntermediateNotAuthority(difference).into())
+    })?;
+    trail.check("dcap.intermediate.validity", || {
+        if is_valid_at(candidate, context.at) {
+            return Ok(());
+        }
+        Err(Broken::IntermediateOutOfWindow(Difference::window(context.at, candidate)).into())
+    })?;
+    trail.check("dcap.pck.signature", || {
+        signed_by(leaf, &candidate.public_key, context.crypto).map_err(|_| {
+            let difference = Difference::new(name(&leaf.subject), name(&candidate.subject));
+            Broken::PckSignatureBad(difference).into()
+        })
+    })
+}
+
+/// What the leaf says of itself.
+fn check_leaf(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    leaf: &Certificate<'_>,
+) -> Result<PckExtension, Error> {
+    trail.check("dcap.pck.validity", || {
+        if is_valid_at(leaf, context.at) {
+            return Ok(());
+        }
+        Err(Broken::PckOutOfWindow(Difference::window(context.at, leaf)).into())
+    })?;
+    trail.check("dcap.pck.name", || {
+        if is_named(leaf, LEAF_NAME) {
+            return Ok(());
+        }
+        Err(Broken::PckNameDiffers(Difference::new(name(&leaf.subject), LEAF_NAME)).into())
+    })?;
+    trail.check("dcap.pck.authority", || {
+        if leaf
+            .basic_constraints()?
+            .is_none_or(|constraints| !constraints.authority)
+        {
+            return Ok(());
+        }
+        Err(Broken::PckIsAuthority(Difference::new("CA", "no CA")).into())
+    })?;
+    trail.check("dcap.pck.key", || match key_kind(&leaf.public_key) {
+        Some(KeyKind::P256) => Ok(()),
+        other => {
+            let found = format!("{} ({other:?})", leaf.public_key.algorithm.oid);
+            Err(Broken::PckKeyKind(Difference::new(found, "P-256")).into())
+        }
+    })?;
+    let mut read = None;
+    trail.check("dcap.pck.extension", || {
+        let extension = PckExtension::of(leaf).map_err(|refusal| {
+            let wanted = "platform, TCB, PCEID, FMSPC and SGX type";
+            Broken::PckExtensionBad(Difference::new(refusal.to_string(), wanted))
+        })?;
+        read = Some(extension);
+        Ok(())
+    })?;
+    let Some(extension) = read else {
+        return Err(no_pck("a PCK certificate with an SGX extension"));
+    };
+    trail.check("dcap.pck.components", || {
+        let tcb = &extension.tcb;
+        if tcb.components == tcb.cpu_svn {
+            return Ok(());
+        }
+        Err(Broken::PckComponentsDiffer(Difference::hex(&tcb.cpu_svn, &tcb.components)).into())
+    })?;
+    Ok(extension)
+}
+
+/// The keys that may sign TCB Info and QE Identity at the instant.
+///
+/// Intel renews the certificate of one key, so every certificate at hand is looked at, and one
+/// that is in force now vouches for documents that were signed before it.
+pub(crate) fn tcb_signers(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let root = root(&mut Trail::new(), context)?;
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    let mut good: Option<Trail> = None;
+    let mut failures = Vec::new();
+    for held in &context.heap.certificates {
+        let Ok(candidate) = Certificate::parse(&held.bytes) else {
+            continue;
+        };
+        if !is_named(&candidate, SIGNER_NAME) || candidate.issuer.raw != root.subject.raw {
+            continue;
+        }
+        let mut own = Trail::new();
+        match check_signer(&mut own, context, &root, &candidate, notes) {
+            Ok(()) => {
+                good.get_or_insert(own);
+                if !keys.iter().any(|key| key == candidate.public_key.key) {
+                    keys.push(candidate.public_key.key.to_vec());
+                }
+            }
+            Err(error) => failures.push(error),
+        }
+    }
+    if let Some(own) = good {
+        trail.extend(own);
+        return Ok(keys);
+    }
+    // A certificate of Intel's that is out of its window is nearer than one of somebody else's.
+    let nearest = failures
+        .iter()
+        .position(|error| error.check() != "dcap.tcb-signer.signature");
+    Err(match nearest.or((!failures.is_empty()).then_some(0)) {
+        Some(index) => failures.swap_remove(index),
+        None => no_signer("dcap.tcb-signer.available", context.at),
+    })
+}
+
+fn no_signer(check: &'static str, at: UnixTime) -> Error {
+    Error::Unavailable(Unavailable {
+        check,
+        what: format!("a certificate of Intel's TCB signing key in force at {at}"),
+        remedy: "it comes with every answer of Intel's provisioning certification service",
+    })
+}
+
+fn check_signer(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    root: &Certificate<'_>,
+    candidate: &Certificate<'_>,
+    notes: &mut Vec<String>,
+) -> Result<(), Error> {
+    trail.check("dcap.tcb-signer.signature", || {
+        signed_by(candidate, &root.public_key, context.crypto).map_err(|_| {
+            let difference = Difference::new(name(&candidate.subject), name(&root.subject));
+            Broken::TcbSignerSignatureBad(difference).into()
+        })
+    })?;
+    trail.check("dcap.tcb-signer.validity", || {
+        if is_valid_at(candidate, context.at) {
+            return Ok(());
+        }
+        Err(no_signer("dcap.tcb-signer.validity", context.at))
+    })?;
+    let lists = lists(context, root, notes);
+    let signed: Vec<_> = lists.into_iter().filter(|list| list.is_signed).collect();
+    trail.check("dcap.tcb-signer.revoked", || {
+        not_listed(&signed, candidate).map_err(|d| Broken::TcbSignerRevoked(d).into())
+    })
+}
+
+/// One list of an issuer, by name.
+struct List<'a> {
+    source: &'a str,
+    list: RevocationList<'a>,
+    is_signed: bool,
+}
+
+impl List<'_> {
+    /// In force before stale, then newest, then highest number.
+    fn rank(&self, at: UnixTime) -> (bool, UnixTime, Option<u64>) {
+        let in_force = self.list.next_update.is_some_and(|next| at <= next);
+        (in_force, self.list.this_update, self.list.number())
+    }
+}
+
+fn lists<'a>(
+    context: &Context<'a>,
+    issuer: &Certificate<'_>,
+    notes: &mut Vec<String>,
+) -> Vec<List<'a>> {
+    let mut out = Vec::new();
+    for held in &context.heap.revocation_lists {
+        let Ok(list) = RevocationList::parse(&held.bytes) else {
+            continue;
+        };
+        if list.issuer.raw != issuer.subject.raw || list.this_update > context.at {
+            continue;
+        }
+        let source = held.source.as_str();
+        if list.extensions.iter().any(|extension| extension.critical) {
+            // A delta or partial list says so in a critical extension; Intel issues none.
+            notes.push(format!("{source}: the list has a critical extension"));
+        } else if out.len() >= LISTS_MAX {
+            notes.push(format!(
+                "{source}: more than {LISTS_MAX} lists of this issuer"
+            ));
+        } else {
+            let is_signed = list_signed_by(&list, &issuer.public_key, context.crypto).is_ok();
+            out.push(List {
+                source,
+                list,
+                is_signed,
+            });
+        }
+    }
+    out
+}
+
+/// Runs `dcap.crl.signature` and the given check on an issuer's lists.
+///
+/// A list with a bad signature is skipped and named, and decides only if no good one is left. A
+/// revocation is for ever: any list that the issuer signed counts, however old.
+fn revoked(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    issuer: &Certificate<'_>,
+    notes: &mut Vec<String>,
+    check: impl FnOnce(&mut Trail, &[List<'_>]) -> Result<(), Error>,
+) -> Result<Revocation, Error> {
+    let (signed, bad): (Vec<_>, Vec<_>) = lists(context, issuer, notes)
+        .into_iter()
+        .partition(|list| list.is_signed);
+    let best = |lists: &[List<'_>]| {
+        lists
+            .iter()
+            .max_by_key(|list| list.rank(context.at))
+            .map(|list| Revocation::Checked {
+                this_update: list.list.this_update,
+                next_update: list.list.next_update,
+                number: list.list.number(),
+                source: list.source.to_owned(),
+            })
+    };
+    if signed.is_empty() && bad.is_empty() {
+        return Ok(Revocation::Missing);
+    }
+    trail.check("dcap.crl.signature", || match bad.first() {
+        Some(list) if signed.is_empty() => {
+            let difference = Difference::new(list.source, name(&issuer.subject));
+            Err(Broken::CrlSignatureBad(difference).into())
+        }
+        _ => Ok(()),
+    })?;
+    for list in &bad {
+        notes.push(format!(
+            "{}: its signature is not its issuer's",
+            list.source
+        ));
+    }
+    check(trail, &signed)?;
+    Ok(best(&signed)
+        .or_else(|| best(&bad))
+        .unwrap_or(Revocation::Missing))
+}
+
+fn not_listed(lists: &[List<'_>], certificate: &Certificate<'_>) -> Result<(), Difference> {
+    for list in lists {
+        let entry = list
+            .list
+            .revoked
+            .iter()
+            .find(|entry| entry.serial == certificate.serial);
+        if let Some(entry) = entry {
+            let serial = hex::encode(certificate.serial);
+            let found = format!("serial {serial} in {}, since {}", list.source, entry.at);
+            return Err(Difference::new(found, "no entry"));
+        }
+    }
+    Ok(())
+}

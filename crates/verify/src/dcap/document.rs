@@ -1,0 +1,297 @@
+//! Intel's signed documents (TCB Info, QE Identity): envelope, signature, window, choice.
+//!
+//! The signature is checked over the inner object's bytes **as received**, before anything in
+//! them is believed. What is read earlier (kind, platform) only orders the candidates and is
+//! checked again afterwards. Never re-serialises.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use zeuge_evidence::UnixTime;
+
+use super::{Broken, Context, Difference, json::Json};
+use crate::{Error, Trail, Unavailable, crypto::Scheme};
+
+/// The largest real document has 22 KiB; ten times that is hostile.
+pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+/// A folder with years of every platform's documents has a few hundred; beyond, the rest is
+/// skipped and named.
+const CANDIDATES_MAX: usize = 512;
+
+/// The two kinds of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// TCB Info.
+    TcbInfo,
+    /// QE Identity.
+    QeIdentity,
+}
+
+impl Kind {
+    const fn member(self) -> &'static str {
+        match self {
+            Self::TcbInfo => "tcbInfo",
+            Self::QeIdentity => "enclaveIdentity",
+        }
+    }
+
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::TcbInfo => "TCB Info",
+            Self::QeIdentity => "QE Identity",
+        }
+    }
+
+    const fn signature_check(self) -> &'static str {
+        match self {
+            Self::TcbInfo => "dcap.tcb-info.signature",
+            Self::QeIdentity => "dcap.qe-identity.signature",
+        }
+    }
+
+    const fn duplicate_check(self) -> &'static str {
+        match self {
+            Self::TcbInfo => "dcap.tcb-info.duplicate-key",
+            Self::QeIdentity => "dcap.qe-identity.duplicate-key",
+        }
+    }
+
+    pub(crate) const fn window_check(self) -> &'static str {
+        match self {
+            Self::TcbInfo => "dcap.tcb-info.window",
+            Self::QeIdentity => "dcap.qe-identity.window",
+        }
+    }
+
+    pub(crate) fn format(self, found: impl Into<String>, wanted: &str) -> Broken {
+        let difference = Difference::new(found, wanted);
+        match self {
+            Self::TcbInfo => Broken::TcbInfoFormat(difference),
+            Self::QeIdentity => Broken::IdentityFormat(difference),
+        }
+    }
+}
+
+/// What both kinds say of themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issue {
+    /// When Intel issued it.
+    pub issue_date: UnixTime,
+    /// Until when it counts.
+    pub next_update: UnixTime,
+    /// tcbEvaluationDataNumber: which state of Intel's knowledge it tells.
+    pub evaluation_number: u32,
+    /// Where it came from.
+    pub source: String,
+}
+
+/// A document of one kind, as received; nothing in it is believed.
+#[derive(Debug)]
+pub(crate) struct Envelope<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) source: &'a str,
+    /// The signed bytes: the inner object as received.
+    body: &'a [u8],
+    signature: Option<[u8; 64]>,
+    duplicate: Option<String>,
+    /// The inner object, read and not believed.
+    pub(crate) content: Json,
+}
+
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Raw;
+        impl<'de> Visitor<'de> for Raw {
+            type Value = Members<'de>;
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut out = Vec::new();
+                while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
+                    out.push(member);
+                }
+                Ok(Members(out))
+            }
+        }
+        deserializer.deserialize_map(Raw)
+    }
+}
+
+impl<'a> Envelope<'a> {
+    /// Opens `{"tcbInfo"|"enclaveIdentity": {…}, "signature": "128 hex"}`; `None` for anything
+    /// that is not of this kind.
+    pub(crate) fn open(kind: Kind, source: &'a str, bytes: &'a [u8]) -> Option<Self> {
+        if bytes.len() > DOCUMENT_BYTES_MAX {
+            return None;
+        }
+        let Members(members) = serde_json::from_slice(bytes).ok()?;
+        let find = |name: &str| {
+            members
+                .iter()
+                .find(|(at, _)| at == name)
+                .map(|(_, raw)| *raw)
+        };
+        let body = find(kind.member())?.get().as_bytes();
+        let content = Json::parse(body)?;
+        let signature = find("signature")
+            .and_then(|raw| serde_json::from_str::<String>(raw.get()).ok())
+            .and_then(|text| hex::decode(text).ok())
+            .and_then(|bytes| bytes.try_into().ok());
+        let outer = ["signature", kind.member()]
+            .into_iter()
+            .find(|name| members.iter().filter(|(at, _)| at == name).count() > 1);
+        let duplicate = outer.or_else(|| content.duplicate()).map(str::to_owned);
+        Some(Self {
+            kind,
+            source,
+            body,
+            signature,
+            duplicate,
+            content,
+        })
+    }
+
+    /// Runs the checks on signature and doubled names. After them the content may be read.
+    pub(crate) fn check(
+        &self,
+        trail: &mut Trail,
+        context: &Context<'_>,
+        signers: &[Vec<u8>],
+    ) -> Result<(), Error> {
+        let kind = self.kind;
+        trail.check(kind.signature_check(), || {
+            let holds = self.signature.is_some_and(|signature| {
+                signers.iter().any(|key| {
+                    let scheme = Scheme::EcdsaP256Sha256Fixed;
+                    let signatures = context.crypto.signatures;
+                    signatures
+                        .verify(scheme, key, self.body, &signature)
+                        .is_ok()
+                })
+            });
+            if holds {
+                return Ok(());
+            }
+            let difference = Difference::new(self.source, "a signature by Intel's TCB signing key");
+            Err(match kind {
+                Kind::TcbInfo => Broken::TcbInfoSignatureBad(difference),
+                Kind::QeIdentity => Broken::IdentitySignatureBad(difference),
+            }
+            .into())
+        })?;
+        trail.check(kind.duplicate_check(), || match &self.duplicate {
+            None => Ok(()),
+            Some(name) => {
+                let difference = Difference::new(name.clone(), "every name once");
+                Err(match kind {
+                    Kind::TcbInfo => Broken::TcbInfoDuplicateKey(difference),
+                    Kind::QeIdentity => Broken::IdentityDuplicateKey(difference),
+                }
+                .into())
+            }
+        })
+    }
+
+    /// Reads what both kinds say of themselves.
+    pub(crate) fn issue(&self) -> Result<Issue, Broken> {
+        let content = &self.content;
+        let number = unsigned(content, "tcbEvaluationDataNumber", u32::MAX.into());
+        Ok(Issue {
+            issue_date: instant(self.kind, content, "issueDate")?,
+            next_update: instant(self.kind, content, "nextUpdate")?,
+            evaluation_number: number
+                .and_then(|number| u32::try_from(number).ok())
+                .ok_or_else(|| self.kind.format("tcbEvaluationDataNumber", "a number"))?,
+            source: self.source.to_owned(),
+        })
+    }
+}
+
+/// Runs the check on the window: a document outside it is not at hand, not forged.
+pub(crate) fn window(
+    trail: &mut Trail,
+    kind: Kind,
+    issue: &Issue,
+    at: UnixTime,
+) -> Result<(), Error> {
+    trail.check(kind.window_check(), || {
+        if issue.issue_date <= at && at <= issue.next_update {
+            return Ok(());
+        }
+        Err(Error::Unavailable(Unavailable {
+            check: kind.window_check(),
+            what: format!(
+                "a {} in force at {at} (the one at hand, {}, counts from {} to {})",
+                kind.title(),
+                issue.source,
+                issue.issue_date,
+                issue.next_update
+            ),
+            remedy: "Intel's provisioning certification service has it",
+        }))
+    })
+}
+
+/// All documents of one kind in the heap, as received.
+pub(crate) fn envelopes<'a>(
+    kind: Kind,
+    context: &Context<'a>,
+    notes: &mut Vec<String>,
+) -> Vec<Envelope<'a>> {
+    let mut out = Vec::new();
+    for held in &context.heap.documents {
+        let Some(envelope) = Envelope::open(kind, &held.source, &held.bytes) else {
+            continue;
+        };
+        if out.len() >= CANDIDATES_MAX {
+            notes.push(format!(
+                "more than {CANDIDATES_MAX} documents of the kind {}",
+                kind.title()
+            ));
+            break;
+        }
+        out.push(envelope);
+    }
+    out
+}
+
+/// A member that is an instant.
+pub(crate) fn instant(kind: Kind, object: &Json, name: &str) -> Result<UnixTime, Broken> {
+    let text = object.get(name).and_then(Json::text);
+    text.and_then(UnixTime::parse_rfc3339)
+        .ok_or_else(|| kind.format(name, "an instant"))
+}
+
+/// A member that is a whole number up to a limit.
+pub(crate) fn unsigned(object: &Json, name: &str, limit: u64) -> Option<u64> {
+    let number = object.get(name).and_then(Json::number);
+    number.filter(|number| *number <= limit)
+}
+
+/// A member that is `N` bytes in hex of either case.
+pub(crate) fn hex_bytes<const N: usize>(
+    kind: Kind,
+    object: &Json,
+    name: &str,
+) -> Result<[u8; N], Broken> {
+    let text = object.get(name).and_then(Json::text);
+    text.and_then(|text| hex::decode(text).ok())
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| kind.format(name, "a byte string in hex of the known length"))
+}
+
+/// advisoryIDs, which is absent when there are none.
+pub(crate) fn advisories(kind: Kind, object: &Json) -> Result<Vec<String>, Broken> {
+    let Some(member) = object.get("advisoryIDs") else {
+        return Ok(Vec::new());
+    };
+    let texts = member.list().and_then(|list| {
+        let texts = list.iter().map(|id| id.text().map(str::to_owned));
+        texts.collect::<Option<Vec<_>>>()
+    });
+    texts.ok_or_else(|| kind.format("advisoryIDs", "a list of texts"))
+}
