@@ -29,8 +29,6 @@ mod needs;
 mod pck;
 mod qe;
 mod tcb;
-#[cfg(test)]
-mod tests;
 
 pub use broken::{Broken, Difference};
 pub use chain::Revocation;
@@ -243,3 +241,6 @@ fn standing(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

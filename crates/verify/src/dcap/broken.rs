@@ -36,274 +36,107 @@ impl Difference {
     }
 }
 
-/// A rule of Intel SGX or TDX, or of Intel's certificates and documents, that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Broken {
+/// One row per rule: the variant, its id, and the beginning of its sentence.
+macro_rules! rules {
+    ($($(#[$about:meta])* $variant:ident = $check:literal: $sentence:literal;)*) => {
+        /// A rule of Intel SGX or TDX, or of Intel's certificates and documents, that does not
+        /// hold.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Broken {
+            $($(#[$about])* $variant(Difference),)*
+        }
+
+        impl Broken {
+            const fn parts(&self) -> (&'static str, &'static str, &Difference) {
+                match self {
+                    $(Self::$variant(difference) => ($check, $sentence, difference),)*
+                }
+            }
+        }
+    };
+}
+
+rules! {
     /// `dcap.crl.signature`: the only list at hand is not signed by its issuer.
-    CrlSignatureBad(Difference),
+    CrlSignatureBad = "dcap.crl.signature": "the revocation list is not its issuer's";
     /// `dcap.intermediate.authority`: the issuer of the PCK may not certify keys.
-    IntermediateNotAuthority(Difference),
+    IntermediateNotAuthority = "dcap.intermediate.authority": "the issuer of the PCK certificate may not certify keys";
     /// `dcap.intermediate.issuer`: the issuer of the PCK names another issuer than the root.
-    IntermediateIssuerDiffers(Difference),
+    IntermediateIssuerDiffers = "dcap.intermediate.issuer": "the issuer of the PCK certificate is not under the root";
     /// `dcap.intermediate.revoked`: a list that the root signed names the issuer of the PCK.
-    IntermediateRevoked(Difference),
+    IntermediateRevoked = "dcap.intermediate.revoked": "the issuer of the PCK certificate is revoked";
     /// `dcap.intermediate.signature`: the root did not sign the issuer of the PCK.
-    IntermediateSignatureBad(Difference),
+    IntermediateSignatureBad = "dcap.intermediate.signature": "the root did not sign the issuer of the PCK certificate";
     /// `dcap.intermediate.validity`: the issuer of the PCK is not in force at the instant.
-    IntermediateOutOfWindow(Difference),
+    IntermediateOutOfWindow = "dcap.intermediate.validity": "the issuer of the PCK certificate is not in force";
     /// `dcap.pck.authority`: the PCK certificate claims that it may certify other keys.
-    PckIsAuthority(Difference),
+    PckIsAuthority = "dcap.pck.authority": "the PCK certificate claims to be an authority";
     /// `dcap.pck.components`: the PCK certificate's CPUSVN and its component SVNs differ.
-    PckComponentsDiffer(Difference),
+    PckComponentsDiffer = "dcap.pck.components": "the PCK certificate's CPUSVN and components differ";
     /// `dcap.pck.extension`: the PCK certificate's SGX extension is absent or badly encoded.
-    PckExtensionBad(Difference),
+    PckExtensionBad = "dcap.pck.extension": "the PCK certificate's SGX extension cannot be used";
     /// `dcap.pck.key`: the PCK is not a P-256 key.
-    PckKeyKind(Difference),
+    PckKeyKind = "dcap.pck.key": "the PCK is of another kind";
     /// `dcap.pck.name`: the leaf is not named as Intel names PCK certificates.
-    PckNameDiffers(Difference),
+    PckNameDiffers = "dcap.pck.name": "the leaf is not named as a PCK certificate";
     /// `dcap.pck.revoked`: a list that its issuer signed names the PCK certificate.
-    PckRevoked(Difference),
+    PckRevoked = "dcap.pck.revoked": "the PCK certificate is revoked";
     /// `dcap.pck.signature`: the issuer did not sign the PCK certificate.
-    PckSignatureBad(Difference),
+    PckSignatureBad = "dcap.pck.signature": "the issuer did not sign the PCK certificate";
     /// `dcap.pck.validity`: the PCK certificate is not in force at the instant.
-    PckOutOfWindow(Difference),
+    PckOutOfWindow = "dcap.pck.validity": "the PCK certificate is not in force";
     /// `dcap.qe-identity.duplicate-key`: a signed QE Identity says a name twice.
-    IdentityDuplicateKey(Difference),
+    IdentityDuplicateKey = "dcap.qe-identity.duplicate-key": "the QE Identity says a name twice";
     /// `dcap.qe-identity.format`: a signed QE Identity is not of the known form.
-    IdentityFormat(Difference),
+    IdentityFormat = "dcap.qe-identity.format": "the QE Identity is of an unknown form";
     /// `dcap.qe-identity.order`: levels of a signed QE Identity are not in falling order.
-    IdentityOrder(Difference),
+    IdentityOrder = "dcap.qe-identity.order": "the QE Identity's levels are not in falling order";
     /// `dcap.qe-identity.signature`: no TCB signing key signed the QE Identity.
-    IdentitySignatureBad(Difference),
+    IdentitySignatureBad = "dcap.qe-identity.signature": "no TCB signing key signed the QE Identity";
     /// `dcap.qe.attributes`: the quoting enclave's attributes are not Intel's.
-    QeAttributesDiffer(Difference),
+    QeAttributesDiffer = "dcap.qe.attributes": "the quoting enclave's attributes differ";
     /// `dcap.qe.binding`: the quoting enclave vouched for another attestation key.
-    QeBindingDiffers(Difference),
+    QeBindingDiffers = "dcap.qe.binding": "the quoting enclave vouched for another attestation key";
     /// `dcap.qe.misc-select`: the quoting enclave's MISCSELECT is not Intel's.
-    QeMiscSelectDiffers(Difference),
+    QeMiscSelectDiffers = "dcap.qe.misc-select": "the quoting enclave's MISCSELECT differs";
     /// `dcap.qe.product`: the quoting enclave's product number is not Intel's.
-    QeProductDiffers(Difference),
+    QeProductDiffers = "dcap.qe.product": "the quoting enclave is another product";
     /// `dcap.qe.report-signature`: the PCK did not sign the QE report.
-    QeReportSignatureBad(Difference),
+    QeReportSignatureBad = "dcap.qe.report-signature": "the PCK did not sign the QE report";
     /// `dcap.qe.signer`: the quoting enclave was not signed by Intel's key.
-    QeSignerDiffers(Difference),
+    QeSignerDiffers = "dcap.qe.signer": "the quoting enclave is signed by another key";
     /// `dcap.quote.signature`: the attestation key did not sign the quote.
-    QuoteSignatureBad(Difference),
+    QuoteSignatureBad = "dcap.quote.signature": "the attestation key did not sign the quote";
     /// `dcap.root.pinned`: the evidence brings another root than the pinned one.
-    RootNotPinned(Difference),
+    RootNotPinned = "dcap.root.pinned": "the evidence brings another root than the pinned one";
     /// `dcap.root.validity`: the pinned root is not in force at the instant.
-    RootOutOfWindow(Difference),
+    RootOutOfWindow = "dcap.root.validity": "the root is not in force";
     /// `dcap.tcb-info.duplicate-key`: a signed TCB Info says a name twice.
-    TcbInfoDuplicateKey(Difference),
+    TcbInfoDuplicateKey = "dcap.tcb-info.duplicate-key": "the TCB Info says a name twice";
     /// `dcap.tcb-info.format`: a signed TCB Info is not of the known form.
-    TcbInfoFormat(Difference),
+    TcbInfoFormat = "dcap.tcb-info.format": "the TCB Info is of an unknown form";
     /// `dcap.tcb-info.module-order`: a module's levels are not in falling order.
-    TcbInfoModuleOrder(Difference),
+    TcbInfoModuleOrder = "dcap.tcb-info.module-order": "a TDX module's levels are not in falling order";
     /// `dcap.tcb-info.order`: levels of a signed TCB Info are not in falling order.
-    TcbInfoOrder(Difference),
+    TcbInfoOrder = "dcap.tcb-info.order": "the TCB Info's levels are not in falling order";
     /// `dcap.tcb-info.signature`: no TCB signing key signed the TCB Info.
-    TcbInfoSignatureBad(Difference),
+    TcbInfoSignatureBad = "dcap.tcb-info.signature": "no TCB signing key signed the TCB Info";
     /// `dcap.tcb-signer.revoked`: a list that the root signed names the TCB signing certificate.
-    TcbSignerRevoked(Difference),
+    TcbSignerRevoked = "dcap.tcb-signer.revoked": "the TCB signing certificate is revoked";
     /// `dcap.tcb-signer.signature`: the root did not sign the TCB signing certificate.
-    TcbSignerSignatureBad(Difference),
+    TcbSignerSignatureBad = "dcap.tcb-signer.signature": "the root did not sign the TCB signing certificate";
     /// `tdx.module.attributes`: the TDX module's attributes are not those of its identity.
-    ModuleAttributesDiffer(Difference),
+    ModuleAttributesDiffer = "tdx.module.attributes": "the TDX module's attributes differ";
     /// `tdx.module.identity`: Intel's document knows no TDX module of this major version.
-    ModuleUnknown(Difference),
+    ModuleUnknown = "tdx.module.identity": "no identity of this TDX module is known";
     /// `tdx.module.loaded`: Intel's document knows no TDX module of the version loaded now.
-    LoadedModuleUnknown(Difference),
+    LoadedModuleUnknown = "tdx.module.loaded": "no identity of the TDX module that is loaded now is known";
     /// `tdx.module.signer`: the TDX module was signed by another key than its identity says.
-    ModuleSignerDiffers(Difference),
+    ModuleSignerDiffers = "tdx.module.signer": "the TDX module is signed by another key";
 }
 
 impl Broken {
-    /// The id, the sentence's beginning, and the finding of each variant.
-    #[expect(clippy::too_many_lines, reason = "a table with one row per rule")]
-    const fn parts(&self) -> (&'static str, &'static str, &Difference) {
-        match self {
-            Self::CrlSignatureBad(d) => (
-                "dcap.crl.signature",
-                "the revocation list is not its issuer's",
-                d,
-            ),
-            Self::IntermediateNotAuthority(d) => (
-                "dcap.intermediate.authority",
-                "the issuer of the PCK certificate may not certify keys",
-                d,
-            ),
-            Self::IntermediateIssuerDiffers(d) => (
-                "dcap.intermediate.issuer",
-                "the issuer of the PCK certificate is not under the root",
-                d,
-            ),
-            Self::IntermediateRevoked(d) => (
-                "dcap.intermediate.revoked",
-                "the issuer of the PCK certificate is revoked",
-                d,
-            ),
-            Self::IntermediateSignatureBad(d) => (
-                "dcap.intermediate.signature",
-                "the root did not sign the issuer of the PCK certificate",
-                d,
-            ),
-            Self::IntermediateOutOfWindow(d) => (
-                "dcap.intermediate.validity",
-                "the issuer of the PCK certificate is not in force",
-                d,
-            ),
-            Self::PckIsAuthority(d) => (
-                "dcap.pck.authority",
-                "the PCK certificate claims to be an authority",
-                d,
-            ),
-            Self::PckComponentsDiffer(d) => (
-                "dcap.pck.components",
-                "the PCK certificate's CPUSVN and components differ",
-                d,
-            ),
-            Self::PckExtensionBad(d) => (
-                "dcap.pck.extension",
-                "the PCK certificate's SGX extension cannot be used",
-                d,
-            ),
-            Self::PckKeyKind(d) => ("dcap.pck.key", "the PCK is of another kind", d),
-            Self::PckNameDiffers(d) => (
-                "dcap.pck.name",
-                "the leaf is not named as a PCK certificate",
-                d,
-            ),
-            Self::PckRevoked(d) => ("dcap.pck.revoked", "the PCK certificate is revoked", d),
-            Self::PckSignatureBad(d) => (
-                "dcap.pck.signature",
-                "the issuer did not sign the PCK certificate",
-                d,
-            ),
-            Self::PckOutOfWindow(d) => (
-                "dcap.pck.validity",
-                "the PCK certificate is not in force",
-                d,
-            ),
-            Self::IdentityDuplicateKey(d) => (
-                "dcap.qe-identity.duplicate-key",
-                "the QE Identity says a name twice",
-                d,
-            ),
-            Self::IdentityFormat(d) => (
-                "dcap.qe-identity.format",
-                "the QE Identity is of an unknown form",
-                d,
-            ),
-            Self::IdentityOrder(d) => (
-                "dcap.qe-identity.order",
-                "the QE Identity's levels are not in falling order",
-                d,
-            ),
-            Self::IdentitySignatureBad(d) => (
-                "dcap.qe-identity.signature",
-                "no TCB signing key signed the QE Identity",
-                d,
-            ),
-            Self::QeAttributesDiffer(d) => (
-                "dcap.qe.attributes",
-                "the quoting enclave's attributes differ",
-                d,
-            ),
-            Self::QeBindingDiffers(d) => (
-                "dcap.qe.binding",
-                "the quoting enclave vouched for another attestation key",
-                d,
-            ),
-            Self::QeMiscSelectDiffers(d) => (
-                "dcap.qe.misc-select",
-                "the quoting enclave's MISCSELECT differs",
-                d,
-            ),
-            Self::QeProductDiffers(d) => (
-                "dcap.qe.product",
-                "the quoting enclave is another product",
-                d,
-            ),
-            Self::QeReportSignatureBad(d) => (
-                "dcap.qe.report-signature",
-                "the PCK did not sign the QE report",
-                d,
-            ),
-            Self::QeSignerDiffers(d) => (
-                "dcap.qe.signer",
-                "the quoting enclave is signed by another key",
-                d,
-            ),
-            Self::QuoteSignatureBad(d) => (
-                "dcap.quote.signature",
-                "the attestation key did not sign the quote",
-                d,
-            ),
-            Self::RootNotPinned(d) => (
-                "dcap.root.pinned",
-                "the evidence brings another root than the pinned one",
-                d,
-            ),
-            Self::RootOutOfWindow(d) => ("dcap.root.validity", "the root is not in force", d),
-            Self::TcbInfoDuplicateKey(d) => (
-                "dcap.tcb-info.duplicate-key",
-                "the TCB Info says a name twice",
-                d,
-            ),
-            Self::TcbInfoFormat(d) => (
-                "dcap.tcb-info.format",
-                "the TCB Info is of an unknown form",
-                d,
-            ),
-            Self::TcbInfoModuleOrder(d) => (
-                "dcap.tcb-info.module-order",
-                "a TDX module's levels are not in falling order",
-                d,
-            ),
-            Self::TcbInfoOrder(d) => (
-                "dcap.tcb-info.order",
-                "the TCB Info's levels are not in falling order",
-                d,
-            ),
-            Self::TcbInfoSignatureBad(d) => (
-                "dcap.tcb-info.signature",
-                "no TCB signing key signed the TCB Info",
-                d,
-            ),
-            Self::TcbSignerRevoked(d) => (
-                "dcap.tcb-signer.revoked",
-                "the TCB signing certificate is revoked",
-                d,
-            ),
-            Self::TcbSignerSignatureBad(d) => (
-                "dcap.tcb-signer.signature",
-                "the root did not sign the TCB signing certificate",
-                d,
-            ),
-            Self::ModuleAttributesDiffer(d) => (
-                "tdx.module.attributes",
-                "the TDX module's attributes differ",
-                d,
-            ),
-            Self::ModuleUnknown(d) => (
-                "tdx.module.identity",
-                "no identity of this TDX module is known",
-                d,
-            ),
-            Self::LoadedModuleUnknown(d) => (
-                "tdx.module.loaded",
-                "no identity of the TDX module that is loaded now is known",
-                d,
-            ),
-            Self::ModuleSignerDiffers(d) => (
-                "tdx.module.signer",
-                "the TDX module is signed by another key",
-                d,
-            ),
-        }
-    }
-
     /// The id of the check that failed.
     #[must_use]
     pub const fn check(&self) -> &'static str {
