@@ -1,4 +1,4 @@
-//! A seeded scheduler that drops, repeats, reorders, misroutes, delays and crashes, and the
+//! A seeded scheduler that drops, repeats, reorders, misroutes, alters, delays and crashes, and the
 //! promises that must hold whatever it does.
 //!
 //! One seed is one run: `ZEUGE_SEED=… cargo test -p zeuge-protocol one_seed -- --nocapture`
@@ -62,6 +62,14 @@ enum Happened {
         leaf: [u8; 32],
         nonce: [u8; 32],
         admits: bool,
+    },
+    Mixed {
+        /// A leaf for one challenge with evidence that was bound to another.
+        nonce: [u8; 32],
+    },
+    Judged {
+        /// Whether the request that is judged is the one that was bound.
+        own_request: bool,
     },
     Sealed {
         leaf: [u8; 32],
@@ -142,6 +150,8 @@ struct World {
     tickets: BTreeMap<u64, (Box<Binding>, bool)>,
     network: Vec<Packet>,
     jobs: Vec<Job>,
+    /// Challenges that an eavesdropper has seen.
+    overheard: Vec<String>,
     genuine: EncryptedSecret,
     impostor: EncryptedSecret,
     history: Vec<Happened>,
@@ -204,6 +214,7 @@ impl World {
             tickets: BTreeMap::new(),
             network: Vec::new(),
             jobs: Vec::new(),
+            overheard: Vec::new(),
             genuine,
             impostor,
             history: Vec::new(),
@@ -256,8 +267,12 @@ impl World {
             }
             53..=58 if !self.network.is_empty() => {
                 let index = self.dice.below(self.network.len());
-                if let Packet::ToAgent { agent, event } = self.network[index].clone() {
-                    self.tell_agent((agent + 1) % AGENTS, event);
+                match self.network[index].clone() {
+                    Packet::ToAgent { agent, event } => {
+                        self.tell_agent((agent + 1) % AGENTS, event);
+                    }
+                    Packet::Attest { from, request } => self.alter(from, *request),
+                    Packet::Challenge { .. } => {}
                 }
             }
             59..=89 if !self.jobs.is_empty() => {
@@ -286,6 +301,22 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// A liar in the middle shows evidence for another challenge, or another request with it.
+    fn alter(&mut self, from: usize, mut request: AttestRequest) {
+        if self.dice.below(3) == 0 {
+            let wanted = Wanted {
+                path: path(),
+                version: 1,
+            };
+            request.request = Request::release([wanted], [Suite::X25519]);
+        } else if !self.overheard.is_empty() {
+            let index = self.dice.below(self.overheard.len());
+            request.challenge = self.overheard[index].clone();
+        }
+        let request = Box::new(request);
+        self.deliver(Packet::Attest { from, request });
     }
 
     fn pass(&mut self, secs: i64) {
@@ -419,6 +450,7 @@ impl World {
         for effect in effects {
             match effect {
                 witness::Effect::Challenge { to, answer } => {
+                    self.overheard.push(answer.challenge.clone());
                     let event = agent::Event::Challenged(answer);
                     self.network.push(Packet::ToAgent {
                         agent: to as usize,
@@ -428,9 +460,11 @@ impl World {
                 witness::Effect::Judge {
                     ticket,
                     binding,
+                    request,
                     bundle,
-                    ..
                 } => {
+                    let own_request = *binding.request() == request.digest();
+                    self.history.push(Happened::Judged { own_request });
                     let outcome = judge(&binding, &bundle);
                     let admits = outcome.as_ref().is_ok_and(|outcome| outcome.admits);
                     self.tickets.insert(ticket, (binding, admits));
@@ -444,6 +478,10 @@ impl World {
                     outcome,
                 } => {
                     let admits = outcome.admits;
+                    let bound = self.tickets[&ticket].0.witnesses()[0].nonce;
+                    if bound != nonce {
+                        self.history.push(Happened::Mixed { nonce });
+                    }
                     self.jobs.push(Job::Commit {
                         ticket,
                         nonce,
@@ -456,19 +494,7 @@ impl World {
                     self.jobs
                         .push(Job::Witness(witness::Event::Released { ticket, answer }));
                 }
-                witness::Effect::Answer { to, answer } => {
-                    let said: AttestAnswer = serde_json::from_slice(&answer.payload).unwrap();
-                    for secret in &said.secrets {
-                        let leaf = secret.leaf;
-                        let admits = said.verdict.verdict == VerdictWord::Affirming;
-                        self.history.push(Happened::Sealed { leaf, admits });
-                    }
-                    let event = agent::Event::Answered(answer);
-                    self.network.push(Packet::ToAgent {
-                        agent: to as usize,
-                        event,
-                    });
-                }
+                witness::Effect::Answer { to, answer } => self.answered(to, answer),
                 witness::Effect::Refuse { to, problem } => {
                     let check = problem.check().unwrap().to_owned();
                     self.history.push(Happened::Refused { check });
@@ -480,6 +506,20 @@ impl World {
                 }
             }
         }
+    }
+
+    fn answered(&mut self, to: u64, answer: Box<crate::answer::SignedAnswer>) {
+        let said: AttestAnswer = serde_json::from_slice(&answer.payload).unwrap();
+        for secret in &said.secrets {
+            let leaf = secret.leaf;
+            let admits = said.verdict.verdict == VerdictWord::Affirming;
+            self.history.push(Happened::Sealed { leaf, admits });
+        }
+        let event = agent::Event::Answered(answer);
+        self.network.push(Packet::ToAgent {
+            agent: to as usize,
+            event,
+        });
     }
 
     /// What a door would do: seal what the admission allows.
@@ -579,6 +619,14 @@ const PROMISES: &[(&str, Promise)] = &[
         the_agent_never_accepts_a_secret_without_owner_signature,
     ),
     ("a session ends once", a_session_ends_once),
+    (
+        "evidence counts for its own challenge only",
+        evidence_counts_for_its_own_challenge_only,
+    ),
+    (
+        "only the bound request is judged",
+        only_the_bound_request_is_judged,
+    ),
 ];
 
 fn a_challenge_is_spent_once(history: &[Happened]) -> Result<(), String> {
@@ -694,6 +742,21 @@ fn a_session_ends_once(history: &[Happened]) -> Result<(), String> {
     Ok(())
 }
 
+fn evidence_counts_for_its_own_challenge_only(history: &[Happened]) -> Result<(), String> {
+    let mixed = |happened: &&Happened| matches!(happened, Happened::Mixed { .. });
+    match history.iter().find(mixed) {
+        None => Ok(()),
+        Some(mixed) => Err(format!("{mixed:?}")),
+    }
+}
+
+fn only_the_bound_request_is_judged(history: &[Happened]) -> Result<(), String> {
+    if history.contains(&Happened::Judged { own_request: false }) {
+        return Err("the witness had another request judged".into());
+    }
+    Ok(())
+}
+
 fn broken(history: &[Happened]) -> Option<(&'static str, String)> {
     PROMISES
         .iter()
@@ -743,6 +806,8 @@ fn a_thousand_seeds_keep_every_promise() {
         "ended session.timeout",
         "ignored answer.signature",
         "ignored challenge.spent",
+        "refused binding.request",
+        "refused binding.witness",
         "refused challenge.expired",
         "refused challenge.spent",
         "refused session.release",
@@ -833,4 +898,26 @@ fn a_release_that_does_not_name_the_session_s_suite_does_not_begin() {
     );
     request.suites.insert(Suite::X25519);
     assert!(agent::Agent::new(config, request, agent::Bound::default()).is_ok());
+}
+
+#[test]
+fn an_appraisal_that_outlives_its_challenge_is_not_committed() {
+    let mut world = World::new(5, Bent::default());
+    let judged = loop {
+        if !world.network.is_empty() {
+            let packet = world.network.remove(0);
+            world.deliver(packet);
+            continue;
+        }
+        match world.jobs.remove(0) {
+            Job::Witness(event) => break event,
+            job => world.work(job),
+        }
+    };
+    // The challenge lives for 20 s, the appraisal is given up after 15; no tick came between.
+    let effects = world.witness.step(judged, world.now + 20, &mut |_| {});
+    let [witness::Effect::Refuse { problem, .. }] = effects.as_slice() else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(problem.check(), Some("challenge.expired"));
 }
