@@ -127,10 +127,14 @@ impl Problem {
         }
     }
 
-    /// The problem of a refusal of the wire: 400 for bytes out of shape, 403 for the rest.
+    /// The problem of a refusal of the wire: 400 for bytes out of shape, 503 and 500 for
+    /// the witness's own delays and faults, 403 for the rest.
     #[must_use]
     pub fn of(refusal: &Error) -> Self {
         let (title, status) = match refusal {
+            _ if refusal.check() == "session.timeout" => ("unavailable", 503),
+            // A fault of the witness, noticed before anything left it.
+            _ if refusal.check() == "session.release" => ("refused", 500),
             Error::Malformed { .. } | Error::Misuse { .. } => ("malformed", 400),
             Error::Differs { .. } | Error::Unproven { .. } => ("untrusted", 403),
         };

@@ -260,6 +260,8 @@ impl Share {
             (6, Value::text(self.witness.as_str())),
             (7, Value::bytes(self.value.as_slice())),
         ]);
+        // The value has the last key, so nothing is written after it and no growing buffer leaves
+        // a copy of it behind.
         let encoded = Zeroizing::new(map.encode());
         wipe(map);
         encoded

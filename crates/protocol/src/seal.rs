@@ -16,7 +16,7 @@ use hpke::{Deserializable as _, OpModeR, OpModeS, Serializable as _};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::binding::BoundKey;
+use crate::binding::{Binding, BoundKey};
 use crate::cbor::Value;
 use crate::document::{Document, OwnerSet};
 use crate::manifest::{Manifest, SHARE_BYTES_MAX, Share, decrypt_secret};
@@ -203,18 +203,60 @@ pub fn seal(
     })
 }
 
-/// Seals a witness's share of a secret to a machine.
-///
-/// # Errors
-/// Those of [`seal`] and of [`Share::belongs_to`].
-pub fn seal_share(
-    suite: Suite,
-    public_key: &[u8],
-    info: &Info,
-    share: &Share,
-    random: Random<'_>,
-) -> Result<Sealed, Error> {
-    seal(suite, public_key, info, &share.encode(), random)
+/// One release of a witness: everything that the seal is bound to, and the share.
+#[derive(Debug, Clone, Copy)]
+pub struct Release<'a> {
+    /// The session's binding, whose demands have held.
+    pub binding: &'a Binding,
+    /// The hash of the log leaf that authorises the release.
+    pub leaf: [u8; 32],
+    /// The owners' manifest, as they signed it.
+    pub manifest: &'a Document,
+    /// The encrypted payload.
+    pub payload: &'a [u8],
+    /// The witness's share.
+    pub share: &'a Share,
+}
+
+impl SealedSecret {
+    /// Seals a share to the session key of a binding. Whether it may be released is the caller's
+    /// business; whether the owners signed it, the agent's.
+    ///
+    /// # Errors
+    /// `binding.keys` when the binding has no KEM key; those of [`Manifest::parse`];
+    /// `manifest.mismatch` when the share is not the manifest's; those of [`seal`].
+    pub fn seal(release: &Release<'_>, random: Random<'_>) -> Result<Self, Error> {
+        let Release {
+            binding,
+            leaf,
+            manifest: document,
+            payload,
+            share,
+        } = *release;
+        let (suite, public_key) = binding
+            .recipient()
+            .ok_or_else(|| Error::differs("binding.keys", "no KEM key", "a KEM key"))?;
+        let manifest = Manifest::parse(&document.payload)?;
+        share.belongs_to(&manifest)?;
+        let info = Info {
+            binding: binding.digest(),
+            witness: share.witness.clone(),
+            path: manifest.path.clone(),
+            version: manifest.version,
+            manifest: manifest.digest(),
+            leaf,
+        };
+        let share = seal(suite, public_key, &info, &share.encode(), random)?;
+        Ok(Self {
+            witness: info.witness,
+            path: info.path,
+            version: info.version,
+            leaf,
+            manifest: document.clone(),
+            payload: payload.to_vec(),
+            share,
+        })
+    }
 }
 
 /// What an agent knows about its session and its owners when an answer arrives.
@@ -443,23 +485,28 @@ mod tests {
         assert_eq!(refusal.map_err(|error| error.check()), Err("seal.suite"));
     }
 
+    fn binding(session: &SessionKey) -> Binding {
+        let witness = crate::binding::Witness {
+            id: Name::parse("w1").unwrap(),
+            tenant: Name::parse("acme").unwrap(),
+            nonce: [1; 32],
+        };
+        let keys = [(crate::binding::Role::Kem, session.bound())].into();
+        Binding::new(vec![witness], keys, [2; 32], vec![], None).unwrap()
+    }
+
     fn travelling(session: &SessionKey, signer: u8) -> SealedSecret {
         let made = secret(b"open sesame");
         let mut manifest = made.manifest.document(1000, 2000);
         manifest.sign(&key(signer));
-        let info = Info {
-            manifest: made.manifest.digest(),
-            ..info()
+        let release = Release {
+            binding: &binding(session),
+            leaf: [3; 32],
+            manifest: &manifest,
+            payload: &made.ciphertext,
+            share: &made.share,
         };
-        SealedSecret {
-            witness: info.witness.clone(),
-            path: info.path.clone(),
-            version: 1,
-            leaf: info.leaf,
-            manifest,
-            payload: made.ciphertext,
-            share: sealed_to(session, &info, &made.share.encode()),
-        }
+        SealedSecret::seal(&release, &mut |out| out.fill(5)).unwrap()
     }
 
     #[test]
@@ -468,7 +515,7 @@ mod tests {
         let owners = owners(1, &[("ada", 1)]);
         let recipient = Recipient {
             session: &session,
-            binding: &[1; 64],
+            binding: &binding(&session).digest(),
             owners: &owners,
             now: 1500,
         };

@@ -15,7 +15,7 @@ use crate::document::tests::{key, owners};
 use crate::manifest::{EncryptedSecret, encrypt_secret};
 use crate::name::{Name, Path};
 use crate::request::{Request, Wanted};
-use crate::seal::{Info, SealedSecret, seal_share};
+use crate::seal::{Release, SealedSecret};
 use crate::suite::Suite;
 use crate::{Error, Random};
 
@@ -547,29 +547,16 @@ impl World {
         };
         let mut manifest = made.manifest.document(999_000, 2_000_000);
         manifest.sign(&signer);
-        let (suite, public_key) = binding.recipient().unwrap();
-        let info = Info {
-            binding: binding.digest(),
-            witness: name("w1"),
-            path: path(),
-            version: 1,
-            manifest: made.manifest.digest(),
+        let release = Release {
+            binding: &binding,
             leaf,
+            manifest: &manifest,
+            payload: &made.ciphertext,
+            share: &made.share,
         };
         let dice = &mut self.dice;
-        let share = seal_share(suite, public_key, &info, &made.share, &mut |out| {
-            dice.fill(out)
-        })
-        .unwrap();
-        answer.secrets.push(SealedSecret {
-            witness: name("w1"),
-            path: path(),
-            version: 1,
-            leaf,
-            manifest,
-            payload: made.ciphertext.clone(),
-            share,
-        });
+        let sealed = SealedSecret::seal(&release, &mut |out| dice.fill(out)).unwrap();
+        answer.secrets.push(sealed);
         answer
     }
 }
