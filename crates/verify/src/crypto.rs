@@ -34,6 +34,12 @@ pub enum Scheme {
     RsaPssSha384,
     /// RSASSA-PSS with SHA-512, MGF1-SHA-512, salt of 64 bytes.
     RsaPssSha512,
+    /// RSASSA-PSS with SHA-256 and the longest salt that fits (TPMs).
+    RsaPssSha256LongSalt,
+    /// RSASSA-PSS with SHA-384 and the longest salt that fits (TPMs).
+    RsaPssSha384LongSalt,
+    /// RSASSA-PSS with SHA-512 and the longest salt that fits (TPMs).
+    RsaPssSha512LongSalt,
 }
 
 /// The signature does not hold: another key, other bytes, or a key that cannot be read.
@@ -76,6 +82,8 @@ pub struct CryptoProvider {
 /// AWS-LC, the provider that ships.
 pub const AWS_LC: CryptoProvider = CryptoProvider { signatures: &AwsLc };
 
+const LONGEST: signature::RsaPssSaltLength = signature::RsaPssSaltLength::Max;
+
 #[derive(Debug)]
 struct AwsLc;
 
@@ -100,6 +108,15 @@ impl Signatures for AwsLc {
             Scheme::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
             Scheme::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
             Scheme::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
+            Scheme::RsaPssSha256LongSalt => {
+                &const { signature::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(LONGEST) }
+            }
+            Scheme::RsaPssSha384LongSalt => {
+                &const { signature::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(LONGEST) }
+            }
+            Scheme::RsaPssSha512LongSalt => {
+                &const { signature::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(LONGEST) }
+            }
         };
         UnparsedPublicKey::new(algorithm, key)
             .verify(message, signature)

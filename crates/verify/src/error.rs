@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeuge_evidence::Malformed;
 
-use crate::{amd, binding, dcap};
+use crate::{amd, binding, dcap, tpm};
 
 /// The first check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Untrusted {
     Binding(binding::Broken),
     /// A rule of Intel SGX or TDX, or of Intel's certificates and documents.
     Dcap(dcap::Broken),
+    /// A rule of a TPM, its keys or its logs.
+    Tpm(tpm::Broken),
 }
 
 /// A needed endorsement that is not at hand.
@@ -52,6 +54,7 @@ impl Error {
             Self::Untrusted(Untrusted::Amd(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.check(),
+            Self::Untrusted(Untrusted::Tpm(broken)) => broken.check(),
         }
     }
 }
@@ -66,6 +69,7 @@ impl fmt::Display for Error {
             Self::Untrusted(Untrusted::Amd(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.fmt(out),
+            Self::Untrusted(Untrusted::Tpm(broken)) => broken.fmt(out),
         }
     }
 }
@@ -87,6 +91,12 @@ impl From<amd::Broken> for Error {
 impl From<dcap::Broken> for Error {
     fn from(broken: dcap::Broken) -> Self {
         Self::Untrusted(Untrusted::Dcap(broken))
+    }
+}
+
+impl From<tpm::Broken> for Error {
+    fn from(broken: tpm::Broken) -> Self {
+        Self::Untrusted(Untrusted::Tpm(broken))
     }
 }
 

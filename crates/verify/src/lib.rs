@@ -25,6 +25,7 @@ pub mod dcap;
 mod endorsements;
 mod error;
 pub mod snp;
+pub mod tpm;
 mod trail;
 mod verified;
 pub mod x509;
@@ -41,4 +42,10 @@ pub use trail::mutants;
 pub use verified::Verified;
 
 /// The ids of all checks of this room, by the file that owns them.
-pub const CHECKS: &[&[&str]] = &[amd::CHECKS, binding::CHECKS, dcap::CHECKS, snp::CHECKS];
+pub const CHECKS: &[&[&str]] = &[
+    amd::CHECKS,
+    binding::CHECKS,
+    dcap::CHECKS,
+    snp::CHECKS,
+    tpm::CHECKS,
+];

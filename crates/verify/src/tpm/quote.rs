@@ -1,0 +1,364 @@
+//! The quote itself, from signature to logs, in one order.
+//!
+//! The signature is checked over the received bytes. The selection must be the one that was asked
+//! for: a digest over other PCRs could be relabelled. Values count only when they hash to the
+//! signed digest, logs only when they replay to those values.
+
+use std::collections::BTreeMap;
+
+use zeuge_evidence::{
+    eventlog::facts::BootFacts,
+    tpm::{
+        Attest, Body, ClockInfo, HashAlgorithm, ObjectAttributes, PcrSelection, PcrSet,
+        QuoteBundle, Signature, TAG_QUOTE, TPM_GENERATED_VALUE,
+    },
+};
+
+use super::{
+    Broken,
+    chain::Context,
+    key::AttestationKey,
+    replay::{self, ImaFacts},
+    trust::{self, AkTrust, TrustBasis},
+};
+use crate::{Error, Trail, Unavailable, Verified, crypto::CryptoProvider, x509::KeyKind};
+
+/// What the qualifying data must be.
+#[derive(Debug, Clone, Copy)]
+pub enum Nonce<'a> {
+    /// Exactly these bytes, never padded or cut.
+    Exact(&'a [u8]),
+    /// Anything, for a reason that somebody wrote down.
+    Unbound {
+        /// Why no nonce is demanded.
+        because: &'a str,
+    },
+}
+
+/// Which PCRs must have been quoted.
+#[derive(Debug, Clone, Copy)]
+pub enum Selection<'a> {
+    /// Exactly these, in any order of banks.
+    Exactly(&'a [PcrSelection]),
+    /// Whatever was quoted, for a reason that somebody wrote down.
+    AsQuoted {
+        /// Why no selection is demanded.
+        because: &'a str,
+    },
+}
+
+/// What the caller asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand<'a> {
+    /// The qualifying data.
+    pub nonce: Nonce<'a>,
+    /// The PCRs.
+    pub selection: Selection<'a>,
+    /// Clock and counters of the last quote of this session.
+    pub previous: Option<ClockInfo>,
+    /// PCRs that the boot log must explain, where they were quoted.
+    pub replayed: PcrSet,
+    /// Accepts a SHA-1 bank, for a reason that somebody wrote down.
+    pub dangerous_sha1_bank: Option<&'a str>,
+}
+
+impl Demand<'_> {
+    /// The PCRs that firmware, loaders and stub extend, and nobody after them: 0 to 9, 12 to 14.
+    /// The kernel and systemd extend 10, 11 and 15 while the machine runs.
+    pub const BOOT: PcrSet = PcrSet(0b0111_0011_1111_1111);
+}
+
+/// What a verified quote says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TpmFacts {
+    /// The AK's TPM name, where its `TPMT_PUBLIC` came along.
+    pub ak_name: Option<Vec<u8>>,
+    /// SHA-256 of the AK's public key.
+    pub ak_key: [u8; 32],
+    /// The AK's attributes; `None` where only its certifier or the owner vouches for them.
+    pub ak_attributes: Option<ObjectAttributes>,
+    /// Why the AK is believed.
+    pub trust: TrustBasis,
+    /// The qualifying data, as signed.
+    pub nonce: Vec<u8>,
+    /// Why no nonce was demanded; `None` when it was.
+    pub unbound: Option<String>,
+    /// Clock and counters.
+    pub clock: ClockInfo,
+    /// The TPM's firmware version.
+    pub firmware_version: u64,
+    /// The signed PCR values, per bank.
+    pub pcrs: BTreeMap<HashAlgorithm, BTreeMap<u32, Vec<u8>>>,
+    /// What the boot log says; `None` without a log.
+    pub boot: Option<BootFacts>,
+    /// The signed PCRs that the boot log explains. Records of other registers prove nothing.
+    pub explained: PcrSet,
+    /// What the IMA list says; `None` without a list.
+    pub ima: Option<ImaFacts>,
+}
+
+/// Checks only that the key signed these bytes. It says nothing about the key, the nonce or the
+/// values: use [`verify`] for belief.
+///
+/// # Errors
+/// `tpm.signature-format`, `tpm.quote.signature`.
+pub fn check_quote_signature(
+    attest: &[u8],
+    signature: &[u8],
+    key: &AttestationKey,
+    crypto: &CryptoProvider,
+) -> Result<(), Error> {
+    key.verify(attest, &Signature::parse_any(signature)?, crypto)
+}
+
+/// Verifies one quote with what came along.
+///
+/// # Errors
+/// The first check that fails, in the order: form of the parts, `tpm.ak.available`, `tpm.ak.key`,
+/// `tpm.ak.attributes`, `tpm.quote.signature`, `tpm.quote.magic`, `tpm.quote.type`,
+/// `tpm.quote.nonce`, `tpm.quote.selection`, `tpm.quote.bank`, `tpm.quote.pcr-digest`,
+/// `tpm.quote.reset`, `tpm.quote.clock`, trust in the AK, `tpm.eventlog.replay`,
+/// `tpm.ima.replay`.
+pub fn verify(
+    bundle: &QuoteBundle,
+    demand: &Demand<'_>,
+    ak_trust: AkTrust<'_>,
+    context: Context<'_>,
+) -> Result<Verified<TpmFacts>, Error> {
+    let mut trail = Trail::new();
+    let attest = Attest::parse(&bundle.attest)?;
+    let signature = Signature::parse_any(&bundle.signature)?;
+    let key = attestation_key(bundle, &mut trail)?;
+    trail.check("tpm.quote.signature", || {
+        key.verify(attest.bytes, &signature, context.crypto)
+    })?;
+    statement(&attest, demand, &mut trail)?;
+    let pcrs = values(&attest, &signature, bundle, demand, &mut trail)?;
+    counters(attest.clock, demand.previous, &mut trail)?;
+    let trust = trust::basis(
+        &key,
+        bundle.ak_certificate.as_deref(),
+        &bundle.certificates,
+        ak_trust,
+        context,
+        &mut trail,
+    )?;
+    let (boot, explained) = replay::boot(bundle, &pcrs, demand.replayed, &mut trail)?;
+    let ima = replay::ima(bundle, &pcrs, &mut trail)?;
+    let facts = TpmFacts {
+        ak_name: key.name.clone(),
+        ak_key: key.key_sha256(),
+        ak_attributes: key.attributes,
+        trust,
+        nonce: attest.extra_data.to_vec(),
+        unbound: match demand.nonce {
+            Nonce::Exact(_) => None,
+            Nonce::Unbound { because } => Some(because.to_owned()),
+        },
+        clock: attest.clock,
+        firmware_version: attest.firmware_version,
+        pcrs,
+        boot,
+        explained,
+        ima,
+    };
+    Ok(Verified::assertion(facts, trail))
+}
+
+fn attestation_key(bundle: &QuoteBundle, trail: &mut Trail) -> Result<AttestationKey, Error> {
+    let missing = || -> Error {
+        Unavailable {
+            check: "tpm.ak.available",
+            what: "the public part of the key that signed the quote".to_owned(),
+            remedy: "put ak_public or ak_certificate into the bundle",
+        }
+        .into()
+    };
+    let source = bundle.ak_public.as_ref().or(bundle.ak_certificate.as_ref());
+    trail.check("tpm.ak.available", || {
+        source.map(|_| ()).ok_or_else(missing)
+    })?;
+    let key = match (&bundle.ak_public, &bundle.ak_certificate) {
+        (Some(public), _) => AttestationKey::read(public)?,
+        (None, Some(certificate)) => {
+            let der = zeuge_evidence::tpm::certificate_in(certificate)?;
+            AttestationKey::of_certificate(&zeuge_evidence::x509::Certificate::parse(&der)?)?
+        }
+        (None, None) => return Err(missing()),
+    };
+    trail.check("tpm.ak.key", || {
+        if key.kind == KeyKind::Rsa && key.bits < 2048 {
+            let found = format!("RSA of {} bits", key.bits);
+            return Err(Broken::AkKey { found }.into());
+        }
+        Ok(())
+    })?;
+    trail.check("tpm.ak.attributes", || attests_only(&key))?;
+    Ok(key)
+}
+
+/// Attributes are known only from a `TPMT_PUBLIC`; where none came along, whoever certified or
+/// enrolled the key vouches for them.
+pub(super) fn attests_only(key: &AttestationKey) -> Result<(), Error> {
+    let Some(attributes) = key.attributes else {
+        return Ok(());
+    };
+    let good = attributes.fixed_tpm()
+        && attributes.fixed_parent()
+        && attributes.sensitive_data_origin()
+        && attributes.restricted()
+        && attributes.sign()
+        && !attributes.decrypt();
+    if good {
+        Ok(())
+    } else {
+        let found = attributes.to_string();
+        Err(Broken::AkAttributes { found }.into())
+    }
+}
+
+fn statement(attest: &Attest<'_>, demand: &Demand<'_>, trail: &mut Trail) -> Result<(), Error> {
+    trail.check("tpm.quote.magic", || match attest.magic {
+        TPM_GENERATED_VALUE => Ok(()),
+        found => Err(Broken::QuoteMagic { found }.into()),
+    })?;
+    trail.check("tpm.quote.type", || match attest.kind {
+        TAG_QUOTE => Ok(()),
+        found => Err(Broken::QuoteType { found }.into()),
+    })?;
+    if let Nonce::Exact(wanted) = demand.nonce {
+        trail.check("tpm.quote.nonce", || {
+            if attest.extra_data == wanted {
+                return Ok(());
+            }
+            Err(Broken::QuoteNonce {
+                found: hex::encode(attest.extra_data),
+                wanted: hex::encode(wanted),
+            }
+            .into())
+        })?;
+    }
+    Ok(())
+}
+
+/// Banks and PCRs as one set per bank; empty banks do not count.
+fn merged(selections: &[PcrSelection]) -> BTreeMap<HashAlgorithm, u32> {
+    let mut out: BTreeMap<HashAlgorithm, u32> = BTreeMap::new();
+    for selection in selections.iter().filter(|one| !one.pcrs.is_empty()) {
+        *out.entry(selection.bank).or_default() |= selection.pcrs.0;
+    }
+    out
+}
+
+fn printed(selections: &[PcrSelection]) -> String {
+    let all: Vec<String> = selections.iter().map(ToString::to_string).collect();
+    if all.is_empty() {
+        "nothing".to_owned()
+    } else {
+        all.join("+")
+    }
+}
+
+type Values = BTreeMap<HashAlgorithm, BTreeMap<u32, Vec<u8>>>;
+
+fn values(
+    attest: &Attest<'_>,
+    signature: &Signature<'_>,
+    bundle: &QuoteBundle,
+    demand: &Demand<'_>,
+    trail: &mut Trail,
+) -> Result<Values, Error> {
+    let Body::Quote {
+        selections,
+        pcr_digest,
+    } = &attest.body
+    else {
+        return Err(Broken::QuoteType { found: attest.kind }.into());
+    };
+    if let Selection::Exactly(wanted) = demand.selection {
+        trail.check("tpm.quote.selection", || {
+            if merged(selections) == merged(wanted) {
+                return Ok(());
+            }
+            Err(Broken::QuoteSelection {
+                found: printed(selections),
+                wanted: printed(wanted),
+            }
+            .into())
+        })?;
+    }
+    trail.check("tpm.quote.bank", || {
+        let weak = selections
+            .iter()
+            .any(|one| one.bank == HashAlgorithm::SHA1 && !one.pcrs.is_empty());
+        if weak && demand.dangerous_sha1_bank.is_none() {
+            let found = printed(selections);
+            return Err(Broken::QuoteBank { found }.into());
+        }
+        Ok(())
+    })?;
+    let (pcrs, concatenated) = chosen(selections, bundle);
+    trail.check("tpm.quote.pcr-digest", || {
+        let found = concatenated.map_err(|missing| Broken::QuotePcrDigest {
+            found: missing,
+            wanted: hex::encode(pcr_digest),
+        })?;
+        // The digest is by the hash of the signature, whatever the bank.
+        let found = signature.hash.digest(&[&found]).unwrap_or_default();
+        if found == *pcr_digest {
+            return Ok(());
+        }
+        Err(Broken::QuotePcrDigest {
+            found: hex::encode(found),
+            wanted: hex::encode(pcr_digest),
+        }
+        .into())
+    })?;
+    Ok(pcrs)
+}
+
+/// The values of the signed selection, by PCR and one after the other; or which one is missing.
+fn chosen(selections: &[PcrSelection], bundle: &QuoteBundle) -> (Values, Result<Vec<u8>, String>) {
+    let mut pcrs = Values::new();
+    let mut all = Vec::new();
+    for selection in selections {
+        for index in selection.pcrs.iter() {
+            let value = bundle
+                .pcrs
+                .iter()
+                .find(|value| value.bank == selection.bank && value.index == index);
+            let Some(value) = value.filter(|v| Some(v.value.len()) == selection.bank.size()) else {
+                return (pcrs, Err(format!("no value of {}:{index}", selection.bank)));
+            };
+            all.extend(&value.value);
+            pcrs.entry(selection.bank)
+                .or_default()
+                .insert(index, value.value.clone());
+        }
+    }
+    (pcrs, Ok(all))
+}
+
+fn counters(now: ClockInfo, previous: Option<ClockInfo>, trail: &mut Trail) -> Result<(), Error> {
+    let Some(before) = previous else {
+        return Ok(());
+    };
+    trail.check("tpm.quote.reset", || {
+        let found = (now.reset_count, now.restart_count);
+        let wanted = (before.reset_count, before.restart_count);
+        if found == wanted {
+            return Ok(());
+        }
+        Err(Broken::QuoteReset { found, wanted }.into())
+    })?;
+    trail.check("tpm.quote.clock", || {
+        if now.clock >= before.clock {
+            return Ok(());
+        }
+        Err(Broken::QuoteClock {
+            found: now.clock,
+            wanted: before.clock,
+        }
+        .into())
+    })
+}
