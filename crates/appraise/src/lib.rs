@@ -1,1 +1,90 @@
-//! (being built)
+//! Verified facts, reference values and policy: **the verdict, and perhaps an admission**.
+//!
+//! Takes only [`zeuge_verify::Verified`] where something may be released, so that the order
+//! (well-formed, then proven, then wanted) cannot be got wrong. Lists every finding, where
+//! verification stops at the first. Never reads a clock, never fetches, never checks a signature.
+//!
+//! The floor of every verdict needs no policy: debug off, migration off, a declared privilege
+//! level, versions not below the built-in floor, a known measurement, a fresh revocation list.
+//! What weakens it is spelled `dangerous_…` and shows in the verdict.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+pub mod admission;
+pub mod document;
+mod findings;
+mod floor;
+pub mod hardware;
+pub mod policy;
+pub mod reference;
+pub mod rule;
+pub mod snp;
+mod verdict;
+
+pub use admission::{Admission, Admitted, Grant, admit};
+pub use document::DocumentError;
+pub use findings::{Finding, Findings, Status};
+pub use hardware::{Chip, HardwareRegistry, PinnedKey};
+pub use policy::{Expect, Policy};
+pub use reference::{BindingProfile, IdBlock, ReferenceValues, SnpReference, TcbFloor};
+pub use rule::{Chips, ReleaseRule, Suite};
+pub use verdict::{Kind, RootNamed, Verdict, Word};
+
+use zeuge_evidence::UnixTime;
+use zeuge_verify::snp::SnpFacts;
+
+/// The ids of this room.
+pub const CHECKS: &[&[&str]] = &[
+    document::CHECKS,
+    snp::CHECKS,
+    hardware::CHECKS,
+    rule::CHECKS,
+];
+
+/// What is proven about one machine, whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Facts {
+    /// An AMD SEV-SNP report.
+    Snp(Box<SnpFacts>),
+}
+
+impl From<SnpFacts> for Facts {
+    fn from(facts: SnpFacts) -> Self {
+        Self::Snp(Box::new(facts))
+    }
+}
+
+/// What a machine is measured against: the owner's wishes and the instant.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// The owner's policy; [`Policy::default`] is the floor and nothing else.
+    pub policy: &'a Policy,
+    /// The owner's reference values.
+    pub reference_values: &'a ReferenceValues,
+    /// The enrolled chips; `None` where no registry is asked (the verdict says so).
+    pub hardware: Option<&'a HardwareRegistry>,
+    /// `Some` when no measurement is demanded, with the reason; shows in the verdict.
+    pub hardware_only: Option<&'a str>,
+    /// The instant of the appraisal.
+    pub at: UnixTime,
+}
+
+/// Judges facts, also recorded ones. Gives a verdict and never an admission.
+#[must_use]
+pub fn judge(facts: &Facts, passed: &[&'static str], wanted: &Wanted<'_>) -> Verdict {
+    let mut findings = Findings::new(passed);
+    match facts {
+        Facts::Snp(facts) => snp::judge(facts, wanted, &mut findings),
+    }
+}

@@ -78,6 +78,25 @@ impl Malformed {
     ) -> Self {
         Self::new(check, offset, What::Invalid { field, because })
     }
+
+    /// What was found and what was wanted, where the rule compares.
+    #[must_use]
+    pub fn difference(&self) -> Option<(String, String)> {
+        match &self.what {
+            What::Invalid { .. } => None,
+            What::Reserved { .. } => Some(("not zero".to_owned(), "zero".to_owned())),
+            What::TooLong { limit, found } => {
+                Some((format!("{found} bytes"), format!("at most {limit} bytes")))
+            }
+            What::TooShort { wanted, found } => {
+                Some((format!("{found} bytes"), format!("{wanted} bytes")))
+            }
+            What::Unsupported { found, .. } => Some((
+                found.to_string(),
+                "a number that this program knows".to_owned(),
+            )),
+        }
+    }
 }
 
 impl fmt::Display for Malformed {

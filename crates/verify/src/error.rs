@@ -57,6 +57,20 @@ impl Error {
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.check(),
         }
     }
+
+    /// What was found and what was wanted, where the rule compares.
+    #[must_use]
+    pub fn difference(&self) -> Option<(String, String)> {
+        match self {
+            Self::Malformed(malformed) => malformed.difference(),
+            Self::Unavailable(unavailable) => {
+                Some(("nothing".to_owned(), unavailable.what.clone()))
+            }
+            Self::Untrusted(Untrusted::Amd(broken)) => broken.difference(),
+            Self::Untrusted(Untrusted::Binding(broken)) => broken.difference(),
+            Self::Untrusted(Untrusted::Dcap(broken)) => broken.difference(),
+        }
+    }
 }
 
 impl fmt::Display for Error {

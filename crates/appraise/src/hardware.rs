@@ -1,0 +1,135 @@
+//! The owner's registry of chips (`zeuge.hardware.v1`): which chips, and with which certified
+//! keys. It catches a maker's key that speaks for chips which do not exist, or certifies a second
+//! key for a chip that does.
+//!
+//! Never enrols by itself: there is no trust on first use.
+
+use serde::Deserialize;
+
+use crate::{
+    Facts,
+    document::{self, DocumentError, Hex},
+    findings::{Finding, Findings},
+};
+
+/// The schema of this document.
+pub const SCHEMA: &str = "zeuge.hardware.v1";
+/// The ids of this file.
+pub const CHECKS: &[&str] = &["hardware.enrolled", "hardware.key"];
+
+/// The enrolled chips.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HardwareRegistry {
+    schema: String,
+    /// The chips.
+    #[serde(default)]
+    pub chip: Vec<Chip>,
+}
+
+/// One enrolled chip.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chip {
+    /// The owner's name for the machine.
+    pub name: String,
+    /// CHIP_ID of an SEV-SNP chip.
+    pub chip_id: Hex<64>,
+    /// The keys that the maker certified for this chip, one per set of versions.
+    pub keys: Vec<PinnedKey>,
+}
+
+/// A certified key of an enrolled chip.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedKey {
+    /// REPORTED_TCB for which it was certified, 8 bytes as received.
+    pub tcb: Hex<8>,
+    /// SHA-256 of the public key (the uncompressed point).
+    pub public_key: Hex<32>,
+}
+
+impl HardwareRegistry {
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// [`DocumentError`] for another schema, unknown fields, a chip without a key or one that
+    /// stands twice.
+    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+        let registry: Self = document::read(text, SCHEMA, |registry: &Self| &registry.schema)?;
+        for (index, chip) in registry.chip.iter().enumerate() {
+            let bad = |because: String| {
+                Err(DocumentError {
+                    wanted: SCHEMA,
+                    because,
+                })
+            };
+            if chip.keys.is_empty() {
+                return bad(format!("\"{}\" has no key", chip.name));
+            }
+            let earlier = registry.chip.iter().take(index);
+            if earlier
+                .clone()
+                .any(|earlier| earlier.chip_id == chip.chip_id)
+            {
+                return bad(format!("the chip of \"{}\" stands twice", chip.name));
+            }
+        }
+        Ok(registry)
+    }
+
+    /// The enrolled name of the machine, if its chip is enrolled.
+    #[must_use]
+    pub fn name_of(&self, facts: &Facts) -> Option<&str> {
+        let Facts::Snp(facts) = facts;
+        let chip = self
+            .chip
+            .iter()
+            .find(|chip| chip.chip_id.0 == facts.claims.chip_id)?;
+        Some(&chip.name)
+    }
+}
+
+/// Whether chip and key are enrolled.
+pub(crate) fn check(registry: &HardwareRegistry, facts: &Facts, findings: &mut Findings) {
+    let Facts::Snp(facts) = facts;
+    let chip_id = facts.claims.chip_id;
+    let chip = registry
+        .chip
+        .iter()
+        .find(|chip| chip.chip_id.0 == chip_id && chip_id.iter().any(|byte| *byte != 0));
+    findings.check("hardware.enrolled", || {
+        Some(match chip {
+            Some(_) => Finding::pass("hardware.enrolled"),
+            None => Finding::fail(
+                "hardware.enrolled",
+                "this chip is not in the owner's registry",
+            )
+            .difference(hex::encode(chip_id), "an enrolled chip"),
+        })
+    });
+    findings.check("hardware.key", || {
+        let chip = chip?;
+        let found = sha256(&facts.leaf_public_key);
+        let tcb = facts.claims.reported_tcb.0;
+        let pinned: Vec<_> = chip.keys.iter().filter(|key| key.tcb.0 == tcb).collect();
+        let because = match pinned.as_slice() {
+            [] => "these versions have no approved key yet",
+            keys if keys.iter().any(|key| key.public_key.0 == found) => {
+                return Some(Finding::pass("hardware.key"));
+            }
+            _ => "the maker certified another key for this chip than the enrolled one",
+        };
+        let wanted: Vec<_> = pinned
+            .iter()
+            .map(|key| hex::encode(key.public_key.0))
+            .collect();
+        let finding = Finding::fail("hardware.key", because);
+        Some(finding.difference(hex::encode(found), wanted.join(" or ")))
+    });
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).into()
+}

@@ -1,0 +1,224 @@
+//! Reference values: what the owner says a good machine measures (`zeuge.reference-values.v1`).
+//!
+//! A value says for which privilege level and binding profile it was made; the bundle never says
+//! that of itself. Never guesses, never pads.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use zeuge_evidence::snp::{Product, Tcb};
+
+use crate::document::{self, DocumentError, Hex};
+
+/// The schema of this document.
+pub const SCHEMA: &str = "zeuge.reference-values.v1";
+
+/// The owner's reference values.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReferenceValues {
+    schema: String,
+    /// AMD SEV-SNP machines.
+    #[serde(default)]
+    pub snp: Vec<SnpReference>,
+    /// Lowest accepted versions by product, above the built-in floor.
+    #[serde(default)]
+    pub minimum_tcb: BTreeMap<String, TcbFloor>,
+}
+
+/// How the evidence is bound to the machine's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BindingProfile {
+    /// The report data is the binding.
+    #[default]
+    Direct,
+    /// Azure's paravisor binds through its vTPM.
+    Hcl,
+    /// An SVSM binds through its vTPM.
+    Svsm,
+}
+
+/// One SEV-SNP workload or image.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnpReference {
+    /// The name that verdicts and release rules use.
+    pub name: String,
+    /// Launch digests of which one must be reported.
+    #[serde(default)]
+    pub measurements: Vec<Hex<48>>,
+    /// An ID block that pins the image instead of its launch digest.
+    #[serde(default)]
+    pub id_block: Option<IdBlock>,
+    /// HOST_DATA values of which one must be reported; empty: any.
+    #[serde(default)]
+    pub host_data: Vec<Hex<32>>,
+    /// How the evidence is bound.
+    #[serde(default)]
+    pub binding_profile: BindingProfile,
+    /// The privilege level that must have asked, 0 to 3.
+    #[serde(default)]
+    pub vmpl: u32,
+}
+
+/// Who signed the image, and which one it is (AMD 56860, ID block).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdBlock {
+    /// SHA-384 of the ID key; either this or `author_key_digest` must be given.
+    pub id_key_digest: Option<Hex<48>>,
+    /// SHA-384 of the author key that certified the ID key.
+    pub author_key_digest: Option<Hex<48>>,
+    /// FAMILY_ID.
+    pub family_id: Hex<16>,
+    /// IMAGE_ID.
+    pub image_id: Hex<16>,
+    /// Lowest accepted GUEST_SVN.
+    pub minimum_guest_svn: u32,
+}
+
+/// Lowest accepted versions of one product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TcbFloor {
+    /// First mutable code (Turin).
+    #[serde(default)]
+    pub fmc: Option<u8>,
+    /// Boot loader.
+    #[serde(default)]
+    pub boot_loader: u8,
+    /// Trusted operating system of the secure processor.
+    #[serde(default)]
+    pub tee: u8,
+    /// SNP firmware.
+    #[serde(default)]
+    pub snp: u8,
+    /// Microcode.
+    #[serde(default)]
+    pub microcode: u8,
+}
+
+impl From<TcbFloor> for Tcb {
+    fn from(floor: TcbFloor) -> Self {
+        let TcbFloor {
+            fmc,
+            boot_loader,
+            tee,
+            snp,
+            microcode,
+        } = floor;
+        Self {
+            fmc,
+            boot_loader,
+            tee,
+            snp,
+            microcode,
+        }
+    }
+}
+
+impl ReferenceValues {
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// [`DocumentError`] for another schema, unknown fields, hex of another length, a value that
+    /// pins nothing, an unknown product, a level above 3, or a name that stands twice.
+    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+        let values: Self = document::read(text, SCHEMA, |values: &Self| &values.schema)?;
+        let bad = |because: String| {
+            Err(DocumentError {
+                wanted: SCHEMA,
+                because,
+            })
+        };
+        for (index, value) in values.snp.iter().enumerate() {
+            let name = &value.name;
+            if value.measurements.is_empty() && value.id_block.is_none() {
+                return bad(format!(
+                    "\"{name}\" names neither measurements nor an id_block"
+                ));
+            }
+            if let Some(block) = &value.id_block
+                && block.id_key_digest.is_none()
+                && block.author_key_digest.is_none()
+            {
+                return bad(format!("the id_block of \"{name}\" names no key"));
+            }
+            if value.vmpl > 3 {
+                return bad(format!("vmpl {} of \"{name}\" does not exist", value.vmpl));
+            }
+            if value.binding_profile != BindingProfile::Direct {
+                return bad(format!(
+                    "the binding profile of \"{name}\" is not supported yet; only \"direct\" is"
+                ));
+            }
+            if values
+                .snp
+                .iter()
+                .take(index)
+                .any(|earlier| earlier.name == *name)
+            {
+                return bad(format!("the name \"{name}\" stands twice"));
+            }
+        }
+        for product in values.minimum_tcb.keys() {
+            if Product::from_name(product).is_none() {
+                return bad(format!(
+                    "minimum_tcb names the unknown product \"{product}\""
+                ));
+            }
+        }
+        Ok(values)
+    }
+
+    /// The owner's floor for a product.
+    #[must_use]
+    pub fn floor(&self, product: Product) -> Option<Tcb> {
+        self.minimum_tcb
+            .get(product.name())
+            .map(|floor| Tcb::from(*floor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(body: &str) -> String {
+        let text = format!("schema = \"{SCHEMA}\"\n{body}");
+        ReferenceValues::parse(&text).unwrap_err().because
+    }
+
+    #[test]
+    fn a_value_that_pins_nothing_is_refused() {
+        assert_eq!(
+            refusal("[[snp]]\nname = \"web\""),
+            "\"web\" names neither measurements nor an id_block"
+        );
+    }
+
+    #[test]
+    fn a_measurement_of_another_length_is_refused_and_never_padded() {
+        assert!(
+            refusal("[[snp]]\nname = \"web\"\nmeasurements = [\"00\"]").contains("96 hex digits")
+        );
+    }
+
+    #[test]
+    fn another_schema_and_unknown_fields_are_refused() {
+        let other = ReferenceValues::parse("schema = \"zeuge.policy.v1\"").unwrap_err();
+        assert_eq!(other.because, "its schema is \"zeuge.policy.v1\"");
+        assert!(refusal("surprise = 1").contains("surprise"));
+        assert!(refusal("[minimum_tcb.Rome]\nsnp = 1").contains("Rome"));
+    }
+
+    #[test]
+    fn a_floor_is_found_by_product() {
+        let text = format!("schema = \"{SCHEMA}\"\n[minimum_tcb.Genoa]\nsnp = 27\nmicrocode = 84");
+        let values = ReferenceValues::parse(&text).unwrap();
+        let floor = values.floor(Product::Genoa).unwrap();
+        assert_eq!((floor.snp, floor.microcode, floor.boot_loader), (27, 84, 0));
+        assert_eq!(values.floor(Product::Milan), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! Release rules (`zeuge.release-rule.v1`): who may get which secret. Without a rule nobody gets
+//! anything.
+//!
+//! A genuine chip and a known firmware are not an identity: a rule names the measured workload or
+//! a signed value, and which chips. Never matches a path by prefix, never normalises one.
+
+use serde::Deserialize;
+
+use crate::{
+    Facts, Finding, Kind, Verdict, Wanted, Word,
+    document::{self, DocumentError, Hex},
+    findings::Findings,
+    snp::is_workload,
+};
+
+/// The schema of this document.
+pub const SCHEMA: &str = "zeuge.release-rule.v1";
+/// The ids of this file.
+pub const CHECKS: &[&str] = &[
+    "release.door",
+    "release.evidence",
+    "release.suite",
+    "release.verdict",
+    "release.workload",
+];
+
+/// Which chips a rule accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Chips {
+    /// Only chips of the owner's registry.
+    #[serde(rename = "enrolled")]
+    Enrolled,
+    /// DANGEROUS: any genuine chip of the maker's.
+    #[serde(rename = "dangerous_any_chip")]
+    DangerousAnyChip,
+}
+
+/// Lowest HPKE suite, in rising order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum Suite {
+    /// DHKEM over X25519: falls to a quantum computer.
+    #[serde(rename = "x25519")]
+    X25519,
+    /// X-Wing: ML-KEM-768 and X25519.
+    #[serde(rename = "x-wing")]
+    XWing,
+}
+
+/// One rule.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseRule {
+    schema: String,
+    /// The tenant whose secret it is.
+    pub tenant: String,
+    /// The secret's path, compared byte by byte.
+    pub path: String,
+    /// The door through which it may leave: `agent`.
+    pub door: String,
+    /// The kinds of evidence that must all be there, e.g. `["snp"]`.
+    pub evidence: Vec<String>,
+    /// Lowest HPKE suite of the recipient.
+    pub minimum_suite: Suite,
+    /// Which chips.
+    pub chips: Chips,
+    /// Name of the reference value that the machine must match.
+    pub workload: Option<String>,
+    /// HOST_DATA that the machine must report (for SEV-SNP: SHA-256 of its configuration).
+    pub host_data: Option<Hex<32>>,
+    /// Warnings are not enough.
+    #[serde(default)]
+    pub demand_affirming: bool,
+}
+
+impl ReleaseRule {
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// [`DocumentError`] for another schema, unknown fields, no evidence kind, an unknown kind or
+    /// door, or a rule that names neither a workload nor a signed value.
+    pub fn parse(text: &str) -> Result<Self, DocumentError> {
+        let rule: Self = document::read(text, SCHEMA, |rule: &Self| &rule.schema)?;
+        let bad = |because: &str| {
+            Err(DocumentError {
+                wanted: SCHEMA,
+                because: because.to_owned(),
+            })
+        };
+        if rule.evidence.is_empty() {
+            return bad("evidence is empty: a rule names the kinds that must be there");
+        }
+        if rule.evidence.iter().any(|kind| kind != Kind::Snp.word()) {
+            return bad("evidence names a kind that rules cannot demand yet; \"snp\" is supported");
+        }
+        if rule.door != "agent" {
+            return bad("the door is not supported; \"agent\" is");
+        }
+        if rule.workload.is_none() && rule.host_data.is_none() {
+            return bad(
+                "it names neither workload nor host_data: firmware alone is not an identity",
+            );
+        }
+        Ok(rule)
+    }
+
+    /// Adds what this rule demands to a verdict, and decides its word anew.
+    ///
+    /// `door` is where the request came in, `suite` the recipient's.
+    #[must_use]
+    pub fn apply(
+        &self,
+        verdict: &Verdict,
+        wanted: &Wanted<'_>,
+        door: &str,
+        suite: Suite,
+    ) -> Verdict {
+        let mut findings = Findings::new(&[]);
+        findings.check("release.door", || {
+            Some(if door == self.door {
+                Finding::pass("release.door")
+            } else {
+                Finding::fail("release.door", "the rule does not open this door")
+                    .difference(door, self.door.as_str())
+            })
+        });
+        findings.check("release.evidence", || {
+            let kind = verdict.kind.word();
+            let missing = self.evidence.iter().find(|wanted| *wanted != kind);
+            Some(match missing {
+                None => Finding::pass("release.evidence"),
+                Some(missing) => Finding::fail("release.evidence", "evidence of a kind is missing")
+                    .difference(kind, missing.as_str()),
+            })
+        });
+        findings.check("release.suite", || {
+            Some(if suite >= self.minimum_suite {
+                Finding::pass("release.suite")
+            } else {
+                Finding::fail(
+                    "release.suite",
+                    "the recipient's key is weaker than the rule allows",
+                )
+                .difference(format!("{suite:?}"), format!("{:?}", self.minimum_suite))
+            })
+        });
+        findings.check("release.workload", || Some(self.workload(verdict, wanted)));
+        findings.check("release.verdict", || Some(self.good_enough(verdict.word)));
+        if self.chips == Chips::Enrolled
+            && let Some(facts) = &verdict.facts
+        {
+            let none = crate::HardwareRegistry::default();
+            crate::hardware::check(wanted.hardware.unwrap_or(&none), facts, &mut findings);
+        }
+        let mut all = verdict.clone();
+        for finding in findings.into_list() {
+            all.findings.retain(|held| held.id != finding.id);
+            all.findings.push(finding);
+        }
+        if all.failed().is_empty() {
+            all
+        } else {
+            Verdict {
+                word: worst(verdict.word),
+                ..all
+            }
+        }
+    }
+
+    fn good_enough(&self, word: Word) -> Finding {
+        let enough = match word {
+            Word::Affirming => true,
+            Word::Warning => !self.demand_affirming,
+            _ => false,
+        };
+        if enough {
+            return Finding::pass("release.verdict");
+        }
+        let wanted = if self.demand_affirming {
+            "affirming"
+        } else {
+            "affirming or warning"
+        };
+        Finding::fail(
+            "release.verdict",
+            "the verdict is not good enough for this secret",
+        )
+        .difference(word.word(), wanted)
+    }
+
+    fn workload(&self, verdict: &Verdict, wanted: &Wanted<'_>) -> Finding {
+        let fail = |found: String, wanted: String| {
+            Finding::fail(
+                "release.workload",
+                "the machine is not the workload that the rule names",
+            )
+            .difference(found, wanted)
+        };
+        let Some(Facts::Snp(facts)) = &verdict.facts else {
+            return fail("nothing proven".to_owned(), "a proven workload".to_owned());
+        };
+        if let Some(host_data) = self.host_data
+            && host_data.0 != facts.claims.host_data
+        {
+            return fail(
+                hex::encode(facts.claims.host_data),
+                hex::encode(host_data.0),
+            );
+        }
+        if let Some(name) = &self.workload {
+            let mut values = wanted.reference_values.snp.iter();
+            let fits = values.any(|value| value.name == *name && is_workload(value, &facts.claims));
+            if !fits {
+                return fail(hex::encode(facts.claims.measurement), format!("\"{name}\""));
+            }
+        }
+        Finding::pass("release.workload")
+    }
+}
+
+/// A failed demand makes a good verdict bad and leaves a bad one as it is.
+const fn worst(word: Word) -> Word {
+    match word {
+        Word::Affirming | Word::Warning => Word::Contraindicated,
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(body: &str) -> Result<ReleaseRule, DocumentError> {
+        ReleaseRule::parse(&format!(
+            "schema = \"{SCHEMA}\"\ntenant = \"a\"\npath = \"db/key\"\nminimum_suite = \"x-wing\"\n\
+             {body}"
+        ))
+    }
+
+    #[test]
+    fn a_rule_that_names_no_workload_is_refused() {
+        let refusal = rule("door = \"agent\"\nevidence = [\"snp\"]\nchips = \"enrolled\"");
+        assert!(
+            refusal
+                .unwrap_err()
+                .because
+                .contains("firmware alone is not an identity")
+        );
+    }
+
+    #[test]
+    fn a_rule_must_say_which_chips() {
+        let refusal = rule("door = \"agent\"\nevidence = [\"snp\"]\nworkload = \"web\"");
+        assert!(refusal.unwrap_err().because.contains("chips"));
+    }
+
+    #[test]
+    fn an_unknown_kind_or_door_is_refused_by_name() {
+        let kinds = "evidence = [\"gpu\"]\nworkload = \"web\"\nchips = \"enrolled\"";
+        assert!(rule(&format!("door = \"agent\"\n{kinds}")).is_err());
+        let doors = "evidence = [\"snp\"]\nworkload = \"web\"\nchips = \"enrolled\"";
+        assert!(rule(&format!("door = \"window\"\n{doors}")).is_err());
+    }
+}

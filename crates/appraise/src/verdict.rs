@@ -1,0 +1,176 @@
+//! The outcome of one bundle: a word, every finding, every root that has to be trusted.
+//!
+//! Never one green light: the word is read together with the roots and with what was not proved.
+
+use zeuge_evidence::UnixTime;
+use zeuge_verify::{Error, Root};
+
+use crate::{Facts, Finding, Status};
+
+/// The word of a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// Verified, and as wanted.
+    Affirming,
+    /// Verified, and refused: not as wanted.
+    Contraindicated,
+    /// Bytes that break their format.
+    Malformed,
+    /// Something that verification cannot go on without is not at hand.
+    Unavailable,
+    /// A chain, signature, date or binding does not hold.
+    Untrusted,
+    /// Verified, and accepted with warnings.
+    Warning,
+}
+
+impl Word {
+    /// The word in `zeuge.verdict.v1`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Affirming => "affirming",
+            Self::Contraindicated => "contraindicated",
+            Self::Malformed => "malformed",
+            Self::Unavailable => "unavailable",
+            Self::Untrusted => "untrusted",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// What kind of evidence was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Nobody could tell.
+    Unknown,
+    /// AMD SEV-SNP.
+    Snp,
+    /// Intel TDX.
+    Tdx,
+    /// Intel SGX.
+    Sgx,
+    /// A TPM or vTPM.
+    Tpm,
+}
+
+impl Kind {
+    /// The word in `zeuge.verdict.v1` and in release rules.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Snp => "snp",
+            Self::Tdx => "tdx",
+            Self::Sgx => "sgx",
+            Self::Tpm => "tpm",
+        }
+    }
+}
+
+/// A root that has to be trusted for this verdict to mean anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootNamed {
+    /// Who holds the key.
+    pub maker: String,
+    /// Under whose law.
+    pub jurisdiction: String,
+    /// For what: `cpu`, `tpm`.
+    pub kind: String,
+    /// SHA-256 of the root certificate.
+    pub fingerprint: [u8; 32],
+    /// Not a maker at all, but the toy of tests and demonstrations.
+    pub toy: bool,
+}
+
+impl From<&Root> for RootNamed {
+    fn from(root: &Root) -> Self {
+        Self {
+            maker: root.maker.clone(),
+            jurisdiction: root.jurisdiction.clone(),
+            kind: root.kind.to_string(),
+            fingerprint: root.fingerprint,
+            toy: root.toy,
+        }
+    }
+}
+
+/// The appraised outcome of one bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The outcome.
+    pub word: Word,
+    /// What was judged.
+    pub kind: Kind,
+    /// The product line, where the maker has several.
+    pub product: Option<String>,
+    /// The instant of the judgement.
+    pub at: UnixTime,
+    /// Every finding, verification's first.
+    pub findings: Vec<Finding>,
+    /// What is proven; `None` when verification failed.
+    pub facts: Option<Facts>,
+    /// Everybody who has to be trusted.
+    pub roots: Vec<RootNamed>,
+    /// What this evidence cannot prove, as sentences.
+    pub not_proved: Vec<String>,
+    /// What was noticed and decides nothing: skipped endorsements, unknown flags.
+    pub notes: Vec<String>,
+}
+
+impl Verdict {
+    /// The verdict on evidence that verification refused.
+    #[must_use]
+    pub fn refused(kind: Kind, error: &Error, at: UnixTime) -> Self {
+        let (found, wanted) = error.difference().unwrap_or_default();
+        let word = match error {
+            Error::Malformed(_) => Word::Malformed,
+            Error::Unavailable(_) => Word::Unavailable,
+            Error::Untrusted(_) => Word::Untrusted,
+        };
+        let finding = Finding::fail(error.check(), error.to_string()).difference(found, wanted);
+        Self {
+            word,
+            kind,
+            product: None,
+            at,
+            findings: vec![finding],
+            facts: None,
+            roots: Vec::new(),
+            not_proved: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The verdict on proven facts: the worst finding decides.
+    pub(crate) fn of(facts: Facts, findings: Vec<Finding>, at: UnixTime) -> Self {
+        let worst = findings.iter().map(|finding| finding.status).max();
+        let word = match worst {
+            Some(Status::Fail) => Word::Contraindicated,
+            Some(Status::Warn | Status::Unchecked) => Word::Warning,
+            Some(Status::Pass) | None => Word::Affirming,
+        };
+        Self {
+            word,
+            kind: Kind::Unknown,
+            product: None,
+            at,
+            findings,
+            facts: Some(facts),
+            roots: Vec::new(),
+            not_proved: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The ids that failed, in order.
+    #[must_use]
+    pub fn failed(&self) -> Vec<&'static str> {
+        let failed = |finding: &&Finding| finding.status == Status::Fail;
+        self.findings
+            .iter()
+            .filter(failed)
+            .map(|finding| finding.id)
+            .collect()
+    }
+}
