@@ -4,6 +4,7 @@
 //! form of the signature. Never checks the signature, never decides which product's root is
 //! asked, never judges a flag: bits that this program does not know are surfaced, not refused.
 
+pub mod annotate;
 mod fields;
 mod tcb;
 

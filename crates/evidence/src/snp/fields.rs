@@ -271,6 +271,38 @@ pub struct Cpuid {
     pub stepping: u8,
 }
 
+impl Cpuid {
+    /// AMD's code name for the processors of this family and model; `None` for unknown ones. A
+    /// name here does not say that reports of such a processor can be verified (see
+    /// [`crate::snp::Product::from_cpuid`]): Venice has one, and no root that this program knows.
+    #[must_use]
+    pub const fn codename(self) -> Option<&'static str> {
+        match (self.family, self.model) {
+            (0x19, 0x00..=0x0f) => Some("Milan"),
+            (0x19, 0x10..=0x1f) => Some("Genoa"),
+            (0x19, 0xa0..=0xaf) => Some("Bergamo or Siena"),
+            (0x1a, 0x00..=0x11) => Some("Turin"),
+            (0x1a, 0x50..=0x57 | 0x90..=0xaf | 0xc0..=0xc7) => Some("Venice"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Cpuid {
+    /// `family 0x19 model 0x01 stepping 1 (Milan)`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (family, model, stepping) = (self.family, self.model, self.stepping);
+        write!(
+            out,
+            "family {family:#04x} model {model:#04x} stepping {stepping}"
+        )?;
+        match self.codename() {
+            Some(codename) => write!(out, " ({codename})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Version of the SNP firmware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FirmwareVersion {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A report of this version in which every readable byte is its own marker.
-fn sample(version: u8) -> Vec<u8> {
+pub(crate) fn sample(version: u8) -> Vec<u8> {
     let mut bytes = vec![0_u8; Report::LEN];
     bytes[0] = version;
     bytes[0x04] = 7;
