@@ -4,6 +4,8 @@
 //! date against a clock, no name against another. Makers' own extensions are kept as raw bytes
 //! for the room that knows them.
 
+pub mod annotate;
+
 use crate::{
     Malformed, UnixTime,
     der::{self, Der, Element, tag},
