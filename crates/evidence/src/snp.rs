@@ -6,11 +6,20 @@
 
 pub mod annotate;
 mod fields;
+mod forms;
+mod inflate;
+mod json;
+mod protobuf;
+mod table;
 mod tcb;
 
 pub use fields::{
     Bit, Cpuid, FirmwareVersion, GuestPolicy, KeyInfo, Mitigations, PlatformInfo, SigningKey,
 };
+pub use forms::{ENDORSEMENTS_MAX, Evidence, Form};
+pub use json::{JSON, JSON_BYTES_MAX};
+pub use protobuf::{PROTOBUF, PROTOBUF_BYTES_MAX};
+pub use table::{CertificateTable, TABLE, TABLE_BYTES_MAX, TableEntry, guid_name};
 pub use tcb::{Product, Tcb, TcbBytes, TcbLayout};
 
 use crate::{Malformed, What, reader::Reader};
@@ -29,10 +38,13 @@ pub const POLICY_BIT_17: &str = "snp.guest-policy.must-be-one";
 /// The ids of this file.
 pub const CHECKS: &[&str] = &[
     "snp.guest-policy.must-be-one",
+    "snp.json",
+    "snp.protobuf",
     "snp.report.length",
     "snp.report.reserved",
     "snp.report.signature-format",
     "snp.report.version",
+    "snp.table",
 ];
 
 /// Where the signature begins: everything before it is signed (AMD 56860 §7.3).
