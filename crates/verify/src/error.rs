@@ -69,6 +69,7 @@ impl Error {
             Self::Untrusted(Untrusted::Amd(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.difference(),
+            Self::Untrusted(Untrusted::Tpm(broken)) => broken.difference(),
         }
     }
 }
