@@ -283,7 +283,10 @@ impl<'a> Quote<'a> {
             parts.push(self.annotate_descriptor());
         }
         parts.push(match &self.body {
-            Body::Sgx(report) => report.annotate("enclave report body", places.body),
+            Body::Sgx(report) => {
+                let raw = self.signed.get(places.body..).unwrap_or_default();
+                report.annotate("enclave report body", places.body, raw)
+            }
             Body::Tdx(report) => report.annotate(places.body),
         });
         let length = places.trailing.saturating_sub(places.signature);
@@ -392,7 +395,8 @@ impl<'a> Quote<'a> {
             ));
         }
         let after = places.qe_report.saturating_add(REPORT_BYTES);
-        parts.push(self.qe_report.annotate("QE report", places.qe_report));
+        let raw = self.qe_report_bytes;
+        parts.push(self.qe_report.annotate("QE report", places.qe_report, raw));
         parts.push(
             Node::bytes("QE report signature", after, &self.qe_report_signature)
                 .meaning("ECDSA P-256, r and s, by the platform's PCK"),

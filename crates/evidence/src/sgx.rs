@@ -129,12 +129,16 @@ impl EnclaveReport {
         })
     }
 
-    /// The fields for people, with offsets counted from `base`.
+    /// The fields for people, with offsets counted from `base`; `raw` is the body as received.
     #[must_use]
-    pub fn annotate(&self, name: &str, base: usize) -> Node {
+    pub fn annotate(&self, name: &str, base: usize, raw: &[u8]) -> Node {
         let at = |offset: usize| base.saturating_add(offset);
         let number = |name: &str, offset: usize, length: usize, value: u64| {
             Node::field(name, at(offset), length, format!("{value} ({value:#x})"))
+        };
+        let reserved = |offset: usize, length: usize| {
+            let content = raw.get(offset..offset.saturating_add(length));
+            Node::bytes("reserved", at(offset), content.unwrap_or_default())
         };
         Node::group(
             name,
@@ -143,6 +147,7 @@ impl EnclaveReport {
             vec![
                 Node::bytes("CPUSVN", at(0), &self.cpu_svn),
                 number("MISCSELECT", 16, 4, u64::from(self.misc_select)),
+                reserved(20, 12),
                 Node::bytes("ISVEXTPRODID", at(32), &self.isv_ext_prod_id),
                 Node::bytes(
                     "ATTRIBUTES.FLAGS",
@@ -158,12 +163,15 @@ impl EnclaveReport {
                 .meaning("extended processor state that the enclave may use"),
                 Node::bytes("MRENCLAVE", at(64), &self.mr_enclave)
                     .meaning("measurement of what was loaded"),
+                reserved(96, 32),
                 Node::bytes("MRSIGNER", at(128), &self.mr_signer)
                     .meaning("hash of the key that signed the enclave"),
+                reserved(160, 32),
                 Node::bytes("CONFIGID", at(192), &self.config_id),
                 number("ISVPRODID", 256, 2, u64::from(self.isv_prod_id)),
                 number("ISVSVN", 258, 2, u64::from(self.isv_svn)),
                 number("CONFIGSVN", 260, 2, u64::from(self.config_svn)),
+                reserved(262, 42),
                 Node::bytes("ISVFAMILYID", at(304), &self.isv_family_id),
                 Node::bytes("REPORTDATA", at(320), &self.report_data)
                     .meaning("64 bytes that the enclave chose"),

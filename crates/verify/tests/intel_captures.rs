@@ -295,3 +295,106 @@ fn a_flipped_bit_anywhere_in_a_genuine_quote_is_never_believed() {
         );
     }
 }
+
+/// Two genuine quotes of two machines: `(bytes, offset of the QE report)`.
+fn two_machines(folder: &std::path::Path) -> [Vec<u8>; 2] {
+    let other = "open/tdx-quote/v4-b0c06f000000__flashtestations__run-1750814571-1.bin";
+    [TDX, other].map(|path| fs::read(folder.join(path)).unwrap())
+}
+
+/// Offsets in a TDX quote of version 4.
+const SIGNED: usize = 632;
+const ATTESTATION_KEY: usize = 636 + 64;
+const QE_REPORT: usize = ATTESTATION_KEY + 64 + 6;
+const CERTIFICATION: usize = QE_REPORT + 384 + 64 + 2 + 32;
+
+#[test]
+fn parts_of_two_machines_do_not_make_a_quote() {
+    let Some(folder) = vectors() else { return };
+    let heap = heap(&folder);
+    let at = UnixTime::parse_rfc3339(TDX_AT).unwrap();
+    let [ours, theirs] = two_machines(&folder);
+    let check = |bytes: &[u8]| verify(bytes, &heap, at).unwrap_err().check();
+    // What one machine measured, signed by the other.
+    let body = [&theirs[..SIGNED], &ours[SIGNED..]].concat();
+    assert_eq!(check(&body), "dcap.quote.signature");
+    // The QE report of the one, with all that hangs on it, beside the key of the other.
+    let report = [&ours[..QE_REPORT], &theirs[QE_REPORT..]].concat();
+    let mut lengths = report;
+    lengths[SIGNED..636].copy_from_slice(&theirs[SIGNED..636]);
+    lengths[QE_REPORT - 4..QE_REPORT].copy_from_slice(&theirs[QE_REPORT - 4..QE_REPORT]);
+    assert_eq!(check(&lengths), "dcap.qe.binding");
+    // The certificate of the other chip.
+    let mut chip = [&ours[..CERTIFICATION], &theirs[CERTIFICATION..]].concat();
+    chip[SIGNED..636].copy_from_slice(&theirs[SIGNED..636]);
+    chip[QE_REPORT - 4..QE_REPORT].copy_from_slice(&theirs[QE_REPORT - 4..QE_REPORT]);
+    assert_eq!(check(&chip), "dcap.qe.report-signature");
+}
+
+#[test]
+fn a_quote_without_lists_verifies_and_says_so() {
+    let Some(folder) = vectors() else { return };
+    let mut heap = heap(&folder);
+    let at = UnixTime::parse_rfc3339(TDX_AT).unwrap();
+    let genuine = fs::read(folder.join(TDX)).unwrap();
+    heap.revocation_lists.clear();
+    let verified = verify(&genuine, &heap, at).unwrap();
+    assert_eq!(verified.fact().root_revocation, Revocation::Missing);
+    assert_eq!(verified.fact().pck_revocation, Revocation::Missing);
+}
+
+#[test]
+fn without_collateral_each_kind_is_missed_by_name() {
+    let Some(folder) = vectors() else { return };
+    let all = heap(&folder);
+    let at = UnixTime::parse_rfc3339(TDX_AT).unwrap();
+    let genuine = fs::read(folder.join(TDX)).unwrap();
+    let check = |heap: &Endorsements| verify(&genuine, heap, at).unwrap_err();
+    assert_eq!(
+        check(&Endorsements::new()).check(),
+        "dcap.tcb-signer.available"
+    );
+    let mut without = all.clone();
+    without.documents.clear();
+    assert_eq!(check(&without).check(), "dcap.tcb-info.available");
+    without.documents = all.documents.clone();
+    let is = |held: &zeuge_verify::Endorsement, text: &str| {
+        String::from_utf8_lossy(&held.bytes).contains(text)
+    };
+    without
+        .documents
+        .retain(|held| !is(held, "enclaveIdentity"));
+    assert_eq!(check(&without).check(), "dcap.qe-identity.available");
+    without.documents = all.documents.clone();
+    without
+        .documents
+        .retain(|held| is(held, "\"SGX\"") || is(held, "enclaveIdentity"));
+    assert!(matches!(check(&without), Error::Unavailable(_)));
+}
+
+#[test]
+fn a_binding_is_compared_with_the_report_data_before_anything_is_missed() {
+    let Some(folder) = vectors() else { return };
+    let at = UnixTime::parse_rfc3339(TDX_AT).unwrap();
+    let bytes = fs::read(folder.join(TDX)).unwrap();
+    let quote = Quote::parse(&bytes).unwrap();
+    let bound = |report_data: [u8; 64], heap: &Endorsements| {
+        dcap::quote(
+            &quote,
+            heap,
+            &Anchors::makers(),
+            &Binding::ReportData(report_data),
+            at,
+            &AWS_LC,
+        )
+        .map(|verified| verified.trail().passed().contains(&"binding.report-data"))
+        .map_err(|error| error.check())
+    };
+    assert_eq!(bound(*quote.report_data(), &heap(&folder)), Ok(true));
+    let mut other = *quote.report_data();
+    other[63] ^= 1;
+    assert_eq!(
+        bound(other, &Endorsements::new()),
+        Err("binding.report-data")
+    );
+}

@@ -113,7 +113,7 @@ pub(crate) fn pck(
     check_brought_roots(trail, &brought, &root)?;
     let leaf_bytes = match brought.first() {
         Some(first) => first.as_slice(),
-        None => from_heap(context, quote)?,
+        None => from_heap(trail, context, quote)?,
     };
     let leaf = Certificate::parse(leaf_bytes)?;
     let intermediate_bytes = intermediate(trail, context, &root, &leaf, &brought)?;
@@ -170,7 +170,33 @@ fn check_brought_roots(
 }
 
 /// A certificate of the heap for certification data that names the platform only.
-fn from_heap<'c>(context: &Context<'c>, quote: &Quote<'_>) -> Result<&'c [u8], Error> {
+fn from_heap<'c>(
+    trail: &mut Trail,
+    context: &Context<'c>,
+    quote: &Quote<'_>,
+) -> Result<&'c [u8], Error> {
+    let held = context.heap.certificates.iter().find(|held| {
+        Certificate::parse(&held.bytes).is_ok_and(|certificate| {
+            PckExtension::of(&certificate).is_ok_and(|extension| is_meant(quote, &extension))
+                && qe::report_signed_by(quote, certificate.public_key.key, context)
+        })
+    });
+    trail.check("dcap.pck.available", || match (held, &quote.certification) {
+        (Some(_), _) => Ok(()),
+        (None, CertificationData::Platform { cpu_svn, pce_svn, .. }) => Err(no_pck(format!(
+            "a PCK certificate with CPUSVN {} and PCESVN {pce_svn} whose key signed the QE report",
+            hex::encode(cpu_svn)
+        ))),
+        (None, _) => Err(no_pck("the PCK certificate of this quote")),
+    })?;
+    // Without the check above: no platform is known to have signed the QE report.
+    held.map(|held| held.bytes.as_slice()).ok_or_else(|| {
+        Broken::QeReportSignatureBad(Difference::new("nobody", "a PCK certificate")).into()
+    })
+}
+
+/// Whether a certificate is of the platform and the TCB that certification data 1 to 3 name.
+fn is_meant(quote: &Quote<'_>, extension: &PckExtension) -> bool {
     let CertificationData::Platform {
         form,
         ppid,
@@ -179,26 +205,12 @@ fn from_heap<'c>(context: &Context<'c>, quote: &Quote<'_>) -> Result<&'c [u8], E
         pce_id,
     } = &quote.certification
     else {
-        return Err(no_pck(
-            "the PCK certificate of this quote (it brings a platform manifest)",
-        ));
+        return false;
     };
-    let fits = |extension: &PckExtension| {
-        extension.tcb.cpu_svn == *cpu_svn
-            && extension.tcb.pce_svn == *pce_svn
-            && pce_id.is_none_or(|id| id == extension.pce_id || id == reversed(extension.pce_id))
-            && (*form != PpidForm::Plain || extension.ppid == *ppid)
-    };
-    let held = context.heap.certificates.iter().find(|held| {
-        Certificate::parse(&held.bytes).is_ok_and(|certificate| {
-            PckExtension::of(&certificate).is_ok_and(|extension| fits(&extension))
-                && qe::report_signed_by(quote, certificate.public_key.key, context)
-        })
-    });
-    held.map(|held| held.bytes.as_slice()).ok_or_else(|| {
-        let cpu_svn = hex::encode(cpu_svn);
-        no_pck(&format!("a PCK certificate with CPUSVN {cpu_svn} and PCESVN {pce_svn} whose key signed the QE report"))
-    })
+    extension.tcb.cpu_svn == *cpu_svn
+        && extension.tcb.pce_svn == *pce_svn
+        && pce_id.is_none_or(|id| id == extension.pce_id || id == reversed(extension.pce_id))
+        && (*form != PpidForm::Plain || extension.ppid == *ppid)
 }
 
 /// Quotes hold PCEID as a little-endian number, certificates as a byte string.
@@ -206,10 +218,10 @@ const fn reversed([first, second]: [u8; 2]) -> [u8; 2] {
     [second, first]
 }
 
-fn no_pck(what: &str) -> Error {
+fn no_pck(what: impl Into<String>) -> Error {
     Error::Unavailable(Unavailable {
         check: "dcap.pck.available",
-        what: what.to_owned(),
+        what: what.into(),
         remedy: "the platform's owner has it from Intel's provisioning certification service",
     })
 }
@@ -241,13 +253,22 @@ fn intermediate(
             Err(_) => {}
         }
     }
-    Err(first.unwrap_or_else(|| {
-        Error::Unavailable(Unavailable {
+    if let Some(error) = first {
+        return Err(error);
+    }
+    trail.check("dcap.intermediate.available", || {
+        Err(Error::Unavailable(Unavailable {
             check: "dcap.intermediate.available",
             what: format!("the certificate of {}", name(&leaf.issuer)),
             remedy: "quotes usually bring it, and Intel's provisioning certification service has it",
-        })
-    }))
+        }))
+    })?;
+    // Without the check above: nobody is known to have signed the leaf.
+    Err(Broken::PckSignatureBad(Difference::new(
+        "a leaf without its issuer",
+        name(&leaf.issuer),
+    ))
+    .into())
 }
 
 fn check_intermediate(
@@ -389,10 +410,14 @@ pub(crate) fn tcb_signers(
     let nearest = failures
         .iter()
         .position(|error| error.check() != "dcap.tcb-signer.signature");
-    Err(match nearest.or((!failures.is_empty()).then_some(0)) {
-        Some(index) => failures.swap_remove(index),
-        None => no_signer("dcap.tcb-signer.available", context.at),
-    })
+    if let Some(index) = nearest.or((!failures.is_empty()).then_some(0)) {
+        return Err(failures.swap_remove(index));
+    }
+    trail.check("dcap.tcb-signer.available", || {
+        Err(no_signer("dcap.tcb-signer.available", context.at))
+    })?;
+    // Without the check above: nobody is known to have signed the documents.
+    Err(Broken::TcbSignerSignatureBad(Difference::new("nobody", name(&root.subject))).into())
 }
 
 fn no_signer(check: &'static str, at: UnixTime) -> Error {
@@ -538,4 +563,69 @@ fn not_listed(lists: &[List<'_>], certificate: &Certificate<'_>) -> Result<(), D
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capture(path: &str) -> Option<Vec<u8>> {
+        let Some(folder) = std::env::var_os("ZEUGE_VECTORS") else {
+            println!("skipped: ZEUGE_VECTORS is not set");
+            return None;
+        };
+        Some(std::fs::read(std::path::Path::new(&folder).join(path)).unwrap())
+    }
+
+    #[test]
+    fn a_listed_serial_number_is_found_and_no_other() {
+        let Some(crl) = capture("open/crl/attestation-rs__pck_crl_platform.der") else {
+            return;
+        };
+        let Some(der) = capture("open/intel-cert/phala-cloud__api-quickstart-1.der") else {
+            return;
+        };
+        let list = RevocationList::parse(&crl).unwrap();
+        assert!(list.revoked.len() > 50);
+        let mut certificate = Certificate::parse(&der).unwrap();
+        let serials: Vec<&[u8]> = list.revoked.iter().map(|entry| entry.serial).collect();
+        let lists = [List {
+            source: "list.der",
+            list,
+            is_signed: true,
+        }];
+        assert_eq!(not_listed(&lists, &certificate), Ok(()));
+        for serial in serials {
+            certificate.serial = serial;
+            assert!(not_listed(&lists, &certificate).is_err());
+        }
+    }
+
+    #[test]
+    fn the_extension_of_a_real_certificate_is_read() {
+        let Some(der) = capture("open/intel-cert/phala-cloud__api-quickstart-1.der") else {
+            return;
+        };
+        let certificate = Certificate::parse(&der).unwrap();
+        let extension = PckExtension::of(&certificate).unwrap();
+        assert_eq!(extension.pce_id, [0, 0]);
+        assert_eq!(extension.tcb.components, extension.tcb.cpu_svn);
+        assert!(extension.platform_instance_id.is_some() && extension.configuration.is_some());
+    }
+
+    #[test]
+    fn no_changed_byte_makes_the_reader_of_the_extension_panic() {
+        let Some(der) = capture("open/intel-cert/phala-cloud__api-quickstart-1.der") else {
+            return;
+        };
+        for index in 0..der.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut changed = der.clone();
+                changed[index] ^= flip;
+                if let Ok(certificate) = Certificate::parse(&changed) {
+                    let _ = PckExtension::of(&certificate);
+                }
+            }
+        }
+    }
 }

@@ -91,10 +91,14 @@ pub(crate) fn find(
     let decisive = position(|error, _| error.check() == KIND.window_check())
         .or_else(|| position(|_, fits| fits))
         .or_else(|| position(|error, _| error.check() == "dcap.qe-identity.id"));
-    Err(match decisive {
-        Some(index) => failures.swap_remove(index).1,
-        None => absent("dcap.qe-identity.available", tee, context.at),
-    })
+    if let Some(index) = decisive {
+        return Err(failures.swap_remove(index).1);
+    }
+    trail.check("dcap.qe-identity.available", || {
+        Err(absent("dcap.qe-identity.available", tee, context.at))
+    })?;
+    // Without the check above: nobody is known to have described the quoting enclave.
+    Err(Broken::IdentitySignatureBad(Difference::new("nothing", "a QE Identity")).into())
 }
 
 fn rank(identity: &QeIdentity) -> (u32, bool, UnixTime) {

@@ -248,10 +248,14 @@ pub(crate) fn find(
         .or_else(|| position("dcap.tcb-info.tee"))
         .or_else(|| position("dcap.tcb-info.pce-id"))
         .or_else(|| position("dcap.tcb-info.fmspc"));
-    Err(match decisive {
-        Some(index) => failures.swap_remove(index).2,
-        None => absent("dcap.tcb-info.available", tee, pck, context.at),
-    })
+    if let Some(index) = decisive {
+        return Err(failures.swap_remove(index).2);
+    }
+    trail.check("dcap.tcb-info.available", || {
+        Err(absent("dcap.tcb-info.available", tee, pck, context.at))
+    })?;
+    // Without the check above: nobody is known to have signed anything about this platform.
+    Err(Broken::TcbInfoSignatureBad(Difference::new("nothing", "a TCB Info")).into())
 }
 
 fn read(
