@@ -3,7 +3,10 @@
 
 use std::{fs, path::PathBuf};
 
-use zeuge_evidence::kind::{Kind, detect};
+use zeuge_evidence::{
+    kind::{Kind, detect},
+    snp::Evidence,
+};
 
 #[test]
 fn real_files_are_what_their_class_says() {
@@ -14,9 +17,16 @@ fn real_files_are_what_their_class_says() {
     let index = fs::read_to_string(root.join("INDEX.tsv")).unwrap();
     let mut wrong = Vec::new();
     let mut seen = 0;
+    let mut refused = Vec::new();
     for row in index.lines().skip(1) {
         let row: Vec<&str> = row.split('\t').collect();
-        let kind = detect(&fs::read(root.join(row[0])).unwrap());
+        let bytes = fs::read(root.join(row[0])).unwrap();
+        let kind = detect(&bytes);
+        if matches!(kind, Kind::SnpJson | Kind::SnpProtobuf)
+            && let Err(refusal) = Evidence::read(&bytes)
+        {
+            refused.push((refusal.check, row[0].to_owned()));
+        }
         let right = match row[1] {
             "snp-report" => kind == Kind::SnpReport,
             "tdx-quote" => matches!(kind, Kind::TdxQuote(4 | 5)),
@@ -38,5 +48,12 @@ fn real_files_are_what_their_class_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    println!("{seen} files");
+    // A report cut short inside sound JSON is the one that its reader refuses.
+    assert!(
+        refused
+            .iter()
+            .all(|(check, _)| *check == "snp.report.length"),
+        "{refused:?}"
+    );
+    println!("{seen} files, refused behind the guess: {refused:?}");
 }
