@@ -83,11 +83,9 @@ pub(crate) fn brought(quote: &Quote<'_>) -> Result<Vec<Vec<u8>>, Malformed> {
     } else {
         blocks
     };
-    let announced = bytes
-        .windows(11)
-        .filter(|window| *window == b"-----BEGIN ")
-        .count();
-    if blocks.is_empty() || announced > blocks.len() || (alone && blocks.len() > 1) {
+    let bare = alone && !bytes.starts_with(b"-----");
+    let whole = bare || is_whole(bytes, blocks.len());
+    if blocks.is_empty() || !whole || (alone && blocks.len() > 1) {
         return Err(Malformed::invalid(
             "dcap.certification-data",
             0,
@@ -101,6 +99,22 @@ pub(crate) fn brought(quote: &Quote<'_>) -> Result<Vec<Vec<u8>>, Malformed> {
     Ok(blocks)
 }
 
+/// Whether every line that begins or ends a block belongs to one of the `blocks` that were read:
+/// the reader of PEM passes over the rest in silence, and a changed chain must not pass.
+fn is_whole(text: &[u8], blocks: usize) -> bool {
+    let count = |line: &[u8]| {
+        let windows = text.windows(line.len());
+        windows.filter(|window| *window == line).count()
+    };
+    [
+        &b"-----BEGIN "[..],
+        b"-----BEGIN CERTIFICATE-----",
+        b"-----END CERTIFICATE-----",
+    ]
+    .iter()
+    .all(|line| count(line) == blocks)
+}
+
 /// Proves the PCK certificate of a quote.
 pub(crate) fn pck(
     trail: &mut Trail,
@@ -110,7 +124,7 @@ pub(crate) fn pck(
 ) -> Result<Pck, Error> {
     let brought = brought(quote)?;
     let root = root(trail, context)?;
-    check_brought_roots(trail, &brought, &root)?;
+    check_brought_roots(trail, context, &brought, &root)?;
     let leaf_bytes = match brought.first() {
         Some(first) => first.as_slice(),
         None => from_heap(trail, context, quote)?,
@@ -150,18 +164,27 @@ fn root<'c>(trail: &mut Trail, context: &Context<'c>) -> Result<Certificate<'c>,
     Ok(root)
 }
 
-/// Whatever calls itself a root in the evidence must have the pinned key.
+/// Whatever calls itself a root in the evidence must be a certificate of the pinned key by the
+/// pinned key.
 fn check_brought_roots(
     trail: &mut Trail,
+    context: &Context<'_>,
     brought: &[Vec<u8>],
     root: &Certificate<'_>,
 ) -> Result<(), Error> {
     trail.check("dcap.root.pinned", || {
-        for bytes in brought {
+        for bytes in brought.iter().skip(1) {
             let certificate = Certificate::parse(bytes)?;
-            let other = certificate.public_key.raw != root.public_key.raw;
-            if (certificate.is_self_issued() || is_named(&certificate, ROOT_NAME)) && other {
+            if !certificate.is_self_issued() && !is_named(&certificate, ROOT_NAME) {
+                continue;
+            }
+            let found = certificate.public_key.raw;
+            if found != root.public_key.raw {
                 let difference = Difference::hex(certificate.public_key.key, root.public_key.key);
+                return Err(Broken::RootNotPinned(difference).into());
+            }
+            if signed_by(&certificate, &root.public_key, context.crypto).is_err() {
+                let difference = Difference::new("a changed certificate", name(&root.subject));
                 return Err(Broken::RootNotPinned(difference).into());
             }
         }
@@ -234,13 +257,24 @@ fn intermediate(
     leaf: &Certificate<'_>,
     brought: &[Vec<u8>],
 ) -> Result<Vec<u8>, Error> {
+    // A quote that brings the issuer is taken at its word: a broken one is not mended from the heap.
+    let is_issuer = |bytes: &&Vec<u8>| {
+        Certificate::parse(bytes)
+            .is_ok_and(|certificate| certificate.subject.raw == leaf.issuer.raw)
+    };
+    let own: Vec<&Vec<u8>> = brought.iter().skip(1).filter(is_issuer).collect();
     let held = context.heap.certificates.iter().map(|held| &held.bytes);
+    let candidates = if own.is_empty() {
+        held.filter(is_issuer).collect()
+    } else {
+        own
+    };
     let mut first = None;
-    for bytes in brought.iter().skip(1).chain(held) {
+    for bytes in candidates {
         let Ok(candidate) = Certificate::parse(bytes) else {
             continue;
         };
-        if candidate.subject.raw != leaf.issuer.raw || candidate.is_self_issued() {
+        if candidate.is_self_issued() {
             continue;
         }
         let mut own = Trail::new();
