@@ -40,8 +40,8 @@ pub use reference::{BindingProfile, IdBlock, ReferenceValues, SnpReference, TcbF
 pub use rule::{Chips, ReleaseRule, Suite};
 pub use verdict::{Kind, RootNamed, Verdict, Word};
 
-use zeuge_evidence::UnixTime;
-use zeuge_verify::snp::SnpFacts;
+pub use zeuge_evidence::{UnixTime, snp::TcbBytes};
+pub use zeuge_verify::snp::SnpFacts;
 
 /// The ids of this room.
 pub const CHECKS: &[&[&str]] = &[

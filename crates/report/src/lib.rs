@@ -1,1 +1,13 @@
-//! (being built)
+//! A verdict for machines and for people: `zeuge.verdict.v1`, and text in English and German.
+//!
+//! Judges nothing: words, ids and findings are taken as they are. Holds the one table of checks
+//! (`checks.toml`) with the sentences that explain each of them.
+#![forbid(unsafe_code)]
+
+mod json;
+mod table;
+mod text;
+
+pub use json::{claims, verdict};
+pub use table::{Explanation, Severity, Table};
+pub use text::{Language, render};

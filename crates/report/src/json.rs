@@ -1,0 +1,130 @@
+//! A verdict as `zeuge.verdict.v1` (DESIGN §5.1).
+//!
+//! The same verdict gives the same bytes: nothing here depends on time, order of maps or locale.
+
+use serde_json::{Value, json};
+use zeuge_appraise::{Facts, Finding, Status, Verdict, Word};
+use zeuge_protocol::api;
+
+/// The verdict in its form for the wire and for `--format json`.
+///
+/// `file` is the name of what was judged, where there was a file.
+#[must_use]
+pub fn verdict(verdict: &Verdict, file: Option<&str>) -> api::Verdict {
+    let word = match verdict.word {
+        Word::Affirming => api::VerdictWord::Affirming,
+        Word::Contraindicated => api::VerdictWord::Contraindicated,
+        Word::Malformed => api::VerdictWord::Malformed,
+        Word::Unavailable => api::VerdictWord::Unavailable,
+        Word::Untrusted => api::VerdictWord::Untrusted,
+        Word::Warning => api::VerdictWord::Warning,
+    };
+    let mut out = api::Verdict::new(word, &verdict.at.to_string());
+    out.file = file.map(str::to_owned);
+    out.kind = Some(verdict.kind.word().to_owned());
+    out.product.clone_from(&verdict.product);
+    out.checks = verdict.findings.iter().map(check).collect();
+    out.failed = verdict.failed().into_iter().map(str::to_owned).collect();
+    out.claims = verdict.facts.as_ref().map_or_else(|| json!({}), claims);
+    out.roots = verdict
+        .roots
+        .iter()
+        .map(|root| api::Root {
+            maker: root.maker.clone(),
+            jurisdiction: root.jurisdiction.clone(),
+            kind: root.kind.clone(),
+            fingerprint: format!("sha256:{}", hex::encode(root.fingerprint)),
+        })
+        .collect();
+    out.not_proved.clone_from(&verdict.not_proved);
+    out.not_proved
+        .extend(verdict.notes.iter().map(|note| format!("Noted: {note}")));
+    out
+}
+
+fn check(finding: &Finding) -> api::Check {
+    let because = match (finding.because.is_empty(), finding.found.is_empty()) {
+        (true, _) => None,
+        (false, true) => Some(finding.because.clone()),
+        (false, false) => Some(format!(
+            "{}: found {}, wanted {}",
+            finding.because, finding.found, finding.wanted
+        )),
+    };
+    api::Check {
+        id: finding.id.to_owned(),
+        status: match finding.status {
+            Status::Pass => api::CheckStatus::Pass,
+            Status::Unchecked => api::CheckStatus::Unchecked,
+            Status::Warn => api::CheckStatus::Warn,
+            Status::Fail => api::CheckStatus::Fail,
+        },
+        because,
+    }
+}
+
+/// The proven facts by platform, byte strings in hex.
+#[must_use]
+pub fn claims(facts: &Facts) -> Value {
+    match facts {
+        Facts::Snp(facts) => json!({ "snp": snp(facts) }),
+        _ => json!({}),
+    }
+}
+
+fn snp(facts: &zeuge_appraise::SnpFacts) -> Value {
+    let claims = &facts.claims;
+    let layout = facts.product.layout();
+    let tcb = |bytes: zeuge_appraise::TcbBytes| -> Value {
+        bytes
+            .parts(layout)
+            .components()
+            .map(|(name, version)| (name.to_owned(), json!(version)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    let guest = claims.policy;
+    let info = claims.platform_info;
+    json!({
+        "version": claims.version,
+        "measurement": hex::encode(claims.measurement),
+        "report_data": hex::encode(claims.report_data),
+        "host_data": hex::encode(claims.host_data),
+        "tcb": tcb(claims.reported_tcb),
+        "current_tcb": tcb(claims.current_tcb),
+        "committed_tcb": tcb(claims.committed_tcb),
+        "launch_tcb": tcb(claims.launch_tcb),
+        "chip_id": hex::encode(claims.chip_id),
+        "vmpl": claims.vmpl,
+        "guest_svn": claims.guest_svn,
+        "family_id": hex::encode(claims.family_id),
+        "image_id": hex::encode(claims.image_id),
+        "id_key_digest": hex::encode(claims.id_key_digest),
+        "author_key_digest": hex::encode(claims.author_key_digest),
+        "report_id": hex::encode(claims.report_id),
+        "signing_key": claims.key_info.signing_key().to_string(),
+        "firmware": claims.current_version.to_string(),
+        "guest_policy": {
+            "abi_major": guest.abi_major(),
+            "abi_minor": guest.abi_minor(),
+            "smt": guest.smt(),
+            "migrate_ma": guest.migrate_ma(),
+            "debug": guest.debug(),
+            "single_socket": guest.single_socket(),
+            "cxl_allow": guest.cxl_allow(),
+            "mem_aes_256_xts": guest.mem_aes_256_xts(),
+            "rapl_dis": guest.rapl_dis(),
+            "ciphertext_hiding_dram": guest.ciphertext_hiding_dram(),
+            "page_swap_disable": guest.page_swap_disable(),
+        },
+        "platform_info": {
+            "smt_en": info.smt_en(),
+            "tsme_en": info.tsme_en(),
+            "ecc_en": info.ecc_en(),
+            "rapl_dis": info.rapl_dis(),
+            "ciphertext_hiding_dram_en": info.ciphertext_hiding_dram_en(),
+            "alias_check_complete": info.alias_check_complete(),
+            "tio_en": info.tio_en(),
+        },
+    })
+}

@@ -1,0 +1,148 @@
+//! The table of checks: one id, its severity, and its sentences in two languages.
+//!
+//! Compiled in; a test keeps it complete. Never falls back from one language to the other.
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use serde::Deserialize;
+
+use crate::Language;
+
+/// What a failure of this check makes of a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Exit code 2.
+    Malformed,
+    /// Exit code 5.
+    Refused,
+    /// Exit code 4.
+    Unavailable,
+    /// Exit code 3.
+    Untrusted,
+    /// Exit code 10.
+    Warning,
+}
+
+/// The same sentence in two languages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sentences {
+    en: String,
+    de: String,
+}
+
+impl Sentences {
+    fn get(&self, language: Language) -> &str {
+        match language {
+            Language::En => &self.en,
+            Language::De => &self.de,
+        }
+    }
+}
+
+/// How one check is explained.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Explanation {
+    /// What a failure makes of a verdict.
+    pub severity: Severity,
+    /// The document and section that the rule comes from.
+    pub spec: String,
+    general: Sentences,
+    detail: Sentences,
+}
+
+impl Explanation {
+    /// One or two plain sentences for everybody.
+    #[must_use]
+    pub fn general(&self, language: Language) -> &str {
+        self.general.get(language)
+    }
+
+    /// Field, found, wanted and remedy, for the person who has to act. Where the check did not
+    /// compare, `because` stands for what was found.
+    #[must_use]
+    pub fn detail(&self, language: Language, found: &str, wanted: &str, because: &str) -> String {
+        let (nothing, rule) = match language {
+            Language::En => ("nothing", "what the rule says"),
+            Language::De => ("nichts", "was die Regel sagt"),
+        };
+        let found = match (found.is_empty(), because.is_empty()) {
+            (false, _) => found,
+            (true, false) => because,
+            (true, true) => nothing,
+        };
+        let wanted = if wanted.is_empty() { rule } else { wanted };
+        self.detail
+            .get(language)
+            .replace("{found}", found)
+            .replace("{wanted}", wanted)
+    }
+}
+
+/// The table of checks.
+#[derive(Debug)]
+pub struct Table(BTreeMap<String, Explanation>);
+
+impl Table {
+    /// The compiled-in table.
+    #[must_use]
+    pub fn get() -> &'static Self {
+        static TABLE: OnceLock<Table> = OnceLock::new();
+        TABLE.get_or_init(|| {
+            // The test below proves that the compiled-in text can be read.
+            Self(toml::from_str(include_str!("../checks.toml")).unwrap_or_default())
+        })
+    }
+
+    /// The explanation of a check.
+    #[must_use]
+    pub fn explain(&self, id: &str) -> Option<&Explanation> {
+        self.0.get(id)
+    }
+
+    /// Every id, sorted.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiled_in_table_can_be_read_and_every_sentence_stands() {
+        let table: BTreeMap<String, Explanation> =
+            toml::from_str(include_str!("../checks.toml")).unwrap();
+        assert_eq!(table.len(), Table::get().ids().count());
+        for (id, entry) in &table {
+            for language in [Language::En, Language::De] {
+                assert!(entry.general(language).len() > 20, "{id}: general");
+                assert!(entry.detail.get(language).len() > 10, "{id}: detail");
+            }
+            assert_ne!(entry.general.en, entry.general.de, "{id}");
+            assert!(!entry.spec.is_empty(), "{id}: spec");
+        }
+    }
+
+    #[test]
+    fn every_id_of_every_room_is_explained() {
+        let table = Table::get();
+        let rooms = zeuge_appraise::CHECKS.iter().chain(zeuge_protocol::CHECKS);
+        for id in rooms.chain(zeuge_log::CHECKS).flat_map(|ids| ids.iter()) {
+            assert!(table.explain(id).is_some(), "{id} has no sentences");
+        }
+    }
+
+    #[test]
+    fn found_and_wanted_stand_in_the_detail() {
+        let entry = Table::get().explain("snp.report.length").unwrap();
+        let detail = entry.detail(Language::En, "7 bytes", "1184 bytes", "");
+        assert!(
+            detail.contains("7 bytes") && detail.contains("1184 bytes"),
+            "{detail}"
+        );
+    }
+}

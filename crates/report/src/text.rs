@@ -1,0 +1,225 @@
+//! A verdict as text: the general sentence first, the detail under it, in English or German.
+//!
+//! Never one green light: whoever has to be trusted and what was not proved follow every word.
+
+use std::fmt::Write as _;
+
+use zeuge_appraise::{Finding, Status, Verdict, Word};
+
+use crate::Table;
+
+/// The language of texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Language {
+    /// English.
+    #[default]
+    En,
+    /// German.
+    De,
+}
+
+impl Language {
+    const fn pick(self, en: &'static str, de: &'static str) -> &'static str {
+        match self {
+            Self::En => en,
+            Self::De => de,
+        }
+    }
+}
+
+/// The text for a terminal, without colour; ends with a line feed.
+#[must_use]
+pub fn render(verdict: &Verdict, file: Option<&str>, language: Language) -> String {
+    let mut out = String::new();
+    let title = format!(
+        "{}: {}",
+        word(verdict.word, language),
+        sentence(verdict.word, language)
+    );
+    let name = file.map(|file| format!("{file}: ")).unwrap_or_default();
+    line(&mut out, 0, &format!("{name}{title}"));
+    what(&mut out, verdict, language);
+    for (status, heading) in [
+        (Status::Fail, language.pick("Failed", "Nicht bestanden")),
+        (Status::Warn, language.pick("Warnings", "Warnungen")),
+        (
+            Status::Unchecked,
+            language.pick("Not checked", "Nicht geprüft"),
+        ),
+    ] {
+        group(&mut out, verdict, status, heading, language);
+    }
+    passed(&mut out, verdict, language);
+    trust(&mut out, verdict, language);
+    out
+}
+
+/// A write to a string cannot fail.
+fn line(out: &mut String, indent: usize, text: &str) {
+    let _ = writeln!(out, "{:indent$}{text}", "");
+}
+
+const fn word(word: Word, language: Language) -> &'static str {
+    match word {
+        Word::Affirming => language.pick("AFFIRMING", "BESTÄTIGT"),
+        Word::Contraindicated => language.pick("CONTRAINDICATED", "ABGELEHNT"),
+        Word::Malformed => language.pick("MALFORMED", "FEHLERHAFT"),
+        Word::Unavailable => language.pick("UNAVAILABLE", "NICHT PRÜFBAR"),
+        Word::Untrusted => language.pick("UNTRUSTED", "NICHT VERTRAUENSWÜRDIG"),
+        Word::Warning => language.pick("WARNING", "MIT WARNUNGEN"),
+    }
+}
+
+const fn sentence(word: Word, language: Language) -> &'static str {
+    match word {
+        Word::Affirming => language.pick(
+            "the evidence is genuine, and the machine is as wanted",
+            "der Nachweis ist echt, und die Maschine ist wie gewünscht",
+        ),
+        Word::Contraindicated => language.pick(
+            "the evidence is genuine, but the machine is not as wanted",
+            "der Nachweis ist echt, aber die Maschine ist nicht wie gewünscht",
+        ),
+        Word::Malformed => language.pick(
+            "these bytes are not evidence of a known form",
+            "diese Bytes sind kein Nachweis in bekannter Form",
+        ),
+        Word::Unavailable => language.pick(
+            "something that the check cannot do without is missing",
+            "etwas, ohne das nicht geprüft werden kann, fehlt",
+        ),
+        Word::Untrusted => language.pick(
+            "nothing proves that this evidence is genuine, fresh and meant for you",
+            "nichts beweist, dass dieser Nachweis echt, frisch und für Sie bestimmt ist",
+        ),
+        Word::Warning => language.pick(
+            "the evidence is genuine; read the warnings before you rely on it",
+            "der Nachweis ist echt; lesen Sie die Warnungen, bevor Sie sich darauf verlassen",
+        ),
+    }
+}
+
+fn what(out: &mut String, verdict: &Verdict, language: Language) {
+    let product = verdict.product.as_deref().unwrap_or("-");
+    let kind = verdict.kind.word();
+    let (label, at) = (
+        language.pick("evidence", "Nachweis"),
+        language.pick("at", "am"),
+    );
+    line(
+        out,
+        2,
+        &format!("{label}: {kind} {product}, {at} {}", verdict.at),
+    );
+    if let Some(claims) = verdict.facts.as_ref().map(crate::claims) {
+        for (_, fields) in claims.as_object().into_iter().flatten() {
+            for name in [
+                "measurement",
+                "mrtd",
+                "mrenclave",
+                "chip_id",
+                "tcb",
+                "tcb_status",
+            ] {
+                match fields.get(name) {
+                    Some(serde_json::Value::String(text)) => {
+                        line(out, 2, &format!("{name}: {text}"));
+                    }
+                    Some(value) => line(out, 2, &format!("{name}: {value}")),
+                    None => {}
+                }
+            }
+        }
+    }
+}
+
+fn group(out: &mut String, verdict: &Verdict, status: Status, heading: &str, language: Language) {
+    let of_status = |finding: &&Finding| finding.status == status;
+    let mut findings = verdict.findings.iter().filter(of_status).peekable();
+    if findings.peek().is_some() {
+        line(out, 0, "");
+        line(out, 0, heading);
+    }
+    for finding in findings {
+        let Some(entry) = Table::get().explain(finding.id) else {
+            line(out, 2, &format!("{}: {}", finding.id, finding.because));
+            continue;
+        };
+        line(out, 2, finding.id);
+        line(out, 4, entry.general(language));
+        if !finding.because.is_empty() {
+            line(
+                out,
+                4,
+                &format!("{}: {}", language.pick("Here", "Hier"), finding.because),
+            );
+        }
+        if status == Status::Fail {
+            let detail = entry.detail(language, &finding.found, &finding.wanted, &finding.because);
+            line(out, 4, &detail);
+        }
+        line(out, 4, &format!("[{}]", entry.spec));
+    }
+}
+
+fn passed(out: &mut String, verdict: &Verdict, language: Language) {
+    let held: Vec<_> = verdict
+        .findings
+        .iter()
+        .filter(|finding| finding.status == Status::Pass)
+        .map(|finding| finding.id)
+        .collect();
+    if !held.is_empty() {
+        line(out, 0, "");
+        line(out, 0, language.pick("Held", "Bestanden"));
+        line(out, 2, &held.join(" "));
+    }
+}
+
+fn trust(out: &mut String, verdict: &Verdict, language: Language) {
+    if !verdict.roots.is_empty() {
+        line(out, 0, "");
+        let heading = "Whom you still have to trust";
+        line(
+            out,
+            0,
+            language.pick(heading, "Wem Sie weiterhin vertrauen müssen"),
+        );
+    }
+    for root in &verdict.roots {
+        let toy = if root.toy {
+            language.pick(
+                " (A TOY: NOT SILICON)",
+                " (SPIELZEUG: KEIN ECHTES SILIZIUM)",
+            )
+        } else {
+            ""
+        };
+        line(
+            out,
+            2,
+            &format!(
+                "{} ({}), {}, sha256:{}{toy}",
+                root.maker,
+                root.jurisdiction,
+                root.kind,
+                hex::encode(root.fingerprint)
+            ),
+        );
+    }
+    for (heading, list) in [
+        (
+            language.pick("What this does not prove", "Was das nicht beweist"),
+            &verdict.not_proved,
+        ),
+        (language.pick("Noted", "Bemerkt"), &verdict.notes),
+    ] {
+        if !list.is_empty() {
+            line(out, 0, "");
+            line(out, 0, heading);
+        }
+        for sentence in list {
+            line(out, 2, &format!("- {sentence}"));
+        }
+    }
+}
