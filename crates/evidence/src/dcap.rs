@@ -14,6 +14,10 @@ use crate::{
     x509::Certificate,
 };
 
+mod forms;
+
+pub use forms::{Evidence, Form as EvidenceForm, JSON_BYTES_MAX};
+
 /// A quote with three certificates is under 8 KiB, and cloud buffers pad to that; ten times is
 /// hostile.
 pub const QUOTE_BYTES_MAX: usize = 80 * 1024;
@@ -34,6 +38,7 @@ const CERTIFICATION: &str = "dcap.certification-data";
 /// The ids of the checks in this file.
 pub const CHECKS: &[&str] = &[
     CERTIFICATION,
+    forms::JSON,
     BODY,
     KEY_TYPE,
     LENGTH,

@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use zeuge_evidence::{annotate::Node, dcap::Quote};
+use zeuge_evidence::{
+    annotate::Node,
+    dcap::{Evidence, Quote},
+};
 
 /// Every printed byte string stands at its offset; parts fill their group without gap or
 /// overlap.
@@ -70,4 +73,23 @@ fn every_real_quote_is_read_and_explained() {
         quotes > 60 && trailing > 20,
         "{quotes} quotes, {trailing} with trailing bytes"
     );
+}
+
+#[test]
+fn quotes_in_json_of_other_clients_are_opened() {
+    let Some(folder) = std::env::var_os("ZEUGE_VECTORS").map(PathBuf::from) else {
+        println!("skipped: ZEUGE_VECTORS is not set");
+        return;
+    };
+    let mut opened = 0;
+    for name in [
+        "evidence-bundle/dstack__quote-report.json",
+        "conformance-tdx/tinfoil__300-tdx-v4-happy.input.json",
+    ] {
+        let bytes = fs::read(folder.join("open").join(name)).unwrap();
+        let evidence = Evidence::read(&bytes).unwrap();
+        assert!(Quote::parse(&evidence.quote).is_ok(), "{name}");
+        opened += 1;
+    }
+    assert_eq!(opened, 2);
 }
