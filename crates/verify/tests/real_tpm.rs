@@ -253,15 +253,10 @@ impl World {
     fn of(tpm: &Tpm) -> Self {
         let mut endorsements = Endorsements::new();
         endorsements.add("issuer", &tpm.read("ca/issuercert.pem"));
-        let root = zeuge_evidence::der::pem_blocks(
-            &tpm.read("ca/swtpm-localca-rootca-cert.pem"),
-            &["CERTIFICATE"],
-            1,
-        );
+        let root = tpm.read("ca/swtpm-localca-rootca-cert.pem");
         let mut roots = TpmRoots::shipped();
-        roots
-            .add("swtpm", "none", "made by this test", true, &root[0])
-            .unwrap();
+        let added = roots.add("swtpm", "none", "made by this test", &root);
+        assert_eq!(added, Ok(1));
         Self {
             endorsements,
             roots,
@@ -287,8 +282,7 @@ fn activate(tpm: &Tpm, world: &World, ak: &str, ek: &str, nv: &str, session: boo
     tpm.run(&format!("tpm2_nvread {nv} -C o -o ek.crt"));
     tpm.run(&format!("tpm2_readpublic -c {ek} -o ek.pub"));
     let verified = verify_ek(&tpm.read("ek.crt"), world.now()).unwrap();
-    assert_eq!(verified.fact().maker, "swtpm");
-    assert!(verified.fact().toy);
+    assert_eq!(verified.fact().root.maker, "swtpm");
     let maker = verified.fact().identity.manufacturer_text();
     assert_eq!(maker.as_deref(), Some("00001014"));
     let (made, pending) = credential::begin(

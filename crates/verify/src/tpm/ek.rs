@@ -14,19 +14,13 @@ use super::{
     chain::{self, Context, Fault},
     key::AttestationKey,
 };
-use crate::{Error, Trail, Unavailable, Verified, x509::KeyKind};
+use crate::{Error, Trail, Unavailable, Verified, anchors::Root, x509::KeyKind};
 
 /// A TPM as its maker certified it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EkFacts {
-    /// Whose root the chain ends in.
-    pub maker: String,
-    /// The country whose law binds that maker.
-    pub jurisdiction: String,
-    /// SHA-256 of the root.
-    pub root: [u8; 32],
-    /// Whether the root is a toy vendor's.
-    pub toy: bool,
+    /// The root that the chain ends in: maker, jurisdiction, fingerprint, toy or not.
+    pub root: Root,
     /// Authorities between root and EK.
     pub issuers: usize,
     /// Revocation lists looked at on the way; 0 means that nobody asked about withdrawals.
@@ -86,10 +80,7 @@ pub fn verify_ek(file: &[u8], context: Context<'_>) -> Result<Verified<EkFacts>,
     let key = AttestationKey::of_certificate(&certificate)?;
     trail.check("tpm.ek.key", || is_ek(&certificate, &key))?;
     let facts = EkFacts {
-        maker: path.root.maker.clone(),
-        jurisdiction: path.root.jurisdiction.clone(),
-        root: path.root.fingerprint,
-        toy: path.root.toy,
+        root: path.root.root.clone(),
         issuers: path.issuers,
         revocation_lists: path.lists,
         identity: EkIdentity::of(&certificate)?,

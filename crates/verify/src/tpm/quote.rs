@@ -71,11 +71,12 @@ impl Demand<'_> {
 /// What a verified quote says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TpmFacts {
-    /// The AK's TPM name, where its `TPMT_PUBLIC` came along.
+    /// The AK's TPM name, where the trust in it covers the name.
     pub ak_name: Option<Vec<u8>>,
     /// SHA-256 of the AK's public key.
     pub ak_key: [u8; 32],
-    /// The AK's attributes; `None` where only its certifier or the owner vouches for them.
+    /// The AK's attributes, covered by its name; `None` where only its certifier or the owner
+    /// vouches for them.
     pub ak_attributes: Option<ObjectAttributes>,
     /// Why the AK is believed.
     pub trust: TrustBasis,
@@ -146,9 +147,9 @@ pub fn verify(
     let (boot, explained) = replay::boot(bundle, &pcrs, demand.replayed, &mut trail)?;
     let ima = replay::ima(bundle, &pcrs, &mut trail)?;
     let facts = TpmFacts {
-        ak_name: key.name.clone(),
         ak_key: key.key_sha256(),
-        ak_attributes: key.attributes,
+        ak_attributes: key.attributes.filter(|_| trust.covers_name()),
+        ak_name: key.name.clone().filter(|_| trust.covers_name()),
         trust,
         nonce: attest.extra_data.to_vec(),
         unbound: match demand.nonce {

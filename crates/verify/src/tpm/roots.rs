@@ -5,8 +5,9 @@
 
 use std::borrow::Cow;
 
-use sha2::{Digest as _, Sha256};
-use zeuge_evidence::{Malformed, x509::Certificate};
+use zeuge_evidence::{Malformed, der, x509::Certificate};
+
+use crate::anchors::{Anchors, Root, fingerprint};
 
 /// A folder of somebody's own roots holds tens; more is a mistake.
 pub const ROOTS_MAX: usize = 1024;
@@ -14,16 +15,10 @@ pub const ROOTS_MAX: usize = 1024;
 /// One root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MakerRoot {
-    /// Whose TPMs it vouches for.
-    pub maker: String,
-    /// The country whose law binds that maker, ISO 3166.
-    pub jurisdiction: String,
-    /// Where the certificate is published.
+    /// Whose TPMs it vouches for, as the verdict names it.
+    pub root: Root,
+    /// Where the certificate is published, or the file that it came from.
     pub origin: String,
-    /// SHA-256 of the certificate.
-    pub fingerprint: [u8; 32],
-    /// Whether it is a toy vendor's, which every verdict must show.
-    pub toy: bool,
     certificate: Cow<'static, [u8]>,
 }
 
@@ -125,53 +120,82 @@ impl TpmRoots {
         let roots = SHIPPED
             .iter()
             .map(|(maker, jurisdiction, origin, certificate)| MakerRoot {
-                maker: (*maker).to_owned(),
-                jurisdiction: (*jurisdiction).to_owned(),
+                root: root(maker, jurisdiction, certificate),
                 origin: (*origin).to_owned(),
-                fingerprint: Sha256::digest(certificate).into(),
-                toy: false,
                 certificate: Cow::Borrowed(certificate),
             })
             .collect();
         Self { roots }
     }
 
-    /// Adds a root that somebody chose, in DER.
+    /// The roots for these anchors: the shipped ones, or the toys that stand in their place.
+    #[must_use]
+    pub fn of(anchors: &Anchors) -> Self {
+        let toys = anchors.toy_tpm();
+        if toys.is_empty() {
+            return Self::shipped();
+        }
+        let roots = toys
+            .iter()
+            .map(|toy| MakerRoot {
+                root: toy.root.clone(),
+                origin: "the trust file of a toy vendor".to_owned(),
+                certificate: Cow::Owned(toy.certificate().to_vec()),
+            })
+            .collect();
+        Self { roots }
+    }
+
+    /// Adds the roots of one file that the owner chose: a certificate in DER, or any number in
+    /// PEM. Returns how many. A folder of them is added file by file.
     ///
     /// # Errors
-    /// `x509.certificate` for bytes that are no certificate, or beyond [`ROOTS_MAX`] roots.
+    /// `x509.certificate` for a file without a certificate, or beyond [`ROOTS_MAX`] roots.
     pub fn add(
         &mut self,
         maker: &str,
         jurisdiction: &str,
         origin: &str,
-        toy: bool,
-        certificate: &[u8],
-    ) -> Result<(), Malformed> {
-        Certificate::parse(certificate)?;
-        if self.roots.len() >= ROOTS_MAX {
-            return Err(Malformed::invalid(
-                zeuge_evidence::x509::CERTIFICATE,
-                0,
-                "roots",
-                "there are more than 1024",
-            ));
+        file: &[u8],
+    ) -> Result<usize, Malformed> {
+        let mut certificates = der::pem_blocks(file, &["CERTIFICATE"], ROOTS_MAX);
+        if certificates.is_empty() {
+            certificates.push(file.to_vec());
         }
-        self.roots.push(MakerRoot {
-            maker: maker.to_owned(),
-            jurisdiction: jurisdiction.to_owned(),
-            origin: origin.to_owned(),
-            fingerprint: Sha256::digest(certificate).into(),
-            toy,
-            certificate: Cow::Owned(certificate.to_vec()),
-        });
-        Ok(())
+        let added = certificates.len();
+        for certificate in certificates {
+            Certificate::parse(&certificate)?;
+            if self.roots.len() >= ROOTS_MAX {
+                return Err(Malformed::invalid(
+                    zeuge_evidence::x509::CERTIFICATE,
+                    0,
+                    "roots",
+                    "there are more than 1024",
+                ));
+            }
+            self.roots.push(MakerRoot {
+                root: root(maker, jurisdiction, &certificate),
+                origin: origin.to_owned(),
+                certificate: Cow::Owned(certificate),
+            });
+        }
+        Ok(added)
     }
 
     /// The roots, in order.
     #[must_use]
     pub fn roots(&self) -> &[MakerRoot] {
         &self.roots
+    }
+}
+
+fn root(maker: &str, jurisdiction: &str, certificate: &[u8]) -> Root {
+    Root {
+        maker: maker.to_owned(),
+        jurisdiction: jurisdiction.to_owned(),
+        kind: "tpm",
+        fingerprint: fingerprint(certificate),
+        toy: false,
     }
 }
 
@@ -197,7 +221,7 @@ mod tests {
         let found: Vec<String> = roots
             .roots()
             .iter()
-            .map(|root| hex::encode(root.fingerprint))
+            .map(|root| hex::encode(root.root.fingerprint))
             .collect();
         assert_eq!(found, wanted);
     }
@@ -205,7 +229,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_certificate_do_not_become_a_root() {
         let mut roots = TpmRoots::none();
-        let refusal = roots.add("x", "none", "", true, b"nothing").unwrap_err();
+        let refusal = roots.add("x", "none", "", b"nothing").unwrap_err();
         assert_eq!(refusal.check, zeuge_evidence::x509::CERTIFICATE);
         assert!(roots.roots().is_empty());
     }

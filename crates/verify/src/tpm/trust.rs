@@ -47,13 +47,25 @@ pub enum TrustBasis {
     Activated(Box<EkFacts>),
     /// A maker, or a cloud for its own vTPM, certified the AK.
     Certified(Box<EkFacts>),
-    /// The owner's signed documents name the AK.
-    EnrolledByOwner,
+    /// The owner's signed documents name the AK, by this entry.
+    EnrolledByOwner(EnrolledAk),
     /// No reason: whoever made this key made this quote.
     DangerousUnproven {
         /// Why somebody went on.
         because: String,
     },
+}
+
+impl TrustBasis {
+    /// Whether the reason covers the key's name, and with it its attributes. A certificate, or an
+    /// enrolment by the bare key, covers the key alone: attributes beside it are only claimed.
+    #[must_use]
+    pub const fn covers_name(&self) -> bool {
+        matches!(
+            self,
+            Self::Activated(_) | Self::EnrolledByOwner(EnrolledAk::Name(_))
+        )
+    }
 }
 
 pub(super) fn basis(
@@ -67,14 +79,14 @@ pub(super) fn basis(
     let activated = trust
         .activation
         .filter(|activation| Some(activation.ak_name()) == key.name.as_deref());
-    let enrolled = trust.enrolled.iter().any(|enrolled| match enrolled {
+    let enrolled = trust.enrolled.iter().find(|enrolled| match enrolled {
         EnrolledAk::Name(name) => Some(name) == key.name.as_ref(),
         EnrolledAk::Key(digest) => *digest == key.key_sha256(),
     });
     let basis = if let Some(activation) = activated {
         Some(TrustBasis::Activated(Box::new(activation.ek().clone())))
-    } else if enrolled {
-        Some(TrustBasis::EnrolledByOwner)
+    } else if let Some(enrolled) = enrolled {
+        Some(TrustBasis::EnrolledByOwner(enrolled.clone()))
     } else if let Some(certificate) = certificate {
         let verified = certified(key, certificate, extra, context)?;
         trail.extend(verified.trail().clone());
@@ -152,10 +164,7 @@ fn certified(
         found: "no chain".to_owned(),
     })?;
     let facts = EkFacts {
-        maker: path.root.maker.clone(),
-        jurisdiction: path.root.jurisdiction.clone(),
-        root: path.root.fingerprint,
-        toy: path.root.toy,
+        root: path.root.root.clone(),
         issuers: path.issuers,
         revocation_lists: path.lists,
         identity,
