@@ -108,3 +108,26 @@ fn every_bare_report_is_raw_and_ends_where_it_should() {
         assert!(evidence.notes.is_empty());
     }
 }
+
+#[test]
+fn every_wrapped_report_is_shown_with_its_certificates() {
+    let Some(folder) = folder() else { return };
+    let mut shown = 0;
+    for path in captures(
+        &folder,
+        &["evidence-bundle", "conformance-sev", "snp-report"],
+    ) {
+        let bytes = std::fs::read(&path).unwrap();
+        let Ok(evidence) = Evidence::read(&bytes) else {
+            continue;
+        };
+        if Report::parse(&evidence.report).is_ok() {
+            let node = zeuge_evidence::snp::annotate::evidence(&bytes).unwrap();
+            let wanted = 1 + evidence.endorsements.len();
+            assert_eq!(node.children.len(), wanted, "{}", path.display());
+            shown += 1;
+        }
+    }
+    println!("{shown} files shown");
+    assert!(shown >= 35, "{shown}");
+}

@@ -3,6 +3,10 @@
 //! Made from parsed bytes alone; claims nothing. The parts leave no gap, reserved ranges
 //! included: what is signed is what is shown.
 
+mod wrapping;
+
+pub use wrapping::evidence;
+
 use super::{
     Bit, Claims, FirmwareVersion, GuestPolicy, KeyInfo, PlatformInfo, Product, Report, SigningKey,
     TcbBytes, TcbLayout,

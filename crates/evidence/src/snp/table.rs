@@ -81,7 +81,7 @@ impl<'a> CertificateTable<'a> {
     }
 
     /// Reads a table that begins at `base` in the whole input.
-    pub(super) fn parse_at(bytes: &'a [u8], base: usize) -> Result<Self, Malformed> {
+    pub(crate) fn parse_at(bytes: &'a [u8], base: usize) -> Result<Self, Malformed> {
         der::at_most(bytes, TABLE_BYTES_MAX, TABLE)?;
         let heads = heads(bytes, base)?;
         let length = ENTRY.saturating_mul(heads.len().saturating_add(1));
