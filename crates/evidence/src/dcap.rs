@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod forms;
+mod protobuf;
 
 pub use forms::{Evidence, Form as EvidenceForm, JSON_BYTES_MAX};
 
@@ -38,7 +39,8 @@ const CERTIFICATION: &str = "dcap.certification-data";
 /// The ids of the checks in this file.
 pub const CHECKS: &[&str] = &[
     CERTIFICATION,
-    forms::JSON,
+    "dcap.json",
+    "dcap.protobuf",
     BODY,
     KEY_TYPE,
     LENGTH,

@@ -10,7 +10,7 @@ use base64::{
 };
 use serde_json::{Map, Value};
 
-use super::QUOTE_BYTES_MAX;
+use super::{QUOTE_BYTES_MAX, protobuf};
 use crate::{Malformed, der};
 
 /// JSON that holds no quote, or a broken one.
@@ -26,6 +26,8 @@ const WRAPS_MAX: usize = 2;
 pub enum Form {
     /// JSON with the quote in base64, hex or as a list of numbers.
     Json,
+    /// The protobuf message `tdx.QuoteV4` of go-tdx-guest.
+    Protobuf,
     /// The bare quote, perhaps with bytes behind it.
     Raw,
     /// The bare quote as text: hex or base64.
@@ -46,15 +48,19 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Reads a quote in any of the forms. `{` after white space is JSON, printable text is hex or
-    /// base64, all else is raw.
+    /// Reads a quote in any of the forms. `{` after white space is JSON, a protobuf tag that
+    /// cannot be a version number is protobuf, printable text is hex or base64, all else is raw.
     ///
     /// # Errors
-    /// `dcap.json` for JSON that holds no quote or is over its limit. The quote is not read.
+    /// `dcap.json` or `dcap.protobuf` for a wrapping that holds no quote or is over its limit. The
+    /// quote is not read.
     pub fn read(bytes: &[u8]) -> Result<Self, Malformed> {
         let text = bytes.trim_ascii();
         if text.first() == Some(&b'{') {
             return json(bytes);
+        }
+        if protobuf::looks_like(bytes) {
+            return protobuf::read(bytes);
         }
         let decoded = std::str::from_utf8(text)
             .ok()
