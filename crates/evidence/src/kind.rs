@@ -167,8 +167,10 @@ fn protobuf(bytes: &[u8]) -> Option<Kind> {
 /// The names that tell JSON apart, in the two outermost objects.
 #[derive(Debug, Default)]
 struct Names {
+    chip_id: bool,
     collection: bool,
     hcl_report: bool,
+    measurement: bool,
     message: bool,
     pcrs: bool,
     quote: bool,
@@ -184,8 +186,10 @@ impl Names {
         match name {
             b"__cmwc_t" => self.collection = true,
             b"attestation_report" => self.snp = true,
+            b"chip_id" => self.chip_id = true,
             b"attestation_doc_b64" | b"enclaveAttestationReport" => self.tinfoil = true,
             b"hcl_report" => self.hcl_report = true,
+            b"measurement" => self.measurement = true,
             b"message" => self.message = true,
             b"pcrs" => self.pcrs = true,
             b"quote" | b"quote_b64" => self.quote = true,
@@ -201,7 +205,7 @@ impl Names {
             Kind::Bundle
         } else if self.hcl_report || (self.quote && self.report && self.vcek) {
             Kind::AzureJson
-        } else if self.snp || (self.tinfoil && self.vcek) {
+        } else if self.snp || (self.tinfoil && self.vcek) || (self.measurement && self.chip_id) {
             Kind::SnpJson
         } else if self.tpm_quote || (self.message && self.pcrs) {
             Kind::TpmJson
@@ -309,6 +313,10 @@ mod tests {
             ),
             (
                 r#"{"enclaveAttestationReport":{"body":""},"vcek":""}"#,
+                Kind::SnpJson,
+            ),
+            (
+                r#"{"version":3,"measurement":[0],"chip_id":[0]}"#,
                 Kind::SnpJson,
             ),
             (r#"{"quote":{},"report":[72],"vcek":""}"#, Kind::AzureJson),
