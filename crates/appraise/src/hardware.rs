@@ -81,7 +81,9 @@ impl HardwareRegistry {
     /// The enrolled name of the machine, if its chip is enrolled.
     #[must_use]
     pub fn name_of(&self, facts: &Facts) -> Option<&str> {
-        let Facts::Snp(facts) = facts;
+        let Facts::Snp(facts) = facts else {
+            return None;
+        };
         let chip = self
             .chip
             .iter()
@@ -92,7 +94,13 @@ impl HardwareRegistry {
 
 /// Whether chip and key are enrolled.
 pub(crate) fn check(registry: &HardwareRegistry, facts: &Facts, findings: &mut Findings) {
-    let Facts::Snp(facts) = facts;
+    let Facts::Snp(facts) = facts else {
+        findings.check("hardware.enrolled", || {
+            let because = "only chips of SEV-SNP can be enrolled yet";
+            Some(Finding::fail("hardware.enrolled", because))
+        });
+        return;
+    };
     let chip_id = facts.claims.chip_id;
     let chip = registry
         .chip

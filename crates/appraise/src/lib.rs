@@ -21,6 +21,7 @@
 )]
 
 pub mod admission;
+pub mod dcap;
 pub mod document;
 mod findings;
 mod floor;
@@ -40,11 +41,13 @@ pub use reference::{BindingProfile, IdBlock, ReferenceValues, SnpReference, TcbF
 pub use rule::{Chips, ReleaseRule, Suite};
 pub use verdict::{Kind, RootNamed, Verdict, Word};
 
+pub use zeuge_evidence::dcap::Body;
 pub use zeuge_evidence::{UnixTime, snp::TcbBytes};
-pub use zeuge_verify::snp::SnpFacts;
+pub use zeuge_verify::{dcap::QuoteFacts, snp::SnpFacts};
 
 /// The ids of this room.
 pub const CHECKS: &[&[&str]] = &[
+    dcap::CHECKS,
     document::CHECKS,
     snp::CHECKS,
     hardware::CHECKS,
@@ -55,8 +58,16 @@ pub const CHECKS: &[&[&str]] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Facts {
+    /// A quote of Intel TDX or SGX.
+    Quote(Box<QuoteFacts>),
     /// An AMD SEV-SNP report.
     Snp(Box<SnpFacts>),
+}
+
+impl From<QuoteFacts> for Facts {
+    fn from(facts: QuoteFacts) -> Self {
+        Self::Quote(Box::new(facts))
+    }
 }
 
 impl From<SnpFacts> for Facts {
@@ -85,6 +96,7 @@ pub struct Wanted<'a> {
 pub fn judge(facts: &Facts, passed: &[&'static str], wanted: &Wanted<'_>) -> Verdict {
     let mut findings = Findings::new(passed);
     match facts {
+        Facts::Quote(facts) => dcap::judge(facts, wanted, &mut findings),
         Facts::Snp(facts) => snp::judge(facts, wanted, &mut findings),
     }
 }

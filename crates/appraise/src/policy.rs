@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use zeuge_evidence::snp::{Product, Tcb};
+use zeuge_evidence::{
+    UnixTime,
+    snp::{Product, Tcb},
+};
 
 use crate::{
     TcbFloor,
@@ -39,6 +42,85 @@ pub struct Policy {
     /// AMD SEV-SNP.
     #[serde(default)]
     pub snp: SnpPolicy,
+    /// Intel TDX and SGX.
+    #[serde(default)]
+    pub intel: IntelPolicy,
+}
+
+/// The part for Intel TDX and SGX.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntelPolicy {
+    /// Statuses that are accepted with a warning, in Intel's spelling. `Revoked` and
+    /// `TcbNotSupported` cannot be accepted.
+    #[serde(default)]
+    pub accepted_statuses: Vec<String>,
+    /// Advisories that do not matter here, each with its reason and its end.
+    #[serde(default)]
+    pub allowed_advisories: Vec<AllowedAdvisory>,
+    /// Days after the date of its level during which an out-of-date platform is accepted.
+    #[serde(default)]
+    pub grace_days: u32,
+    /// Lowest accepted tcbEvaluationDataNumber.
+    #[serde(default)]
+    pub minimum_evaluation_number: Option<u32>,
+    /// DANGEROUS: accept a guest or enclave that others may read.
+    #[serde(default)]
+    pub dangerous_allow_debug: Option<String>,
+    /// DANGEROUS: accept a guest that a migration TD may take elsewhere.
+    #[serde(default)]
+    pub dangerous_allow_migration: Option<String>,
+    /// DANGEROUS: accept a platform without fresh revocation lists.
+    #[serde(default)]
+    pub dangerous_without_crl: Option<String>,
+}
+
+/// An advisory that the owner has looked at.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllowedAdvisory {
+    /// Its id, e.g. `INTEL-SA-00615`.
+    pub id: String,
+    /// Why it does not matter here.
+    pub because: String,
+    /// Until when, in RFC 3339.
+    pub until: String,
+}
+
+impl IntelPolicy {
+    /// Whether the owner allows this advisory at this instant.
+    #[must_use]
+    pub fn allows(&self, id: &str, at: UnixTime) -> bool {
+        self.allowed_advisories.iter().any(|allowed| {
+            let until = UnixTime::parse_rfc3339(&allowed.until);
+            allowed.id == id && until.is_some_and(|until| at <= until)
+        })
+    }
+
+    /// What is wrong with this part of the document, if anything.
+    fn fault(&self) -> Option<String> {
+        const ACCEPTABLE: [&str; 7] = [
+            "SWHardeningNeeded",
+            "ConfigurationNeeded",
+            "ConfigurationAndSWHardeningNeeded",
+            "OutOfDate",
+            "OutOfDateConfigurationNeeded",
+            "TDRelaunchAdvised",
+            "TDRelaunchAdvisedConfigurationNeeded",
+        ];
+        let unknown = |word: &&String| !ACCEPTABLE.contains(&word.as_str());
+        if let Some(word) = self.accepted_statuses.iter().find(unknown) {
+            return Some(format!("the status \"{word}\" cannot be accepted"));
+        }
+        let undated = |allowed: &&AllowedAdvisory| {
+            UnixTime::parse_rfc3339(&allowed.until).is_none() || allowed.because.trim().is_empty()
+        };
+        let advisory = self.allowed_advisories.iter().find(undated)?;
+        Some(format!(
+            "the allowance of {} needs a reason and an end (RFC 3339)",
+            advisory.id
+        ))
+    }
 }
 
 /// The part for AMD SEV-SNP.
@@ -106,6 +188,7 @@ impl Default for Policy {
             schema: SCHEMA.to_owned(),
             crl_age_days_max: crl_days(),
             snp: SnpPolicy::default(),
+            intel: IntelPolicy::default(),
         }
     }
 }
@@ -136,7 +219,13 @@ impl Policy {
                 ));
             }
         }
+        if let Some(because) = policy.intel.fault() {
+            return bad(because);
+        }
         let reasons = [
+            &policy.intel.dangerous_allow_debug,
+            &policy.intel.dangerous_allow_migration,
+            &policy.intel.dangerous_without_crl,
             &snp.dangerous_allow_debug,
             &snp.dangerous_allow_migration,
             &snp.dangerous_without_crl,

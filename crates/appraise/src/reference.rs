@@ -21,6 +21,12 @@ pub struct ReferenceValues {
     /// AMD SEV-SNP machines.
     #[serde(default)]
     pub snp: Vec<SnpReference>,
+    /// Intel TDX trust domains.
+    #[serde(default)]
+    pub tdx: Vec<TdxReference>,
+    /// Intel SGX enclaves.
+    #[serde(default)]
+    pub sgx: Vec<SgxReference>,
     /// Lowest accepted versions by product, above the built-in floor.
     #[serde(default)]
     pub minimum_tcb: BTreeMap<String, TcbFloor>,
@@ -60,6 +66,43 @@ pub struct SnpReference {
     /// The privilege level that must have asked, 0 to 3.
     #[serde(default)]
     pub vmpl: u32,
+}
+
+/// One TDX trust domain.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TdxReference {
+    /// The name that verdicts and release rules use.
+    pub name: String,
+    /// MRTD values of which one must be reported.
+    pub mr_td: Vec<Hex<48>>,
+    /// Values of the run-time registers `0` to `3`, where the owner pins them.
+    #[serde(default)]
+    pub rtmr: BTreeMap<String, Vec<Hex<48>>>,
+    /// MRSEAM values (TDX modules) of which one must be reported; empty: any of Intel's.
+    #[serde(default)]
+    pub mr_seam: Vec<Hex<48>>,
+    /// MRCONFIGID values of which one must be reported; empty: any.
+    #[serde(default)]
+    pub mr_config_id: Vec<Hex<48>>,
+}
+
+/// One SGX enclave.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SgxReference {
+    /// The name that verdicts and release rules use.
+    pub name: String,
+    /// MRENCLAVE values of which one must be reported; or `mr_signer` with `isv_prod_id`.
+    #[serde(default)]
+    pub mr_enclave: Vec<Hex<32>>,
+    /// MRSIGNER of the enclave's signer.
+    pub mr_signer: Option<Hex<32>>,
+    /// Which product of that signer.
+    pub isv_prod_id: Option<u16>,
+    /// Lowest accepted ISVSVN.
+    #[serde(default)]
+    pub minimum_isv_svn: u16,
 }
 
 /// Who signed the image, and which one it is (AMD 56860, ID block).
@@ -162,6 +205,9 @@ impl ReferenceValues {
                 return bad(format!("the name \"{name}\" stands twice"));
             }
         }
+        if let Some(because) = values.intel_fault() {
+            return bad(because);
+        }
         for product in values.minimum_tcb.keys() {
             if Product::from_name(product).is_none() {
                 return bad(format!(
@@ -170,6 +216,34 @@ impl ReferenceValues {
             }
         }
         Ok(values)
+    }
+
+    /// What is wrong with the values for Intel, if anything.
+    fn intel_fault(&self) -> Option<String> {
+        for value in &self.tdx {
+            if value.mr_td.is_empty() {
+                return Some(format!("\"{}\" names no mr_td", value.name));
+            }
+            if let Some(index) = value
+                .rtmr
+                .keys()
+                .find(|index| !matches!(index.as_str(), "0" | "1" | "2" | "3"))
+            {
+                return Some(format!(
+                    "\"{}\" names rtmr {index}; there are 0 to 3",
+                    value.name
+                ));
+            }
+        }
+        let unpinned = |value: &&SgxReference| {
+            value.mr_enclave.is_empty()
+                && (value.mr_signer.is_none() || value.isv_prod_id.is_none())
+        };
+        let value = self.sgx.iter().find(unpinned)?;
+        Some(format!(
+            "\"{}\" names neither mr_enclave nor mr_signer with isv_prod_id",
+            value.name
+        ))
     }
 
     /// The owner's floor for a product.

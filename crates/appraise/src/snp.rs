@@ -5,7 +5,7 @@
 
 use zeuge_evidence::snp::{Claims, Tcb};
 use zeuge_verify::{
-    Binding,
+    Binding, Root,
     amd::Revocation,
     snp::{Signer, SnpFacts},
 };
@@ -40,8 +40,8 @@ pub const CHECKS: &[&str] = &[
 
 /// Judges proven facts; every check goes through [`Findings::check`].
 pub(crate) fn judge(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) -> Verdict {
-    unbound(facts, findings);
-    toy(facts, findings);
+    unbound(&facts.binding, findings);
+    toy(&facts.root, findings);
     revocation(facts, wanted, findings);
     guest_policy(facts, wanted, findings);
     platform(facts, wanted, findings);
@@ -63,12 +63,12 @@ pub(crate) fn judge(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findin
 }
 
 /// A binding that nobody demanded did not hold: it was not looked at.
-fn unbound(facts: &SnpFacts, findings: &mut Findings) {
-    if let Binding::Unbound { because } = &facts.binding {
+pub(crate) fn unbound(binding: &Binding, findings: &mut Findings) {
+    if let Binding::Unbound { because } = binding {
         findings.replace(Finding::unchecked("binding.report-data", because.clone()));
     }
     // The name under which a policy would say so, kept apart from the proof itself.
-    findings.check("policy.binding", || match &facts.binding {
+    findings.check("policy.binding", || match binding {
         Binding::ReportData(_) => None,
         Binding::Unbound { because } => Some(Finding::warn(
             "policy.binding",
@@ -77,9 +77,9 @@ fn unbound(facts: &SnpFacts, findings: &mut Findings) {
     });
 }
 
-fn toy(facts: &SnpFacts, findings: &mut Findings) {
+pub(crate) fn toy(root: &Root, findings: &mut Findings) {
     findings.check("dangerous.sim-root", || {
-        facts.root.toy.then(|| {
+        root.toy.then(|| {
             Finding::warn(
                 "dangerous.sim-root",
                 "the silicon is a toy: no maker vouches for it",
@@ -129,7 +129,7 @@ fn stale(revocation: &Revocation, wanted: &Wanted<'_>) -> Option<String> {
 }
 
 /// A flag that must be off, unless a dangerous setting with a reason says otherwise.
-fn must_be_off(
+pub(crate) fn must_be_off(
     findings: &mut Findings,
     id: &'static str,
     is_on: bool,

@@ -1,1 +1,63 @@
-fn main() {}
+//! `zeuge`: the command line for people.
+//!
+//! Reads files, calls the rooms in their order, prints. Never decides what is trusted: that is
+//! `zeuge-verify` and `zeuge-appraise`. Exit codes are those of DESIGN §5.1.
+#![forbid(unsafe_code)]
+
+mod args;
+mod input;
+mod inspect;
+mod judge;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Command};
+
+/// Usage errors and local I/O.
+const USAGE: u8 = 1;
+
+/// What a command answers: its exit code, or a sentence about what went wrong here (exit code 1).
+pub(crate) type Outcome = Result<u8, String>;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, not errors; clap knows which stream they go to.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let outcome = match arguments.command {
+        Command::Inspect(inspect) => inspect::run(&inspect),
+        Command::Verify(verify) => verify::run(&verify),
+        Command::Completions { shell } => args::completions(shell),
+        Command::Manual => args::manual(),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(sentence) => {
+            complain(&sentence);
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Writes one line of output; a closed pipe ends the program quietly, as `head` expects.
+pub(crate) fn say(text: &str) -> Result<(), String> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(format!("standard output: {error}")),
+    }
+}
+
+fn complain(sentence: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "zeuge: {sentence}");
+}

@@ -8,6 +8,11 @@ use crate::{
     reader::Reader,
 };
 
+/// The id under which input of no known kind is refused.
+pub const UNKNOWN: &str = "evidence.kind";
+/// The ids of this file.
+pub const CHECKS: &[&str] = &["evidence.kind"];
+
 /// How much of a text or CBOR file is looked at: a bundle with event logs has under 4 MiB.
 pub const SCAN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How deep objects are followed for names: a wrapper, the evidence, its parts.

@@ -45,6 +45,7 @@ pub const CHECKS: &[&[&str]] = &[
     dcap::CHECKS,
     eventlog::CHECKS,
     ima::CHECKS,
+    kind::CHECKS,
     snp::CHECKS,
     tpm::CHECKS,
     x509::CHECKS,

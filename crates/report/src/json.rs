@@ -67,9 +67,56 @@ fn check(finding: &Finding) -> api::Check {
 #[must_use]
 pub fn claims(facts: &Facts) -> Value {
     match facts {
+        Facts::Quote(facts) => quote(facts),
         Facts::Snp(facts) => json!({ "snp": snp(facts) }),
         _ => json!({}),
     }
+}
+
+fn quote(facts: &zeuge_appraise::QuoteFacts) -> Value {
+    let standing = json!({
+        "tcb_status": facts.standing.status.as_str(),
+        "advisories": facts.standing.advisories,
+        "tcb_date": facts.standing.tcb_date.map(|date| date.to_string()),
+        "fmspc": hex::encode(facts.platform.fmspc),
+        "pce_id": hex::encode(facts.platform.pce_id),
+        "evaluation_number": facts.evaluation_number,
+        "collateral_until": facts.collateral_until.to_string(),
+        "quote_version": facts.version,
+    });
+    let (kind, mut fields) = match &facts.claims {
+        zeuge_appraise::Body::Tdx(report) => (
+            "tdx",
+            json!({
+                "mrtd": hex::encode(report.mr_td),
+                "rtmr": report.rtmr.iter().map(hex::encode).collect::<Vec<_>>(),
+                "report_data": hex::encode(report.report_data),
+                "mrseam": hex::encode(report.mr_seam),
+                "mrconfigid": hex::encode(report.mr_config_id),
+                "mrowner": hex::encode(report.mr_owner),
+                "mrownerconfig": hex::encode(report.mr_owner_config),
+                "tee_tcb_svn": hex::encode(report.tee_tcb_svn),
+                "td_attributes": format!("{:016x}", report.td_attributes.0),
+                "xfam": format!("{:016x}", report.xfam.0),
+            }),
+        ),
+        zeuge_appraise::Body::Sgx(report) => (
+            "sgx",
+            json!({
+                "mrenclave": hex::encode(report.mr_enclave),
+                "mrsigner": hex::encode(report.mr_signer),
+                "report_data": hex::encode(report.report_data),
+                "isv_prod_id": report.isv_prod_id,
+                "isv_svn": report.isv_svn,
+                "cpu_svn": hex::encode(report.cpu_svn),
+                "debug": report.attributes.debug(),
+            }),
+        ),
+    };
+    if let (Value::Object(fields), Value::Object(standing)) = (&mut fields, standing) {
+        fields.extend(standing);
+    }
+    json!({ kind: fields })
 }
 
 fn snp(facts: &zeuge_appraise::SnpFacts) -> Value {

@@ -1,0 +1,174 @@
+//! What the command line accepts, with its help.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::Outcome;
+
+/// Is this really a confidential machine, running what I built, and whom do I still have to trust?
+#[derive(Debug, Parser)]
+#[command(name = "zeuge", version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 affirming or done, 1 usage or local I/O, 2 malformed, 3 untrusted, 4 a needed \
+endorsement is not at hand, 5 refused (genuine, but not as wanted), 10 accepted with warnings. Of \
+several files the worst counts: 1 > 2 > 3 > 4 > 5 > 10 > 0.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print what the bytes say, field by field; nobody believes it yet.
+    Inspect(Inspect),
+    /// Verify evidence down to the maker's root, and judge it: one verdict per file.
+    Verify(Verify),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  zeuge completions bash > /etc/bash_completion.d/zeuge")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff).
+    #[command(name = "manual", after_help = "Example:\n  zeuge manual | man -l -")]
+    Manual,
+}
+
+/// `zeuge inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  zeuge inspect report.bin
+  zeuge inspect --format json vcek.der crl.der
+
+Inspecting never says whether something is genuine. For that, use zeuge verify.")]
+pub(crate) struct Inspect {
+    /// Reports, quotes, certificates or revocation lists; - is standard input.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// `zeuge verify`.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("binding").required(true).args(["report_data", "nonce", "unbound"]),
+    after_help = "\
+Examples:
+  zeuge verify --report-data \"$EXPECTED\" --reference-values web.toml \\
+      --endorsements amd/ report.bin
+  zeuge verify --unbound \"a published sample\" --hardware-only --at 2024-10-23T12:00:00Z \\
+      --endorsements amd/ --format json report.bin
+
+One of --report-data, --nonce and --unbound is required: evidence that answers no question of \
+yours may be old or somebody else's. Nothing is fetched; give endorsements as files."
+)]
+pub(crate) struct Verify {
+    /// Evidence; - is standard input.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// What the files are.
+    #[arg(long, value_enum, default_value_t = Kind::Auto)]
+    pub(crate) kind: Kind,
+    /// A file or folder of certificates, revocation lists and documents; repeatable. Those that
+    /// verify and are in force are chosen.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) endorsements: Vec<PathBuf>,
+    /// The instant to verify at (RFC 3339); now when absent.
+    #[arg(long, value_name = "RFC3339")]
+    pub(crate) at: Option<String>,
+    /// The 64 bytes that the report data must be, as 128 hex digits.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) report_data: Option<String>,
+    /// The nonce, 8 to 64 bytes in hex, that the report data must begin with; zeros must follow.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) nonce: Option<String>,
+    /// Demand no binding, for this reason; it shows in the verdict.
+    #[arg(long, value_name = "WHY")]
+    pub(crate) unbound: Option<String>,
+    /// The owner's policy (zeuge.policy.v1).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// The owner's reference values (zeuge.reference-values.v1).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reference_values: Option<PathBuf>,
+    /// Demand no measurement: look at the hardware alone. It shows in the verdict.
+    #[arg(long)]
+    pub(crate) hardware_only: bool,
+    /// Ask the makers' services for what is missing.
+    #[arg(long)]
+    pub(crate) fetch: bool,
+    /// DANGEROUS: trust the toy vendor of tests, whose roots stand in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dangerous_trust_sim: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// The language of texts.
+    #[arg(long, value_enum, default_value_t = Language::En)]
+    pub(crate) lang: Language,
+}
+
+/// What the files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Find out.
+    Auto,
+    /// AMD SEV-SNP.
+    Snp,
+    /// Intel TDX.
+    Tdx,
+    /// Intel SGX.
+    Sgx,
+    /// A TPM (not supported yet).
+    Tpm,
+    /// Azure's HCL report (not supported yet).
+    Azure,
+    /// AWS Nitro (not supported yet).
+    Nitro,
+    /// A bundle of ours.
+    Bundle,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+    /// An unsigned EAR claims set (not supported yet).
+    Ear,
+}
+
+/// The language of texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// English.
+    En,
+    /// German.
+    De,
+}
+
+/// Prints a completion script.
+pub(crate) fn completions(shell: clap_complete::Shell) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "zeuge", &mut script);
+    crate::say(&String::from_utf8_lossy(&script))?;
+    Ok(0)
+}
+
+/// Prints the manual page.
+pub(crate) fn manual() -> Outcome {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Arguments::command())
+        .render(&mut page)
+        .map_err(|error| format!("the manual page: {error}"))?;
+    crate::say(&String::from_utf8_lossy(&page))?;
+    Ok(0)
+}

@@ -1,0 +1,166 @@
+//! `zeuge inspect`: what the bytes say, field by field, believed by nobody.
+
+use std::{fmt::Write as _, path::Path};
+
+use serde_json::{Value, json};
+use zeuge_evidence::{Malformed, annotate::Node, dcap, der, eventlog, kind, snp, tpm, x509};
+use zeuge_protocol::api::VerdictWord;
+
+use crate::{
+    Outcome,
+    args::{Format, Inspect},
+    input,
+};
+
+/// Certificates in one PEM file that are shown.
+const PEM_BLOCKS_MAX: usize = 64;
+/// Hex longer than this is cut in text; `--format json` has it whole.
+const VALUE_CHARACTERS_MAX: usize = 130;
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Inspect) -> Outcome {
+    if arguments.format == Format::Ear {
+        return Err("inspect prints text or json".to_owned());
+    }
+    let mut codes = Vec::new();
+    for file in &arguments.files {
+        match one(file, arguments.format) {
+            Ok(code) => codes.push(code),
+            Err(sentence) => {
+                crate::complain(&sentence);
+                codes.push(crate::USAGE);
+            }
+        }
+    }
+    Ok(VerdictWord::worst(codes))
+}
+
+fn one(file: &Path, format: Format) -> Outcome {
+    let bytes = input::read(file)?;
+    let name = file.display().to_string();
+    match tree(&bytes) {
+        Ok((kind, nodes)) => {
+            let text = match format {
+                Format::Json | Format::Ear => {
+                    let nodes: Vec<Value> = nodes.iter().map(node).collect();
+                    let whole = json!({
+                        "schema": "zeuge.inspect.v1",
+                        "file": name,
+                        "kind": kind,
+                        "believed": false,
+                        "fields": nodes,
+                    });
+                    format!("{whole}\n")
+                }
+                Format::Text => text(&name, kind, &nodes),
+            };
+            crate::say(&text)?;
+            Ok(0)
+        }
+        Err(malformed) => {
+            crate::complain(&format!("{name}: {}: {malformed}", malformed.check));
+            Ok(VerdictWord::Malformed.exit_code())
+        }
+    }
+}
+
+fn tree(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
+    use kind::Kind;
+    der::at_most(bytes, input::INPUT_BYTES_MAX, kind::UNKNOWN)?;
+    let one = |node: Node| vec![node];
+    match kind::detect(bytes) {
+        Kind::SnpReport => Ok(("snp", snp::annotate::annotate(bytes, 0).map(one)?)),
+        Kind::SnpJson | Kind::SnpProtobuf => {
+            let evidence = snp::Evidence::read(bytes)?;
+            let mut nodes = vec![snp::annotate::annotate(&evidence.report, 0)?];
+            for (_, beside) in &evidence.endorsements {
+                nodes.extend(x509::annotate::annotate(beside, 0).ok());
+            }
+            Ok(("snp", nodes))
+        }
+        Kind::TdxQuote(_) => Ok((
+            "tdx",
+            dcap::Quote::parse(bytes).map(|quote| one(quote.annotate()))?,
+        )),
+        Kind::SgxQuote(_) => Ok((
+            "sgx",
+            dcap::Quote::parse(bytes).map(|quote| one(quote.annotate()))?,
+        )),
+        Kind::Certificate => Ok(("certificate", x509::annotate::annotate(bytes, 0).map(one)?)),
+        Kind::Crl => Ok(("crl", x509::annotate::annotate(bytes, 0).map(one)?)),
+        Kind::Pem => {
+            let labels = ["CERTIFICATE", "TRUSTED CERTIFICATE", "X509 CRL"];
+            let blocks = der::pem_blocks(bytes, &labels, PEM_BLOCKS_MAX);
+            let nodes: Result<Vec<_>, _> = blocks
+                .iter()
+                .map(|block| x509::annotate::annotate(block, 0))
+                .collect();
+            Ok(("pem", nodes?))
+        }
+        Kind::TpmAttest => Ok(("tpm", tpm::annotate_attest(bytes, 0).map(one)?)),
+        Kind::EventLog => Ok(("eventlog", event_log(bytes).map(one)?)),
+        _ => Err(Malformed::invalid(
+            kind::UNKNOWN,
+            0,
+            "the input",
+            "it is of no kind that can be shown field by field yet",
+        )),
+    }
+}
+
+fn node(node: &Node) -> Value {
+    let children: Vec<Value> = node.children.iter().map(self::node).collect();
+    json!({
+        "name": node.name,
+        "offset": node.offset,
+        "length": node.length,
+        "value": node.value,
+        "meaning": node.meaning,
+        "spec": node.spec,
+        "fields": children,
+    })
+}
+
+fn text(name: &str, kind: &str, nodes: &[Node]) -> String {
+    let mut out = format!("{name}: {kind}, shown and not believed: nothing here was verified\n");
+    for node in nodes {
+        lines(&mut out, node, 0);
+    }
+    out
+}
+
+/// Writing to a string cannot fail.
+fn lines(out: &mut String, node: &Node, depth: usize) {
+    let indent = depth.saturating_mul(2);
+    let _ = write!(
+        out,
+        "{:#06x} {:>5}  {:indent$}{}",
+        node.offset, node.length, "", node.name
+    );
+    if !node.value.is_empty() {
+        let cut: String = node.value.chars().take(VALUE_CHARACTERS_MAX).collect();
+        let more = if cut.len() < node.value.len() {
+            "…"
+        } else {
+            ""
+        };
+        let _ = write!(out, " = {cut}{more}");
+    }
+    if !node.meaning.is_empty() {
+        let _ = write!(out, " ({})", node.meaning);
+    }
+    if !node.spec.is_empty() {
+        let _ = write!(out, " [{}]", node.spec);
+    }
+    out.push('\n');
+    for child in &node.children {
+        lines(out, child, depth.saturating_add(1));
+    }
+}
+
+/// A boot log of a TPM, or the log of a confidential machine.
+fn event_log(bytes: &[u8]) -> Result<Node, Malformed> {
+    eventlog::EventLog::parse_tpm(bytes)
+        .or_else(|_| eventlog::EventLog::parse_ccel(bytes))
+        .map(|log| eventlog::annotate(&log))
+}

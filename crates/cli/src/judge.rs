@@ -1,0 +1,206 @@
+//! One file's way through the rooms: bytes, evidence, what is proven, the verdict.
+//!
+//! Chooses the platform and nothing else.
+
+use zeuge_appraise::{Facts, HardwareRegistry, Kind, Policy, ReferenceValues, Verdict, Wanted};
+use zeuge_evidence::{Malformed, UnixTime, What, kind, snp};
+use zeuge_protocol::bundle::{Bundle, Media};
+use zeuge_verify::{Anchors, Binding, Endorsements, Error, crypto::AWS_LC};
+
+use crate::{args, input::INPUT_BYTES_MAX};
+
+/// What all files of one call share.
+pub(crate) struct Setting {
+    pub(crate) endorsements: Endorsements,
+    pub(crate) anchors: Anchors,
+    pub(crate) binding: Binding,
+    pub(crate) policy: Policy,
+    pub(crate) reference_values: ReferenceValues,
+    pub(crate) hardware: Option<HardwareRegistry>,
+    pub(crate) hardware_only: Option<String>,
+    pub(crate) at: UnixTime,
+}
+
+/// What the file is, by the caller's word or by its bytes.
+enum Platform {
+    Snp,
+    Quote(Kind),
+    Bundle,
+    Unsupported(&'static str),
+    Unknown,
+}
+
+fn platform(bytes: &[u8], wanted: args::Kind) -> Platform {
+    use kind::Kind as Seen;
+    match wanted {
+        args::Kind::Snp => Platform::Snp,
+        args::Kind::Tdx => Platform::Quote(Kind::Tdx),
+        args::Kind::Sgx => Platform::Quote(Kind::Sgx),
+        args::Kind::Bundle => Platform::Bundle,
+        args::Kind::Tpm => Platform::Unsupported("tpm"),
+        args::Kind::Azure => Platform::Unsupported("azure"),
+        args::Kind::Nitro => Platform::Unsupported("nitro"),
+        args::Kind::Auto => match kind::detect(bytes) {
+            Seen::SnpReport | Seen::SnpJson | Seen::SnpProtobuf => Platform::Snp,
+            Seen::TdxQuote(_) | Seen::TdxProtobuf => Platform::Quote(Kind::Tdx),
+            Seen::SgxQuote(_) | Seen::QuoteJson => Platform::Quote(Kind::Sgx),
+            Seen::Bundle => Platform::Bundle,
+            Seen::AzureHcl | Seen::AzureJson => Platform::Unsupported("azure"),
+            Seen::NitroCose => Platform::Unsupported("nitro"),
+            Seen::TpmAttest | Seen::TpmJson => Platform::Unsupported("tpm"),
+            _ => Platform::Unknown,
+        },
+    }
+}
+
+/// The verdict on one file.
+///
+/// # Errors
+/// A sentence, for a kind that this program does not support yet.
+pub(crate) fn judge(
+    bytes: &[u8],
+    wanted: args::Kind,
+    setting: &Setting,
+) -> Result<Verdict, String> {
+    if bytes.len() > INPUT_BYTES_MAX {
+        let what = What::TooLong {
+            limit: INPUT_BYTES_MAX,
+            found: bytes.len(),
+        };
+        return Ok(unrecognised(
+            Malformed::new(kind::UNKNOWN, INPUT_BYTES_MAX, what),
+            setting,
+        ));
+    }
+    match platform(bytes, wanted) {
+        Platform::Snp => Ok(snp(bytes, setting)),
+        Platform::Quote(kind) => Ok(quote(bytes, kind, setting)),
+        Platform::Bundle => Ok(bundle(bytes, setting)),
+        Platform::Unsupported(kind) => Err(format!(
+            "evidence of the kind {kind} is recognised, but verifying it is not supported yet"
+        )),
+        Platform::Unknown => {
+            let because = "it is no evidence of a known form; name its kind with --kind";
+            let malformed = Malformed::invalid(kind::UNKNOWN, 0, "the input", because);
+            Ok(unrecognised(malformed, setting))
+        }
+    }
+}
+
+fn unrecognised(malformed: Malformed, setting: &Setting) -> Verdict {
+    Verdict::refused(Kind::Unknown, &Error::Malformed(malformed), setting.at)
+}
+
+fn wanted(setting: &Setting) -> Wanted<'_> {
+    Wanted {
+        policy: &setting.policy,
+        reference_values: &setting.reference_values,
+        hardware: setting.hardware.as_ref(),
+        hardware_only: setting.hardware_only.as_deref(),
+        at: setting.at,
+    }
+}
+
+fn snp(bytes: &[u8], setting: &Setting) -> Verdict {
+    match try_snp(bytes, setting) {
+        Ok(verdict) => verdict,
+        Err(error) => Verdict::refused(Kind::Snp, &error, setting.at),
+    }
+}
+
+fn try_snp(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
+    let evidence = snp::Evidence::read(bytes)?;
+    let mut heap = setting.endorsements.clone();
+    for (name, endorsement) in &evidence.endorsements {
+        heap.add(&format!("{name} beside the report"), endorsement);
+    }
+    let report = snp::Report::parse(&evidence.report)?;
+    let verified = zeuge_verify::snp::snp(
+        &report,
+        &heap,
+        &setting.anchors,
+        &setting.binding,
+        setting.at,
+        &AWS_LC,
+    )?;
+    let facts = Facts::from(verified.fact().clone());
+    let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
+    verdict.notes.extend(evidence.notes);
+    verdict.notes.extend(skipped(&heap));
+    Ok(verdict)
+}
+
+/// Files in which no endorsement was found; a folder may hold many, so they are counted.
+fn skipped(heap: &Endorsements) -> Option<String> {
+    let first = heap.skipped.first()?;
+    let others = heap.skipped.len().saturating_sub(1);
+    Some(format!(
+        "no endorsement was found in {first} and {others} other files"
+    ))
+}
+
+fn quote(bytes: &[u8], kind: Kind, setting: &Setting) -> Verdict {
+    match try_quote(bytes, setting) {
+        Ok(verdict) => verdict,
+        Err(error) => Verdict::refused(kind, &error, setting.at),
+    }
+}
+
+fn try_quote(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
+    let quote = zeuge_evidence::dcap::Quote::parse(bytes)?;
+    let verified = zeuge_verify::dcap::quote(
+        &quote,
+        &setting.endorsements,
+        &setting.anchors,
+        &setting.binding,
+        setting.at,
+        &AWS_LC,
+    )?;
+    let facts = Facts::from(verified.fact().clone());
+    Ok(zeuge_appraise::judge(
+        &facts,
+        verified.trail().passed(),
+        &wanted(setting),
+    ))
+}
+
+/// A bundle of ours with the evidence of one device. A member that nobody would look at is a
+/// refusal: silence about it would read as consent.
+fn bundle(bytes: &[u8], setting: &Setting) -> Verdict {
+    let refused = |because| {
+        unrecognised(
+            Malformed::invalid(kind::UNKNOWN, 0, "the bundle", because),
+            setting,
+        )
+    };
+    let Ok(bundle) = Bundle::parse(bytes) else {
+        return refused("it is no CMW collection of the agreed form");
+    };
+    let looked_at = [
+        Media::SnpReport,
+        Media::SnpCertificates,
+        Media::TdxQuote,
+        Media::SgxQuote,
+    ];
+    if bundle
+        .members()
+        .values()
+        .any(|member| !looked_at.contains(&member.media))
+    {
+        return refused("it holds a member of a kind that is not verified yet");
+    }
+    let only = |media| bundle.only(media);
+    match (
+        only(Media::SnpReport),
+        only(Media::TdxQuote),
+        only(Media::SgxQuote),
+    ) {
+        (Some(report), None, None) => {
+            let table = bundle.only(Media::SnpCertificates).unwrap_or_default();
+            snp(&[report, table].concat(), setting)
+        }
+        (None, Some(bytes), None) => quote(bytes, Kind::Tdx, setting),
+        (None, None, Some(bytes)) => quote(bytes, Kind::Sgx, setting),
+        _ => refused("it does not hold the evidence of exactly one device"),
+    }
+}

@@ -1,0 +1,154 @@
+//! `zeuge verify`: one verdict per file, the worst exit code of all.
+//!
+//! The clock is read once, here, and handed down.
+
+use std::{path::Path, time::SystemTime};
+
+use zeuge_appraise::{Policy, ReferenceValues};
+use zeuge_evidence::UnixTime;
+use zeuge_protocol::api::VerdictWord;
+use zeuge_report as report;
+use zeuge_verify::{Anchors, Binding};
+
+use crate::{
+    Outcome,
+    args::{Format, Language, Verify},
+    input,
+    judge::{self, Setting},
+};
+
+/// Bytes of report data.
+const REPORT_DATA: usize = 64;
+/// A nonce shorter than this can be guessed.
+const NONCE_MIN: usize = 8;
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Verify) -> Outcome {
+    if arguments.fetch {
+        return Err("--fetch is not supported yet; give endorsements as files".to_owned());
+    }
+    if arguments.format == Format::Ear {
+        return Err("--format ear is not supported yet; --format json has every claim".to_owned());
+    }
+    let setting = setting(arguments)?;
+    let mut codes = Vec::new();
+    for file in &arguments.files {
+        match one(file, arguments, &setting) {
+            Ok(code) => codes.push(code),
+            Err(sentence) => {
+                crate::complain(&format!("{}: {sentence}", file.display()));
+                codes.push(crate::USAGE);
+            }
+        }
+    }
+    Ok(VerdictWord::worst(codes))
+}
+
+fn one(file: &Path, arguments: &Verify, setting: &Setting) -> Outcome {
+    let bytes = input::read(file)?;
+    let verdict = judge::judge(&bytes, arguments.kind, setting)?;
+    let name = file.display().to_string();
+    let wire = report::verdict(&verdict, Some(&name));
+    let text = match arguments.format {
+        Format::Json | Format::Ear => {
+            let json = serde_json::to_string(&wire).map_err(|error| error.to_string())?;
+            format!("{json}\n")
+        }
+        Format::Text => report::render(&verdict, Some(&name), language(arguments.lang)),
+    };
+    crate::say(&text)?;
+    Ok(wire.verdict.exit_code())
+}
+
+const fn language(language: Language) -> report::Language {
+    match language {
+        Language::En => report::Language::En,
+        Language::De => report::Language::De,
+    }
+}
+
+fn setting(arguments: &Verify) -> Result<Setting, String> {
+    let named = |path: &Path, sentence: String| format!("{}: {sentence}", path.display());
+    let policy = match &arguments.policy {
+        Some(path) => {
+            Policy::parse(&input::text(path)?).map_err(|error| named(path, error.to_string()))?
+        }
+        None => Policy::default(),
+    };
+    let reference_values = match &arguments.reference_values {
+        Some(path) => ReferenceValues::parse(&input::text(path)?)
+            .map_err(|error| named(path, error.to_string()))?,
+        None => ReferenceValues::default(),
+    };
+    let anchors = match &arguments.dangerous_trust_sim {
+        Some(path) => {
+            crate::complain(
+                "DANGEROUS: the toy vendor of tests is trusted in this call; no silicon vouches \
+                 for its evidence",
+            );
+            Anchors::dangerous_sim(&input::text(path)?)
+                .map_err(|error| named(path, error.to_string()))?
+        }
+        None => Anchors::makers(),
+    };
+    let reason = "--hardware-only was given: no measurement is demanded";
+    Ok(Setting {
+        endorsements: input::endorsements(&arguments.endorsements)?,
+        anchors,
+        binding: binding(arguments)?,
+        policy,
+        reference_values,
+        hardware: None,
+        hardware_only: arguments.hardware_only.then(|| reason.to_owned()),
+        at: at(arguments.at.as_deref())?,
+    })
+}
+
+fn at(text: Option<&str>) -> Result<UnixTime, String> {
+    match text {
+        Some(text) => UnixTime::parse_rfc3339(text)
+            .ok_or_else(|| format!("--at {text}: write it like 2026-01-31T12:00:00Z")),
+        None => SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .ok()
+            .and_then(|since| i64::try_from(since.as_secs()).ok())
+            .map(UnixTime)
+            .ok_or_else(|| "the clock of this machine is before 1970; give --at".to_owned()),
+    }
+}
+
+fn binding(arguments: &Verify) -> Result<Binding, String> {
+    if let Some(because) = &arguments.unbound {
+        if because.trim().is_empty() {
+            return Err("--unbound needs a reason; it shows in the verdict".to_owned());
+        }
+        return Ok(Binding::Unbound {
+            because: because.clone(),
+        });
+    }
+    let (flag, text) = match (&arguments.report_data, &arguments.nonce) {
+        (Some(text), _) => ("--report-data", text),
+        (None, Some(text)) => ("--nonce", text),
+        (None, None) => return Err("a binding is needed".to_owned()),
+    };
+    let bytes = hex::decode(text).map_err(|_| format!("{flag}: this is not hex"))?;
+    let fits = match flag {
+        "--nonce" => (NONCE_MIN..=REPORT_DATA).contains(&bytes.len()),
+        _ => bytes.len() == REPORT_DATA,
+    };
+    if !fits {
+        return Err(match flag {
+            "--nonce" => format!("--nonce: 8 to 64 bytes are wanted, not {}", bytes.len()),
+            _ => format!(
+                "--report-data: exactly 64 bytes are wanted, not {}",
+                bytes.len()
+            ),
+        });
+    }
+    // The caller asked for a nonce: the rest of the field is demanded to be zero.
+    let mut wanted = [0; REPORT_DATA];
+    for (target, byte) in wanted.iter_mut().zip(&bytes) {
+        *target = *byte;
+    }
+    Ok(Binding::ReportData(wanted))
+}
