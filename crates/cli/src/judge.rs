@@ -3,7 +3,7 @@
 //! Chooses the platform and nothing else.
 
 use zeuge_appraise::{Facts, HardwareRegistry, Kind, Policy, ReferenceValues, Verdict, Wanted};
-use zeuge_evidence::{Malformed, UnixTime, What, kind, snp};
+use zeuge_evidence::{Malformed, UnixTime, What, dcap, kind, snp};
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::{Anchors, Binding, Endorsements, Error, crypto::AWS_LC};
 
@@ -147,7 +147,8 @@ fn quote(bytes: &[u8], kind: Kind, setting: &Setting) -> Verdict {
 }
 
 fn try_quote(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
-    let quote = zeuge_evidence::dcap::Quote::parse(bytes)?;
+    let evidence = dcap::Evidence::read(bytes)?;
+    let quote = dcap::Quote::parse(&evidence.quote)?;
     let verified = zeuge_verify::dcap::quote(
         &quote,
         &setting.endorsements,
