@@ -69,14 +69,8 @@ fn tree(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
     der::at_most(bytes, input::INPUT_BYTES_MAX, kind::UNKNOWN)?;
     let one = |node: Node| vec![node];
     match kind::detect(bytes) {
-        Kind::SnpReport => Ok(("snp", snp::annotate::annotate(bytes, 0).map(one)?)),
-        Kind::SnpJson | Kind::SnpProtobuf => {
-            let evidence = snp::Evidence::read(bytes)?;
-            let mut nodes = vec![snp::annotate::annotate(&evidence.report, 0)?];
-            for (_, beside) in &evidence.endorsements {
-                nodes.extend(x509::annotate::annotate(beside, 0).ok());
-            }
-            Ok(("snp", nodes))
+        Kind::SnpReport | Kind::SnpJson | Kind::SnpProtobuf => {
+            Ok(("snp", snp::annotate::evidence(bytes).map(one)?))
         }
         Kind::TdxQuote(_) => Ok((
             "tdx",
