@@ -4,10 +4,13 @@
 //! they are acceptable is decided here. A status that nobody accepted is refused, never ignored.
 
 use zeuge_evidence::{UnixTime, dcap::Body, sgx::EnclaveReport, tdx::TdReport};
-use zeuge_verify::dcap::{QuoteFacts, Revocation, TcbStatus};
+use zeuge_verify::{
+    Binding,
+    dcap::{QuoteFacts, Revocation, TcbStatus},
+};
 
 use crate::{
-    Facts, Finding, Findings, Kind, RootNamed, Verdict, Wanted,
+    Facts, Finding, Findings, Kind, NotProved, RootNamed, Verdict, Wanted,
     reference::{SgxReference, TdxReference},
     snp::{must_be_off, toy, unbound},
 };
@@ -281,25 +284,18 @@ fn measurement(
     });
 }
 
-fn not_proved(facts: &QuoteFacts) -> Vec<String> {
+fn not_proved(facts: &QuoteFacts) -> Vec<NotProved> {
     let mut out = vec![
-        "Threats and adversaries are not assessed yet: this verdict does not say which published \
-         attacks the machine resists."
-            .to_owned(),
-        "That the maker has not handed out or lost its keys, and that everybody is served the same \
-         documents about this platform."
-            .to_owned(),
-        "That nobody has hands on the hardware: interposers on the memory bus are outside of what \
-         a quote can show."
-            .to_owned(),
-        "That this is a platform of yours: no registry of enrolled platforms was asked.".to_owned(),
+        NotProved::Threats,
+        NotProved::MakerKeys,
+        NotProved::Hands,
+        NotProved::OwnMachine,
     ];
     if let Body::Tdx(_) = facts.claims {
-        out.push(
-            "What the run-time registers stand for: without the boot log their values are compared \
-             as they are."
-                .to_owned(),
-        );
+        out.push(NotProved::Registers);
+    }
+    if matches!(facts.binding, Binding::Unbound { .. }) {
+        out.push(NotProved::Freshness);
     }
     out
 }

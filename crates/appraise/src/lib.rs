@@ -39,7 +39,7 @@ pub use hardware::{Chip, HardwareRegistry, PinnedKey};
 pub use policy::{Expect, Policy};
 pub use reference::{BindingProfile, IdBlock, ReferenceValues, SnpReference, TcbFloor};
 pub use rule::{Chips, ReleaseRule, Suite};
-pub use verdict::{Kind, RootNamed, Verdict, Word};
+pub use verdict::{Kind, NotProved, RootNamed, Verdict, Word};
 
 pub use zeuge_evidence::dcap::Body;
 pub use zeuge_evidence::{UnixTime, snp::TcbBytes};

@@ -11,8 +11,8 @@ use zeuge_verify::{
 };
 
 use crate::{
-    Facts, Finding, Findings, IdBlock, Kind, RootNamed, SnpReference, Verdict, Wanted, floor,
-    hardware,
+    Facts, Finding, Findings, IdBlock, Kind, NotProved, RootNamed, SnpReference, Verdict, Wanted,
+    floor, hardware,
 };
 
 /// The ids of this file.
@@ -434,34 +434,21 @@ fn signer(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
 }
 
 /// What no report of this kind can show.
-fn not_proved(facts: &SnpFacts, wanted: &Wanted<'_>) -> Vec<String> {
+fn not_proved(facts: &SnpFacts, wanted: &Wanted<'_>) -> Vec<NotProved> {
     let mut out = vec![
-        "Threats and adversaries are not assessed yet: this verdict does not say which published \
-         attacks the machine resists."
-            .to_owned(),
-        "That the maker has not handed out or lost its keys: whoever holds them can sign reports \
-         for chips that do not exist."
-            .to_owned(),
-        "That nobody has hands on the hardware: interposers on the memory bus are outside of what \
-         a report can show."
-            .to_owned(),
-        "What happened after launch: an SEV-SNP report has no run-time register, so the root user \
-         of the guest can obtain valid reports for the guest's whole life."
-            .to_owned(),
+        NotProved::Threats,
+        NotProved::MakerKeys,
+        NotProved::Hands,
+        NotProved::AfterLaunch,
     ];
     if wanted.hardware.is_none() {
-        out.push(
-            "That this is a chip of yours: no registry of enrolled chips was asked.".to_owned(),
-        );
+        out.push(NotProved::OwnMachine);
     }
     if matches!(facts.signer, Signer::Vlek { .. }) {
-        out.push(
-            "Which chip this is: a VLEK speaks for every chip that its provider loads it into."
-                .to_owned(),
-        );
+        out.push(NotProved::WhichChip);
     }
     if matches!(facts.binding, Binding::Unbound { .. }) {
-        out.push("That the report is fresh, or belongs to any key.".to_owned());
+        out.push(NotProved::Freshness);
     }
     out
 }

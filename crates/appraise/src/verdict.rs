@@ -95,6 +95,27 @@ impl From<&Root> for RootNamed {
     }
 }
 
+/// Something that no evidence of this kind can prove. Printed with every verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NotProved {
+    /// Which published attacks the machine resists: not assessed yet.
+    Threats,
+    /// That the maker kept its keys.
+    MakerKeys,
+    /// That nobody has hands on the hardware.
+    Hands,
+    /// What happened after launch, where there is no run-time register.
+    AfterLaunch,
+    /// That the machine is one of the owner's.
+    OwnMachine,
+    /// Which chip it is, under a provider's key.
+    WhichChip,
+    /// That the evidence is fresh.
+    Freshness,
+    /// What the run-time registers stand for, without the boot log.
+    Registers,
+}
+
 /// The appraised outcome of one bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -112,8 +133,8 @@ pub struct Verdict {
     pub facts: Option<Facts>,
     /// Everybody who has to be trusted.
     pub roots: Vec<RootNamed>,
-    /// What this evidence cannot prove, as sentences.
-    pub not_proved: Vec<String>,
+    /// What this evidence cannot prove.
+    pub not_proved: Vec<NotProved>,
     /// What was noticed and decides nothing: skipped endorsements, unknown flags.
     pub notes: Vec<String>,
 }

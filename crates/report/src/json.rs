@@ -36,7 +36,10 @@ pub fn verdict(verdict: &Verdict, file: Option<&str>) -> api::Verdict {
             fingerprint: format!("sha256:{}", hex::encode(root.fingerprint)),
         })
         .collect();
-    out.not_proved.clone_from(&verdict.not_proved);
+    let sentences = verdict.not_proved.iter();
+    out.not_proved = sentences
+        .map(|item| crate::text::not_proved(*item, crate::Language::En).to_owned())
+        .collect();
     out.not_proved
         .extend(verdict.notes.iter().map(|note| format!("Noted: {note}")));
     out

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use zeuge_appraise::{Finding, Status, Verdict, Word};
+use zeuge_appraise::{Finding, NotProved, Status, Verdict, Word};
 
 use crate::Table;
 
@@ -207,19 +207,76 @@ fn trust(out: &mut String, verdict: &Verdict, language: Language) {
             ),
         );
     }
-    for (heading, list) in [
-        (
-            language.pick("What this does not prove", "Was das nicht beweist"),
-            &verdict.not_proved,
-        ),
-        (language.pick("Noted", "Bemerkt"), &verdict.notes),
-    ] {
-        if !list.is_empty() {
+    list(
+        out,
+        language.pick("What this does not prove", "Was das nicht beweist"),
+        verdict
+            .not_proved
+            .iter()
+            .map(|item| not_proved(*item, language)),
+    );
+    list(
+        out,
+        language.pick("Noted", "Bemerkt"),
+        verdict.notes.iter().map(String::as_str),
+    );
+}
+
+fn list<'a>(out: &mut String, heading: &str, sentences: impl Iterator<Item = &'a str>) {
+    for (index, sentence) in sentences.enumerate() {
+        if index == 0 {
             line(out, 0, "");
             line(out, 0, heading);
         }
-        for sentence in list {
-            line(out, 2, &format!("- {sentence}"));
-        }
+        line(out, 2, &format!("- {sentence}"));
+    }
+}
+
+/// The sentence for something that is not proved.
+pub(crate) const fn not_proved(item: NotProved, language: Language) -> &'static str {
+    match item {
+        NotProved::Threats => language.pick(
+            "Which published attacks the machine resists, and against whom it protects: threats \
+             and adversaries are not assessed yet.",
+            "Welchen veröffentlichten Angriffen die Maschine widersteht und vor wem sie schützt: \
+             Bedrohungen und Gegner werden noch nicht bewertet.",
+        ),
+        NotProved::MakerKeys => language.pick(
+            "That the maker has not lost or handed out its keys: whoever holds them can sign for \
+             chips that do not exist.",
+            "Dass der Hersteller seine Schlüssel weder verloren noch herausgegeben hat: Wer sie \
+             hat, kann für Chips unterschreiben, die es nicht gibt.",
+        ),
+        NotProved::Hands => language.pick(
+            "That nobody has hands on the hardware: an interposer on the memory bus leaves no \
+             trace in this evidence.",
+            "Dass niemand Hand an die Hardware legt: Ein Zwischenstück am Speicherbus hinterlässt \
+             in diesem Nachweis keine Spur.",
+        ),
+        NotProved::AfterLaunch => language.pick(
+            "What happened after launch: an SEV-SNP report has no run-time register, so the root \
+             user of the guest can obtain valid reports for the guest's whole life.",
+            "Was nach dem Start geschah: Ein SEV-SNP-Bericht hat kein Laufzeitregister, also kann \
+             der Administrator im Gast während dessen ganzer Lebenszeit gültige Berichte bekommen.",
+        ),
+        NotProved::OwnMachine => language.pick(
+            "That this is a machine of yours: no registry of enrolled machines was asked.",
+            "Dass dies eine Ihrer Maschinen ist: Kein Verzeichnis eingetragener Maschinen wurde \
+             gefragt.",
+        ),
+        NotProved::WhichChip => language.pick(
+            "Which chip this is: a VLEK speaks for every chip that its provider loads it into.",
+            "Welcher Chip dies ist: Ein VLEK spricht für jeden Chip, in den sein Anbieter ihn lädt.",
+        ),
+        NotProved::Freshness => language.pick(
+            "That the evidence is fresh, or belongs to any key.",
+            "Dass der Nachweis frisch ist oder zu irgendeinem Schlüssel gehört.",
+        ),
+        NotProved::Registers => language.pick(
+            "What the run-time registers stand for: without the boot log their values are compared \
+             as they are.",
+            "Wofür die Laufzeitregister stehen: Ohne das Startprotokoll werden ihre Werte so \
+             verglichen, wie sie sind.",
+        ),
     }
 }
