@@ -3,7 +3,7 @@
 //!
 //! The leaf has serial number 0 and neither BasicConstraints nor KeyUsage, so no general path
 //! builder takes it: the three links are checked one by one, by name. Never trusts a root from
-//! evidence, never fetches. What a report has to do with its leaf stands in [`crate::snp`].
+//! evidence, never fetches. What a report has to do with its leaf stands in [`mod@crate::snp`].
 
 use zeuge_evidence::{UnixTime, x509};
 

@@ -8,7 +8,7 @@
 //! Intel-signed documents about exactly this platform, in force at the instant.
 //!
 //! *Caveats*: revocation, status and advisories are facts with dates; debug and migration bits,
-//! measurements and acceptable statuses are read by appraisal. Never fetches: [`needs`].
+//! measurements and acceptable statuses are read by appraisal. Never fetches: [`needs()`].
 
 use sha2::{Digest as _, Sha256};
 use zeuge_evidence::{

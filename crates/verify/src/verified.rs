@@ -4,7 +4,7 @@ use crate::Trail;
 
 /// A fact that a maker's key vouches for, through a chain that ends in one of the given anchors.
 ///
-/// Made only by [`Verified::assertion`], which only this crate can call; the tidy test keeps the
+/// Made only by `Verified::assertion`, which only this crate can call; the tidy test keeps the
 /// list of its call sites. Cannot be read from the wire.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verified<T> {
