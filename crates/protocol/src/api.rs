@@ -3,9 +3,13 @@
 //! Shapes only. Never decides, never fetches; the doors fill and read these. Unknown fields are
 //! refused in requests and ignored in answers, so that a newer witness can say more.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
 use crate::Error;
+use crate::document::Document;
 use crate::name::Name;
 use crate::request::Request;
 use crate::seal::SealedSecret;
@@ -59,6 +63,38 @@ pub struct AttestRequest {
     /// The bundle in either encoding ([`crate::bundle::Bundle`]).
     #[serde(with = "text::b64")]
     pub bundle: Vec<u8>,
+}
+
+/// `PUT /v1/secrets`, the request: what [`crate::manifest::encrypt_secret`] made, with the
+/// manifest signed by the owners. The share is secret: it goes to its witness over TLS only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretUpload {
+    /// The owners' manifest.
+    pub manifest: Document,
+    /// The encrypted payload.
+    #[serde(with = "text::b64")]
+    pub payload: Vec<u8>,
+    /// The witness's share ([`crate::manifest::Share::encode`]).
+    #[serde(with = "text::b64")]
+    pub share: Vec<u8>,
+}
+
+impl fmt::Debug for SecretUpload {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = &self.manifest.header;
+        write!(
+            out,
+            "SecretUpload({}/{} version {})",
+            header.tenant, header.name, header.version
+        )
+    }
+}
+
+impl Drop for SecretUpload {
+    fn drop(&mut self) {
+        self.share.zeroize();
+    }
 }
 
 /// The payload of the answer to [`AttestRequest`]; it travels inside

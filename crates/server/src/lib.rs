@@ -1,1 +1,44 @@
-//! Head.
+//! `zeuged`, the witness: it judges evidence, writes down what it decided, and only then lets a
+//! secret go.
+//!
+//! One datum's way: [`session`] checks challenge and binding, [`appraisal`] verifies and judges,
+//! one transaction of the [`store`] spends the challenge and writes verdict and leaves, the
+//! [`sequencer`] makes tiles and checkpoint durable and mints receipts, [`release`] seals. Doors
+//! to the world: [`http`], [`tls`], [`program`].
+//!
+//! Never releases without a receipt of its own log, never logs or answers a secret in the clear,
+//! never fetches an address that stands in evidence. A sole witness that is compromised can read
+//! what it keeps; that is what several witnesses are for.
+#![forbid(unsafe_code)]
+
+pub mod appraisal;
+pub mod archive;
+pub mod clock;
+pub mod denials;
+pub mod documents;
+pub mod http;
+pub mod keys;
+pub mod metrics;
+pub mod program;
+pub mod refusal;
+pub mod release;
+pub mod secrets;
+pub mod sequencer;
+pub mod session;
+pub mod store;
+pub mod tls;
+pub mod wire;
+pub mod witness;
+
+/// The ids of the checks that this room owns.
+pub const CHECKS: &[&[&str]] = &[
+    archive::CHECKS,
+    clock::CHECKS,
+    documents::CHECKS,
+    http::CHECKS,
+    release::CHECKS,
+    secrets::CHECKS,
+    sequencer::CHECKS,
+    session::CHECKS,
+    store::CHECKS,
+];

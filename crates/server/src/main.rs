@@ -1,2 +1,6 @@
-//! Head.
-fn main() {}
+//! `zeuged`: the program. Everything is in [`zeuge_server::program`].
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    zeuge_server::program::main()
+}

@@ -1,0 +1,223 @@
+//! From a bundle to verified facts and a verdict, for one tenant.
+//!
+//! Chooses anchors by tenant: only the tenant `sim` may chain to a toy's root, and only when the
+//! witness was told so. Never fetches; what is needed must be in the bundle or at hand.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use zeuge_appraise::{
+    Facts, HardwareRegistry, Policy, ReferenceValues, ReleaseRule, Verdict, Wanted, judge,
+};
+use zeuge_evidence::UnixTime;
+use zeuge_evidence::snp::{CertificateTable, Report};
+use zeuge_protocol::bundle::{Bundle, Media};
+use zeuge_protocol::document::OwnerSet;
+use zeuge_verify::crypto::AWS_LC;
+use zeuge_verify::{Anchors, Binding, Endorsements, SnpFacts, Verified, snp};
+
+use crate::refusal::Refusal;
+
+/// The only tenant whose evidence may chain to a toy's root.
+pub const SIM_TENANT: &str = "sim";
+/// A folder of endorsements: a few files per chip; more is a mistake.
+const FILES_MAX: usize = 4096;
+/// The largest file of endorsements: a revocation list or a dump of collateral.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What the owners of one tenant want, as of one epoch.
+#[derive(Debug)]
+pub struct Wishes {
+    /// The epoch.
+    pub epoch: u64,
+    /// Who the owners are.
+    pub owners: OwnerSet,
+    /// The policy, or the floor.
+    pub policy: Policy,
+    /// SHA-256 of the policy's text; of nothing where there is none.
+    pub policy_digest: [u8; 32],
+    /// The reference values, or none.
+    pub reference_values: ReferenceValues,
+    /// The enrolled chips, where there is a registry.
+    pub hardware: Option<HardwareRegistry>,
+    /// The release rules by path.
+    pub rules: BTreeMap<String, ReleaseRule>,
+}
+
+impl Wishes {
+    /// What a machine is measured against.
+    #[must_use]
+    pub const fn wanted(&self, at: UnixTime) -> Wanted<'_> {
+        Wanted {
+            policy: &self.policy,
+            reference_values: &self.reference_values,
+            hardware: self.hardware.as_ref(),
+            hardware_only: None,
+            at,
+        }
+    }
+}
+
+/// What came out for one bundle.
+#[derive(Debug)]
+pub struct Appraised {
+    /// What is proven.
+    pub verified: Verified<SnpFacts>,
+    /// The verdict without any release rule.
+    pub verdict: Verdict,
+    /// The machine, by the owner's name or by its chip.
+    pub machine: String,
+    /// What endorsed it, for the archive.
+    pub endorsements: Vec<Vec<u8>>,
+}
+
+/// Trust anchors by tenant, and the endorsements that are at hand.
+#[derive(Debug)]
+pub struct Judge {
+    makers: Anchors,
+    sim: Option<Anchors>,
+    folder: Option<PathBuf>,
+    held: Mutex<(Vec<Stamp>, Arc<Endorsements>)>,
+}
+
+/// Name, time and size of a file of endorsements.
+type Stamp = (PathBuf, Option<SystemTime>, u64);
+
+impl Judge {
+    /// A judge with the makers' anchors, the toy's for the tenant `sim`, and a folder of
+    /// endorsements that is read again when its files change.
+    #[must_use]
+    pub fn new(sim: Option<Anchors>, folder: Option<PathBuf>) -> Self {
+        Self {
+            makers: Anchors::makers(),
+            sim,
+            folder,
+            held: Mutex::default(),
+        }
+    }
+
+    /// The anchors of a tenant.
+    #[must_use]
+    pub fn anchors(&self, tenant: &str) -> &Anchors {
+        match &self.sim {
+            Some(sim) if tenant == SIM_TENANT => sim,
+            _ => &self.makers,
+        }
+    }
+
+    /// Verifies and judges the one report of a bundle, which must carry `report_data`.
+    ///
+    /// # Errors
+    /// `bundle.evidence` when there is not exactly one SNP report, or there is evidence that this
+    /// witness cannot judge yet; those of the report's format; those of `zeuge-verify`.
+    pub fn appraise(
+        &self,
+        tenant: &str,
+        bundle: &Bundle,
+        report_data: [u8; 64],
+        wishes: &Wishes,
+        at: UnixTime,
+    ) -> Result<Appraised, Refusal> {
+        let report = report(bundle)?;
+        let mut heap = self.at_hand().as_ref().clone();
+        let mut endorsements = Vec::new();
+        if let Some(table) = bundle.only(Media::SnpCertificates) {
+            endorsements.push(table.to_vec());
+            let table = CertificateTable::parse(table).map_err(zeuge_verify::Error::from)?;
+            for entry in &table.entries {
+                heap.add("evidence", entry.data);
+            }
+        }
+        let report = Report::parse(report).map_err(zeuge_verify::Error::from)?;
+        let binding = Binding::ReportData(report_data);
+        let anchors = self.anchors(tenant);
+        let verified = snp(&report, &heap, anchors, &binding, at, &AWS_LC)?;
+        let facts = Facts::from(verified.fact().clone());
+        let verdict = judge(&facts, verified.trail().passed(), &wishes.wanted(at));
+        let leaf = verified.fact().leaf_fingerprint;
+        for held in heap.certificates.iter().chain(&heap.revocation_lists) {
+            let is_list = heap.revocation_lists.contains(held);
+            if is_list || zeuge_verify::anchors::fingerprint(&held.bytes) == leaf {
+                endorsements.push(held.bytes.clone());
+            }
+        }
+        let named = wishes
+            .hardware
+            .as_ref()
+            .and_then(|registry| registry.name_of(&facts));
+        let machine = named.map_or_else(
+            || hex::encode(verified.fact().claims.chip_id),
+            str::to_owned,
+        );
+        Ok(Appraised {
+            verified,
+            verdict,
+            machine,
+            endorsements,
+        })
+    }
+
+    /// What lies in the folder, read again if a file changed.
+    fn at_hand(&self) -> Arc<Endorsements> {
+        let Some(folder) = &self.folder else {
+            return Arc::default();
+        };
+        let stamps = stamps(folder);
+        let Ok(mut held) = self.held.lock() else {
+            return Arc::default();
+        };
+        if held.0 != stamps {
+            let mut heap = Endorsements::new();
+            for (path, _, _) in &stamps {
+                match fs::read(path) {
+                    Ok(bytes) => {
+                        let name = path.file_name().unwrap_or_default();
+                        heap.add(&name.to_string_lossy(), &bytes);
+                    }
+                    Err(error) => tracing::warn!(path = %path.display(), %error, "not readable"),
+                }
+            }
+            *held = (stamps, Arc::new(heap));
+        }
+        Arc::clone(&held.1)
+    }
+}
+
+fn stamps(folder: &Path) -> Vec<Stamp> {
+    let Ok(entries) = fs::read_dir(folder) else {
+        tracing::warn!(folder = %folder.display(), "the folder of endorsements is not readable");
+        return Vec::new();
+    };
+    let mut stamps: Vec<Stamp> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| {
+            let meta = fs::metadata(entry.path()).ok()?;
+            (meta.is_file() && meta.len() <= FILE_BYTES_MAX)
+                .then(|| (entry.path(), meta.modified().ok(), meta.len()))
+        })
+        .take(FILES_MAX)
+        .collect();
+    stamps.sort();
+    stamps
+}
+
+/// The one SNP report of a bundle. Other evidence is refused by name: what is not judged must not
+/// look as if it had been.
+fn report(bundle: &Bundle) -> Result<&[u8], Refusal> {
+    let other = bundle
+        .members()
+        .values()
+        .find(|member| !matches!(member.media, Media::SnpReport | Media::SnpCertificates));
+    if let Some(other) = other {
+        let because = "this witness cannot judge such evidence yet";
+        return Err(Refusal::new("bundle.evidence", 403, because)
+            .difference(other.media.as_str(), Media::SnpReport.as_str()));
+    }
+    bundle.only(Media::SnpReport).ok_or_else(|| {
+        let because = "a bundle must hold exactly one SNP report";
+        Refusal::new("bundle.evidence", 403, because)
+    })
+}

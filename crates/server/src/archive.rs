@@ -1,0 +1,111 @@
+//! Evidence and endorsements of every appraisal, kept from the first day (DESIGN §5.6): files
+//! named by their SHA-256, written only after verification, under a quota.
+//!
+//! Never overwrites: what has the same name has the same bytes. Never judges what it keeps.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use zeuge_log::hash::sha256;
+
+use crate::refusal::Refusal;
+
+/// The ids of this file.
+pub const CHECKS: &[&str] = &["archive.quota"];
+
+/// The archive of one data folder.
+#[derive(Debug)]
+pub struct Archive {
+    folder: PathBuf,
+    bytes_max: u64,
+    bytes: AtomicU64,
+}
+
+impl Archive {
+    /// Opens or makes the folder and counts what it holds.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn open(folder: PathBuf, bytes_max: u64) -> io::Result<Self> {
+        fs::create_dir_all(&folder)?;
+        let mut bytes = 0_u64;
+        for entry in fs::read_dir(&folder)? {
+            bytes = bytes.saturating_add(entry?.metadata()?.len());
+        }
+        Ok(Self {
+            folder,
+            bytes_max,
+            bytes: AtomicU64::new(bytes),
+        })
+    }
+
+    /// Bytes that it holds.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the bytes durably and returns their SHA-256.
+    ///
+    /// # Errors
+    /// `archive.quota` when they do not fit any more or cannot be written: what cannot be kept is
+    /// not appraised.
+    pub fn keep(&self, bytes: &[u8]) -> Result<[u8; 32], Refusal> {
+        let name = sha256(&[bytes]);
+        let path = self.folder.join(hex::encode(name));
+        if path.exists() {
+            return Ok(name);
+        }
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let held = self.bytes.fetch_add(length, Ordering::Relaxed);
+        let full = held.saturating_add(length) > self.bytes_max;
+        let written = if full {
+            Err(io::Error::other("the quota is used up"))
+        } else {
+            self.write(&path, bytes)
+        };
+        written.map_err(|error| {
+            self.bytes.fetch_sub(length, Ordering::Relaxed);
+            tracing::error!(check = "archive.quota", %error, "evidence cannot be archived");
+            let because = "evidence cannot be archived; raise --archive-bytes-max or make room";
+            Refusal::new("archive.quota", 503, because).difference(
+                held.to_string(),
+                format!("at most {} bytes", self.bytes_max),
+            )
+        })?;
+        Ok(name)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut salt = [0; 8];
+        crate::keys::random(&mut salt);
+        let beside = self.folder.join(format!(".{}", hex::encode(salt)));
+        let mut file = fs::File::create_new(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        fs::File::open(&self.folder)?.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_what_is_there_is_kept_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::open(folder.path().to_path_buf(), 10).unwrap();
+        let name = archive.keep(b"12345678").unwrap();
+        assert_eq!(archive.keep(b"12345678"), Ok(name));
+        assert_eq!(archive.bytes(), 8);
+        assert_eq!(
+            archive.keep(b"abc").map_err(|refusal| refusal.check),
+            Err("archive.quota")
+        );
+        let again = Archive::open(folder.path().to_path_buf(), 11).unwrap();
+        assert!(again.keep(b"abc").is_ok());
+    }
+}

@@ -1,0 +1,487 @@
+//! The HTTP API (DESIGN §5.5): routes, limits, and problems whose type ends in a check id.
+//!
+//! Thin: reads a body within its limit, calls the room that knows, writes the answer. Bounded
+//! everywhere; what does not fit is shed with 429 or 503 and `Retry-After`.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::serve::IncomingStream;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::TcpListener;
+use zeuge_log::hash::sha256;
+use zeuge_log::leaf::Leaf;
+use zeuge_log::tile::TileId;
+use zeuge_protocol::api::{BODY_BYTES_MAX, ChallengeRequest, SecretUpload};
+use zeuge_protocol::document::{DOCUMENT_BYTES_MAX, Kind};
+use zeuge_protocol::ear::Jwks;
+use zeuge_protocol::request::Purpose;
+
+use crate::documents::{self, KINDS, Shelf as _};
+use crate::refusal::Refusal;
+use crate::secrets::{self, UPLOAD_BYTES_MAX, Vault as _};
+use crate::sequencer::{NewLeaf, salted};
+use crate::session::{self, blocking, malformed};
+use crate::tls::TlsListener;
+use crate::witness::Witness;
+
+/// The ids of this file.
+pub const CHECKS: &[&str] = &["admin.token"];
+/// Requests under way from one source; an agent needs one, a proxy before many agents some.
+const SOURCE_REQUESTS_MAX: usize = 64;
+/// Requests under way at all.
+const REQUESTS_MAX: usize = 512;
+/// Rows in one answer.
+const ROWS_MAX: u32 = 1000;
+/// The longest request for a challenge in bytes: one name.
+const CHALLENGE_BYTES_MAX: usize = 1024;
+
+type Shared = State<Arc<Witness>>;
+type Answer = Result<Response, Refusal>;
+
+/// The address at the other end.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status);
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&self.problem()).unwrap_or_default();
+        let kind = HeaderValue::from_static("application/problem+json");
+        let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        if let Some(secs) = self.retry_after_secs {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        response.extensions_mut().insert(Refused(self.check));
+        response
+    }
+}
+
+/// Which check refused, for counters and log.
+#[derive(Debug, Clone, Copy)]
+struct Refused(&'static str);
+
+/// Requests under way by source.
+#[derive(Debug, Default)]
+struct Load(Mutex<(usize, HashMap<IpAddr, usize>)>);
+
+/// One request under way.
+struct Place {
+    load: Arc<Load>,
+    source: IpAddr,
+}
+
+impl Load {
+    fn enter(self: &Arc<Self>, source: IpAddr) -> Result<Place, Refusal> {
+        let busy = |status, because| Refusal::new("session.busy", status, because).retry_after(1);
+        let Ok(mut load) = self.0.lock() else {
+            return Err(busy(503, "the witness is in disorder"));
+        };
+        let (all, sources) = &mut *load;
+        if *all >= REQUESTS_MAX {
+            return Err(busy(503, "too many requests are under way"));
+        }
+        let own = sources.entry(source).or_default();
+        if *own >= SOURCE_REQUESTS_MAX {
+            return Err(busy(429, "too many requests of this source are under way"));
+        }
+        *own = own.saturating_add(1);
+        *all = all.saturating_add(1);
+        let load = Arc::clone(self);
+        Ok(Place { load, source })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Ok(mut load) = self.load.0.lock() else {
+            return;
+        };
+        let (all, sources) = &mut *load;
+        *all = all.saturating_sub(1);
+        if let Some(own) = sources.get_mut(&self.source) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                sources.remove(&self.source);
+            }
+        }
+    }
+}
+
+/// All routes of a witness.
+pub fn router(witness: Arc<Witness>) -> Router {
+    let load = Arc::new(Load::default());
+    let counted = Arc::clone(&witness);
+    Router::new()
+        .route("/v1/challenges", post(challenges))
+        .layer(DefaultBodyLimit::max(CHALLENGE_BYTES_MAX))
+        .merge(
+            Router::new()
+                .route("/v1/appraisals", post(appraisals))
+                .route("/v1/releases", post(releases))
+                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+        )
+        .merge(
+            Router::new()
+                .route(
+                    "/v1/documents/{kind}",
+                    put(put_document).get(list_documents),
+                )
+                .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX)),
+        )
+        .merge(
+            Router::new()
+                .route(
+                    "/v1/secrets",
+                    put(put_secret).get(list_secrets).delete(delete_secret),
+                )
+                .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
+        )
+        .route("/v1/verdicts", get(verdicts))
+        .route("/v1/machines", get(machines))
+        .route("/v1/witness", get(about))
+        .route("/log/checkpoint", get(checkpoint))
+        .route("/log/vkey", get(vkey))
+        .route("/log/tile/{*path}", get(tile))
+        .route("/.well-known/jwks.json", get(jwks))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .layer(middleware::from_fn(
+            move |ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next| {
+                let (witness, load) = (Arc::clone(&counted), Arc::clone(&load));
+                async move { watched(&witness, &load, peer.0.ip(), request, next).await }
+            },
+        ))
+        .with_state(witness)
+}
+
+/// Bounds what is under way; counts and logs every refusal, without the body.
+async fn watched(
+    witness: &Witness,
+    load: &Arc<Load>,
+    source: IpAddr,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = match load.enter(source) {
+        Ok(_place) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    if let Some(Refused(check)) = response.extensions().get() {
+        witness.metrics.count("zeuge_refusals_total", check);
+        witness
+            .denials
+            .count(&source.to_string(), check, witness.clock.wall());
+        let status = response.status().as_u16();
+        tracing::warn!(%method, path, %source, check, status, "refused");
+    }
+    response
+}
+
+fn json_answer(body: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(body).map_err(|error| Refusal::store(&error))?;
+    let kind = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+}
+
+async fn challenges(State(witness): Shared, body: Bytes) -> Answer {
+    let request: ChallengeRequest =
+        serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
+    let answer = blocking(move || session::challenge(&witness, request.tenant)).await?;
+    json_answer(&answer)
+}
+
+async fn appraisals(
+    State(witness): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Answer {
+    let source = peer.0.ip();
+    json_answer(&session::attest(&witness, source, Purpose::Appraisal, &body).await?)
+}
+
+async fn releases(
+    State(witness): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    body: Bytes,
+) -> Answer {
+    let source = peer.0.ip();
+    json_answer(&session::attest(&witness, source, Purpose::Release, &body).await?)
+}
+
+/// The administrator's token, compared in constant time by its hash.
+fn admin(witness: &Witness, headers: &HeaderMap) -> Result<(), Refusal> {
+    let token = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    let hash = sha256(&[token.unwrap_or_default().as_bytes()]);
+    verify_slices_are_equal(&hash, &witness.admin).map_err(|_| {
+        let because = "send the administrator's token as Authorization: Bearer; \
+                       zeuged init printed it once";
+        Refusal::new("admin.token", 401, because)
+    })
+}
+
+fn known_kind(word: &str) -> Result<Kind, Refusal> {
+    let kind = KINDS.into_iter().find(|kind| kind.as_str() == word);
+    kind.ok_or_else(|| {
+        let because = "this witness does not take such documents yet";
+        Refusal::new("document.kind", 404, because)
+            .difference(word, KINDS.map(Kind::as_str).join(", "))
+    })
+}
+
+/// Runs a change of what the owners want: nothing is released beside it, and when it is answered
+/// nothing can be released under the old state any more.
+async fn change<T: Send + 'static>(
+    witness: Arc<Witness>,
+    work: impl FnOnce(&Witness, i64) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    let now = witness.clock.now()?;
+    let gate = Arc::clone(&witness.gate).write_owned().await;
+    let this = Arc::clone(&witness);
+    let out = blocking(move || work(&this, now)).await?;
+    drop(gate);
+    witness.sequencer.wake();
+    Ok(out)
+}
+
+async fn put_document(
+    State(witness): Shared,
+    Path(kind): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Answer {
+    admin(&witness, &headers)?;
+    let kind = known_kind(&kind)?;
+    let row = change(witness, move |witness, now| {
+        let store = witness.store.as_ref();
+        let (row, leaf) = documents::accept(store, kind, &body, now)?;
+        store.put_document(&row, Some(&leaf), now)?;
+        Ok(row)
+    })
+    .await?;
+    tracing::info!(kind = row.kind, version = row.version, "document changed");
+    json_answer(&json!({
+        "tenant": row.tenant, "kind": row.kind, "name": row.name, "version": row.version,
+    }))
+}
+
+/// Which rows are wanted.
+#[derive(Debug, Deserialize)]
+struct Filter {
+    tenant: Option<String>,
+    path: Option<String>,
+    limit: Option<u32>,
+}
+
+impl Filter {
+    fn tenant(&self) -> Result<&str, Refusal> {
+        let missing = || Refusal::new("request.malformed", 400, "say which with ?tenant=NAME");
+        self.tenant.as_deref().ok_or_else(missing)
+    }
+
+    fn limit(&self) -> u32 {
+        self.limit.unwrap_or(100).min(ROWS_MAX)
+    }
+}
+
+async fn list_documents(
+    State(witness): Shared,
+    Path(kind): Path<String>,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Answer {
+    admin(&witness, &headers)?;
+    let kind = known_kind(&kind)?;
+    let (epoch, rows) = blocking(move || witness.store.documents(filter.tenant()?)).await?;
+    let rows = rows.into_iter().filter(|row| row.kind == kind.as_str());
+    let rows: Vec<_> = rows
+        .map(|row| {
+            let document: serde_json::Value = serde_json::from_slice(&row.json).unwrap_or_default();
+            json!({"name": row.name, "version": row.version, "document": document})
+        })
+        .collect();
+    json_answer(&json!({"epoch": epoch, "documents": rows}))
+}
+
+async fn put_secret(State(witness): Shared, headers: HeaderMap, body: Bytes) -> Answer {
+    admin(&witness, &headers)?;
+    let upload: SecretUpload = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
+    let row = change(witness, move |witness, now| {
+        let store = witness.store.as_ref();
+        let (_, rows) = store.documents(upload.manifest.header.tenant.as_str())?;
+        let owners = documents::owners(&rows)?;
+        let (row, leaf) = secrets::accept(&upload, &owners, &witness.id, &witness.keys, now)?;
+        store.put_secret(&row, &leaf, now)?;
+        Ok(row)
+    })
+    .await?;
+    tracing::info!(version = row.version, "secret kept");
+    json_answer(&json!({"tenant": row.tenant, "path": row.path, "version": row.version}))
+}
+
+async fn list_secrets(
+    State(witness): Shared,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Answer {
+    admin(&witness, &headers)?;
+    let rows = blocking(move || witness.store.secrets(filter.tenant()?)).await?;
+    let rows: Vec<_> = rows
+        .into_iter()
+        .map(|(path, version)| json!({"path": path, "version": version}))
+        .collect();
+    json_answer(&json!({"secrets": rows}))
+}
+
+async fn delete_secret(
+    State(witness): Shared,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Answer {
+    admin(&witness, &headers)?;
+    let count = change(witness, move |witness, now| {
+        let opening = salted("actor", b"administrator");
+        let leaf = Leaf::OperatorAction {
+            action: "secret-delete".to_owned(),
+            actor: opening.commit(),
+        };
+        let leaf = NewLeaf::new(leaf, vec![opening])?;
+        let missing = || Refusal::new("request.malformed", 400, "say which with &path=PATH");
+        let path = filter.path.as_deref().ok_or_else(missing)?;
+        let store = witness.store.as_ref();
+        store.delete_secret(filter.tenant()?, path, &leaf, now)
+    })
+    .await?;
+    if count == 0 {
+        return Err(Refusal::new(
+            "release.secret",
+            404,
+            "there is no such secret",
+        ));
+    }
+    json_answer(&json!({"deleted": count}))
+}
+
+async fn verdicts(
+    State(witness): Shared,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Answer {
+    admin(&witness, &headers)?;
+    let rows = blocking(move || {
+        witness
+            .store
+            .verdicts(filter.tenant.as_deref(), filter.limit())
+    });
+    json_answer(&json!({"verdicts": rows.await?}))
+}
+
+async fn machines(
+    State(witness): Shared,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Answer {
+    admin(&witness, &headers)?;
+    let rows = blocking(move || {
+        witness
+            .store
+            .machines(filter.tenant.as_deref(), filter.limit())
+    });
+    json_answer(&json!({"machines": rows.await?}))
+}
+
+/// What a witness says of itself; agents take it from measured configuration instead.
+async fn about(State(witness): Shared) -> Answer {
+    json_answer(&json!({
+        "witness": witness.id,
+        "answer_key": witness.keys.answer.public(),
+        "log_vkey": witness.sequencer.vkey(),
+        "issuer": witness.issuer(),
+    }))
+}
+
+fn text(body: String) -> Response {
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], body).into_response()
+}
+
+async fn checkpoint(State(witness): Shared) -> Answer {
+    Ok(text(witness.sequencer.checkpoint()?.note()))
+}
+
+async fn vkey(State(witness): Shared) -> Response {
+    text(format!("{}\n", witness.sequencer.vkey()))
+}
+
+async fn tile(State(witness): Shared, Path(path): Path<String>) -> Answer {
+    let unknown = |_| Refusal::new("log.tile", 404, "there is no such tile");
+    let id = TileId::parse(&format!("tile/{path}")).map_err(unknown)?;
+    let size = witness.sequencer.checkpoint()?.checkpoint().size;
+    let bytes = blocking(move || Ok(witness.sequencer.tiles().serve(id, size))).await?;
+    let bytes = bytes.ok_or_else(|| Refusal::new("log.tile", 404, "there is no such tile"))?;
+    let kind = HeaderValue::from_static("application/octet-stream");
+    let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, forever),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+async fn jwks(State(witness): Shared) -> Answer {
+    let keys: Vec<_> = witness.keys.ear.iter().map(|key| key.public()).collect();
+    json_answer(&Jwks::of(&keys))
+}
+
+async fn readyz(State(witness): Shared) -> Answer {
+    witness.ready()?;
+    Ok(text("ready\n".to_owned()))
+}
+
+async fn metrics(State(witness): Shared) -> Answer {
+    let size = witness
+        .sequencer
+        .checkpoint()
+        .map_or(0, |signed| signed.checkpoint().size);
+    let ready = u64::from(witness.ready().is_ok());
+    Ok(text(witness.metrics.text(&[
+        (
+            "zeuge_archive_bytes",
+            "Bytes of archived evidence.",
+            witness.archive.bytes(),
+        ),
+        ("zeuge_log_size", "Entries under the last checkpoint.", size),
+        ("zeuge_ready", "Whether this witness can release.", ready),
+    ])))
+}

@@ -1,0 +1,229 @@
+//! The command line of `zeuged`: makes data folders, serves them, copies them.
+//!
+//! The administrator's token is shown once, by `init`, and kept as a hash. Standard output says
+//! what scripts need; the log goes to standard error as one JSON object per line, never with a
+//! secret in it.
+
+mod folder;
+mod serve;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+use zeuge_protocol::name::Name;
+
+use crate::keys::Purpose;
+
+const EXAMPLES: &str = "\
+Examples:
+  zeuge owner init --out owner
+  zeuged init --data /var/lib/zeuge --owner owner/owner.pub --id witness-1
+  zeuged serve --data /var/lib/zeuge
+  zeuged backup --data /var/lib/zeuge --to zeuge.backup
+  zeuged restore --from zeuge.backup --data /var/lib/zeuge-new";
+
+/// The witness: verifies machines, keeps the log, releases secrets.
+#[derive(Debug, Parser)]
+#[command(name = "zeuged", version, after_help = EXAMPLES)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a data folder: keys, certificate, database; prints the administrator's token once.
+    #[command(
+        after_help = "Example:\n  zeuged init --data /var/lib/zeuge --owner owner.pub \
+                            --id witness-1 --tenant acme"
+    )]
+    Init(Init),
+    /// Serve a data folder over HTTP until SIGTERM or SIGINT, then finish what is under way.
+    #[command(after_help = "Examples:\n  zeuged serve --data /var/lib/zeuge\n  \
+                            zeuged serve --data /var/lib/zeuge --listen 0.0.0.0:8443 \
+                            --endorsements /var/lib/zeuge-endorsements")]
+    Serve(Serve),
+    /// Make the next generation of a key; the older ones stay good for what they made.
+    #[command(
+        after_help = "Example:\n  zeuged rotate --data /var/lib/zeuge --key ear\n\
+                            Restart zeuged afterwards. Log and answer keys are pinned by others \
+                            and do not rotate."
+    )]
+    Rotate(Rotate),
+    /// Copy a data folder into one file, keys included; the witness may run meanwhile.
+    #[command(
+        after_help = "Example:\n  zeuged backup --data /var/lib/zeuge --to zeuge.backup\n\
+                            The file holds every key: keep it as safe as the folder."
+    )]
+    Backup(Backup),
+    /// Make a data folder from a backup.
+    #[command(after_help = "Example:\n  zeuged restore --from zeuge.backup \
+                            --data /var/lib/zeuge-new")]
+    Restore(Restore),
+    /// Not in this version: open a new log that names the last good checkpoint of a lost one.
+    #[command(after_help = "Example:\n  zeuged recover --data /var/lib/zeuge")]
+    Recover(Later),
+    /// Not in this version: move to PostgreSQL and S3.
+    #[command(after_help = "Example:\n  zeuged migrate --data /var/lib/zeuge")]
+    Migrate(Later),
+}
+
+#[derive(Debug, Args)]
+struct Init {
+    /// The folder to make.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The first owner's public key, or an owner set: JSON, or 32 bytes in base64url or hex.
+    #[arg(long, value_name = "FILE")]
+    owner: PathBuf,
+    /// The witness's id, of a-z, 0-9, '.', '_' and '-'; also the origin of its log.
+    #[arg(long, value_name = "NAME")]
+    id: Name,
+    /// A tenant; repeatable.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    tenant: Vec<Name>,
+    /// Form of what is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// Form of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where to listen; port 0 takes a free one. The first line of output says which.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// A folder with certificates and revocation lists of the makers; read again when it changes.
+    #[arg(long, value_name = "DIR")]
+    endorsements: Option<PathBuf>,
+    /// TLS also on loopback, with the certificate that `init` made.
+    #[arg(long)]
+    tls: bool,
+    /// Certificate chain in PEM, instead of the one that `init` made.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Bytes of evidence to keep; when they are used up, nothing more is appraised.
+    #[arg(long, value_name = "BYTES", default_value_t = 10 << 30)]
+    archive_bytes_max: u64,
+    /// DANGEROUS: believe the toy roots of this file for the tenant sim.
+    #[arg(long, value_name = "FILE")]
+    dangerous_trust_sim: Option<PathBuf>,
+    /// DANGEROUS: plain HTTP on an address that is not loopback.
+    #[arg(long)]
+    dangerous_plain_http: bool,
+}
+
+#[derive(Debug, Args)]
+struct Rotate {
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Which key.
+    #[arg(long, value_enum)]
+    key: Rotating,
+}
+
+/// Keys that rotate.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Rotating {
+    /// Of challenges.
+    Challenge,
+    /// Of Attestation Results.
+    Ear,
+    /// Of secrets at rest.
+    Sealing,
+}
+
+impl From<Rotating> for Purpose {
+    fn from(key: Rotating) -> Self {
+        match key {
+            Rotating::Challenge => Self::Challenge,
+            Rotating::Ear => Self::Ear,
+            Rotating::Sealing => Self::Sealing,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct Backup {
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The file to write; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Restore {
+    /// The backup.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// The folder to make.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Later {
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+}
+
+/// Runs the program. Exit code 0 when it is done, 1 when it could not.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "a program for the terminal")]
+pub fn main() -> ExitCode {
+    let program = Program::parse_or_exit();
+    tracing_subscriber::fmt()
+        .json()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .init();
+    let done = match program.command {
+        Command::Init(init) => folder::init(&init),
+        Command::Serve(options) => serve::serve(&options),
+        Command::Rotate(rotate) => folder::rotate(&rotate),
+        Command::Backup(backup) => folder::backup(&backup),
+        Command::Restore(restore) => folder::restore(&restore),
+        Command::Recover(later) => Err(folder::later("recover", &later.data)),
+        Command::Migrate(later) => Err(folder::later("migrate", &later.data)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("zeuged: {error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+impl Program {
+    /// Reads the arguments; usage faults exit with 1 (DESIGN §5.1), help and version with 0.
+    fn parse_or_exit() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let _ = error.print();
+            std::process::exit(i32::from(error.use_stderr()))
+        })
+    }
+}

@@ -1,0 +1,146 @@
+//! `zeuged serve`: opens a folder, listens, and on a signal finishes what is under way.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use zeuge_verify::Anchors;
+
+use super::Serve;
+use crate::appraisal::SIM_TENANT;
+use crate::clock::Clock;
+use crate::http::{self, Peer};
+use crate::tls::{self, TlsListener};
+use crate::witness::{Options, Witness};
+
+/// How often refusals are written into the log.
+const DENIALS: Duration = Duration::from_secs(60);
+/// How long requests under way may take to finish after a signal.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves until a signal comes.
+pub(super) fn serve(options: &Serve) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(run(options))
+}
+
+/// What the options say about transport: certificate and key, or plain HTTP.
+fn transport(options: &Serve) -> io::Result<Option<(PathBuf, PathBuf)>> {
+    let is_loopback = options.listen.ip().is_loopback();
+    if options.dangerous_plain_http {
+        if !is_loopback {
+            tracing::warn!(
+                "DANGEROUS: plain HTTP; anybody on the way reads and changes everything"
+            );
+        }
+        return Ok(None);
+    }
+    if let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) {
+        return Ok(Some((certificate.clone(), key.clone())));
+    }
+    if is_loopback && !options.tls {
+        return Ok(None);
+    }
+    let folder = options.data.join("tls");
+    Ok(Some((folder.join("cert.pem"), folder.join("key.pem"))))
+}
+
+async fn run(options: &Serve) -> io::Result<()> {
+    let sim = options.dangerous_trust_sim.as_ref().map(|path| {
+        let named = |error: &dyn std::fmt::Display| {
+            io::Error::other(format!("{}: {error}", path.display()))
+        };
+        let text = fs::read_to_string(path).map_err(|error| named(&error))?;
+        tracing::warn!(
+            tenant = SIM_TENANT,
+            "DANGEROUS: toy roots are believed for this tenant"
+        );
+        Anchors::dangerous_sim(&text).map_err(|error| named(&error))
+    });
+    let opening = Options {
+        endorsements: options.endorsements.clone(),
+        sim: sim.transpose()?,
+        archive_bytes_max: options.archive_bytes_max,
+    };
+    let transport = transport(options)?;
+    let witness = Witness::open(&options.data, opening, Clock::system)?;
+    let socket = TcpListener::bind(options.listen).await?;
+    let address = socket.local_addr()?;
+    let (stop, stopped) = watch::channel(false);
+    // The log goes on until the last answer that waits for it is out.
+    let (stop_log, log_stopped) = watch::channel(false);
+    let log = tokio::spawn(Arc::clone(&witness.sequencer).run(log_stopped));
+    let denials = tokio::spawn(log_denials(Arc::clone(&witness), stopped.clone()));
+    let mut drain = stopped.clone();
+    let signals = async move {
+        let _ = drain.wait_for(|stop| *stop).await;
+    };
+    let service = http::router(Arc::clone(&witness)).into_make_service_with_connect_info::<Peer>();
+    let serving = if let Some((certificate, key)) = transport {
+        let listener = TlsListener::new(socket, tls::config(&certificate, &key)?)?;
+        say("https", address)?;
+        let serving = axum::serve(listener, service).with_graceful_shutdown(signals);
+        tokio::spawn(async move { serving.await })
+    } else {
+        say("http", address)?;
+        let serving = axum::serve(socket, service).with_graceful_shutdown(signals);
+        tokio::spawn(async move { serving.await })
+    };
+    wait_for_signal().await?;
+    tracing::info!("finishing what is under way");
+    stop.send_replace(true);
+    if tokio::time::timeout(DRAIN, serving).await.is_err() {
+        tracing::warn!("requests were still under way");
+    }
+    stop_log.send_replace(true);
+    let _ = denials.await;
+    let _ = log.await;
+    let last = Arc::clone(&witness);
+    let ended = tokio::task::spawn_blocking(move || {
+        last.log_denials()?;
+        last.sequencer.sequence()?;
+        last.store.fold()
+    });
+    match ended.await {
+        Ok(done) => done.map_err(io::Error::other),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// The one line for scripts.
+fn say(scheme: &str, address: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout();
+    writeln!(out, "listening on {scheme}://{address}")?;
+    out.flush()
+}
+
+async fn wait_for_signal() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
+
+async fn log_denials(witness: Arc<Witness>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(DENIALS) => {}
+            _ = stopped.wait_for(|stop| *stop) => return,
+        }
+        let this = Arc::clone(&witness);
+        let done = tokio::task::spawn_blocking(move || this.log_denials()).await;
+        if let Ok(Err(refusal)) = done {
+            tracing::error!(check = refusal.check, %refusal, "refusals were not logged");
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! One attestation, from the body of a request to a signed answer.
+//!
+//! *Flow*: the challenge's MAC and expiry, before anything else is read → the binding, field by
+//! field → evidence and verdict → admissions → **one transaction** that spends the challenge,
+//! compares the epoch and writes verdict and leaves → the log publishes → `release` → the answer,
+//! signed over the binding.
+//!
+//! *Guarantees*: what fails before the transaction leaves no trace but a count; what is answered
+//! stands in the published log. *Assumptions*: [`Ledger::commit`] is serialisable and durable.
+//!
+//! The order is that of `zeuge_protocol::session::witness`, whose machine knows one leaf for a
+//! whole answer; here every secret has its own, so the same primitives are driven directly.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use zeuge_appraise::{Admission, Grant, Suite, Word, admission::ADMISSION_SECS_MAX, admit};
+use zeuge_evidence::UnixTime;
+use zeuge_log::checkpoint::SignedCheckpoint;
+use zeuge_log::hash::sha256;
+use zeuge_log::leaf::{Leaf, Outcome};
+use zeuge_protocol::answer::SignedAnswer;
+use zeuge_protocol::api::{AttestAnswer, AttestRequest, ChallengeAnswer, Refusal as Refused};
+use zeuge_protocol::binding::Binding;
+use zeuge_protocol::bundle::Bundle;
+use zeuge_protocol::challenge::Challenge;
+use zeuge_protocol::document::Document;
+use zeuge_protocol::keys::KeyId;
+use zeuge_protocol::name::Name;
+use zeuge_protocol::request::{Purpose, Request, Wanted};
+
+use crate::appraisal::{Appraised, Wishes};
+use crate::documents;
+use crate::keys;
+use crate::refusal::Refusal;
+use crate::release::{self, Present, Salts, Secret, release};
+use crate::secrets::{self, SecretRow, Vault};
+use crate::sequencer::{NewLeaf, salted};
+use crate::wire;
+use crate::witness::Witness;
+
+/// The ids of this file.
+pub const CHECKS: &[&str] = &[
+    "bundle.evidence",
+    "release.rule",
+    "release.secret",
+    "tenant.unknown",
+];
+/// How long a challenge lives: a device answers within a second, a slow link within a minute.
+pub const CHALLENGE_SECS: u32 = 120;
+/// The door of release rules.
+const DOOR: &str = "agent";
+
+/// What the one transaction writes (DESIGN §5.6).
+#[derive(Debug)]
+pub struct Decision {
+    /// The instant of the request.
+    pub now: i64,
+    /// The nonce to spend.
+    pub nonce: [u8; 32],
+    /// The challenge's expiry.
+    pub expires: i64,
+    /// The tenant.
+    pub tenant: String,
+    /// The epoch under which it was judged.
+    pub epoch: u64,
+    /// The verdict's leaf, then those of the grants.
+    pub leaves: Vec<NewLeaf>,
+    /// What people look at.
+    pub verdict: VerdictRow,
+}
+
+/// A verdict as it is kept for people; erasable, unlike its leaf.
+#[derive(Debug)]
+pub struct VerdictRow {
+    /// The machine.
+    pub machine: String,
+    /// The word.
+    pub word: String,
+    /// The paths that may be released, a JSON array.
+    pub released: String,
+    /// `zeuge.verdict.v1`.
+    pub json: String,
+}
+
+/// Where decisions stay. [`Ledger::commit`] is one serialisable transaction that is durable when
+/// it returns: of two with one nonce exactly one succeeds, and none under another epoch.
+pub trait Ledger: Send + Sync {
+    /// The epoch of a tenant.
+    ///
+    /// # Errors
+    /// `store.unavailable`; `tenant.unknown`.
+    fn epoch(&self, tenant: &str) -> Result<u64, Refusal>;
+    /// Writes a decision; returns the number of its first leaf.
+    ///
+    /// # Errors
+    /// `challenge.spent`, `challenge.expired`, `release.epoch`, `time.jump`; `tenant.unknown`,
+    /// `store.unavailable`. Nothing is written then.
+    fn commit(&self, decision: &Decision) -> Result<u64, Refusal>;
+}
+
+/// The only parts of a body that are read before the challenge has held.
+#[derive(Deserialize)]
+struct Head {
+    tenant: Name,
+    challenge: String,
+}
+
+/// A request whose challenge and binding have held.
+struct Opened {
+    challenge: Challenge,
+    challenge_hash: [u8; 32],
+    binding: Binding,
+    bundle: Bundle,
+    evidence: Vec<u8>,
+    request: Request,
+}
+
+/// A grant that waits for its receipt.
+struct Pending {
+    admission: Admission,
+    row: SecretRow,
+    manifest: Document,
+    salts: Salts,
+    leaf: NewLeaf,
+}
+
+/// What was decided and committed.
+struct Decided {
+    opened: Opened,
+    verdict: zeuge_appraise::Verdict,
+    policy_digest: [u8; 32],
+    leaf: NewLeaf,
+    first: u64,
+    pending: Vec<Pending>,
+    refused: Vec<Refused>,
+}
+
+/// Makes a challenge for a tenant.
+///
+/// # Errors
+/// `tenant.unknown`; `time.jump`; `store.unavailable`.
+pub fn challenge(witness: &Witness, tenant: Name) -> Result<ChallengeAnswer, Refusal> {
+    let now = witness.clock.now()?;
+    witness.store.epoch(tenant.as_str())?;
+    let id = witness.id.clone();
+    let made = Challenge::issue(id, tenant, now, CHALLENGE_SECS, &mut keys::random);
+    let key = witness.keys.challenge.first();
+    let key = key.ok_or_else(|| Refusal::store(&"there is no challenge key"))?;
+    witness.metrics.count("zeuge_challenges_total", "");
+    Ok(ChallengeAnswer {
+        challenge: made.seal(key),
+        witness: made.witness,
+        tenant: made.tenant,
+        nonce: made.nonce,
+        expires: made.expires,
+    })
+}
+
+/// Answers an attestation that came in with `purpose` as its path says.
+///
+/// # Errors
+/// Every refusal of the flow above, by its check id.
+pub async fn attest(
+    witness: &Arc<Witness>,
+    source: IpAddr,
+    purpose: Purpose,
+    body: &[u8],
+) -> Result<SignedAnswer, Refusal> {
+    let now = witness.clock.now()?;
+    let head: Head = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    let challenge = recognise(witness, &head, now)?;
+    let _slot = Arc::clone(&witness.slots)
+        .try_acquire_owned()
+        .map_err(|_| Refusal::new("session.busy", 503, "too many appraisals").retry_after(1))?;
+    let opened = open(witness, &head, challenge, purpose, body)?;
+    let span = tracing::info_span!("attest", tenant = %head.tenant, %source);
+    // Until everything is sealed, see `Witness::gate`.
+    let gate = Arc::clone(&witness.gate).read_owned().await;
+    let this = Arc::clone(witness);
+    let inside = span.clone();
+    let decided = blocking(move || inside.in_scope(|| decide(&this, opened, now))).await?;
+    witness.sequencer.wake();
+    let last = decided
+        .first
+        .saturating_add(u64::try_from(decided.pending.len()).unwrap_or(u64::MAX));
+    let signed = witness.sequencer.published(last).await?;
+    let this = Arc::clone(witness);
+    let answer = blocking(move || span.in_scope(|| answer(&this, decided, &signed, now))).await?;
+    drop(gate);
+    Ok(answer)
+}
+
+/// Runs work that waits for disk or processor where it holds up nobody.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Refusal::store(&error))?
+}
+
+pub(crate) fn malformed(error: &serde_json::Error) -> Refusal {
+    let because = format!("the body is not the JSON that is wanted here: {error}");
+    Refusal::new("request.malformed", 400, because)
+}
+
+/// The challenge, under the newest key or one that was replaced a short while ago.
+fn recognise(witness: &Witness, head: &Head, now: i64) -> Result<Challenge, Refusal> {
+    let mut refusal = None;
+    for key in &witness.keys.challenge {
+        match Challenge::open(&head.challenge, key, &witness.id, &head.tenant, now) {
+            Ok(challenge) => return Ok(challenge),
+            Err(error) if error.check() == "challenge.mac" => refusal = Some(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let refusal = refusal.map(Refusal::from);
+    Err(refusal.unwrap_or_else(|| Refusal::store(&"there is no challenge key")))
+}
+
+/// Everything that must hold of a request before its evidence is looked at.
+fn open(
+    witness: &Witness,
+    head: &Head,
+    challenge: Challenge,
+    purpose: Purpose,
+    body: &[u8],
+) -> Result<Opened, Refusal> {
+    let request: AttestRequest = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    let AttestRequest {
+        binding,
+        request,
+        bundle: evidence,
+        ..
+    } = request;
+    request.check()?;
+    if request.purpose != purpose {
+        let because = "the purpose of the request is not that of this path";
+        return Err(Refusal::new("request.malformed", 400, because)
+            .difference(request.purpose.as_str(), purpose.as_str()));
+    }
+    let binding = Binding::parse(&binding)?;
+    binding.demands(&witness.id, &challenge.tenant, &challenge.nonce)?;
+    binding.demands_request(&request.digest())?;
+    binding.demands_channel(None)?;
+    // No evidence that is judged here carries attestation keys.
+    binding.demands_attestation_keys(&[])?;
+    if purpose == Purpose::Release {
+        let named: Vec<_> = request.suites.iter().copied().collect();
+        binding.demands_suite(&named)?;
+    }
+    let bundle = Bundle::parse(&evidence)?;
+    Ok(Opened {
+        challenge,
+        challenge_hash: sha256(&[head.challenge.as_bytes()]),
+        binding,
+        bundle,
+        evidence,
+        request,
+    })
+}
+
+/// Verifies, judges, admits, archives, and commits in one transaction.
+fn decide(witness: &Witness, opened: Opened, now: i64) -> Result<Decided, Refusal> {
+    let at = UnixTime(now);
+    let tenant = opened.challenge.tenant.to_string();
+    let wishes = documents::wishes(witness.store.as_ref(), &tenant, now)?;
+    let data = opened.binding.report_data();
+    let appraised = witness
+        .judge
+        .appraise(&tenant, &opened.bundle, data, &wishes, at)?;
+    let evidence = witness.archive.keep(&opened.evidence)?;
+    for endorsement in &appraised.endorsements {
+        witness.archive.keep(endorsement)?;
+    }
+    let (mut pending, mut refused) = (Vec::new(), Vec::new());
+    for wanted in &opened.request.secrets {
+        match grant(witness, &opened, &appraised, &wishes, wanted, now) {
+            Ok(granted) => pending.push(granted),
+            Err(refusal) if refusal.check == crate::store::UNAVAILABLE => return Err(refusal),
+            Err(refusal) => {
+                witness.metrics.count("zeuge_refusals_total", refusal.check);
+                refused.push(Refused {
+                    path: wanted.path.to_string(),
+                    check: refusal.check.to_owned(),
+                    because: refusal.to_string(),
+                });
+            }
+        }
+    }
+    let leaf = verdict_leaf(&tenant, &appraised, &wishes, evidence, now)?;
+    let grants = pending.iter().map(|pending| pending.leaf.clone());
+    let released: Vec<_> = pending.iter().map(|pending| &pending.row.path).collect();
+    let json = |error: serde_json::Error| Refusal::store(&error);
+    let decision = Decision {
+        now,
+        nonce: opened.challenge.nonce,
+        expires: opened.challenge.expires,
+        epoch: wishes.epoch,
+        leaves: std::iter::once(leaf.clone()).chain(grants).collect(),
+        verdict: VerdictRow {
+            machine: appraised.machine,
+            word: appraised.verdict.word.word().to_owned(),
+            released: serde_json::to_string(&released).map_err(json)?,
+            json: serde_json::to_string(&wire::verdict(&appraised.verdict)).map_err(json)?,
+        },
+        tenant,
+    };
+    let first = witness.store.commit(&decision)?;
+    let word = appraised.verdict.word.word();
+    witness.metrics.count("zeuge_verdicts_total", word);
+    tracing::info!(
+        leaf = first,
+        verdict = word,
+        granted = pending.len(),
+        refused = refused.len(),
+        "decided"
+    );
+    Ok(Decided {
+        opened,
+        verdict: appraised.verdict,
+        policy_digest: wishes.policy_digest,
+        leaf,
+        first,
+        pending,
+        refused,
+    })
+}
+
+fn verdict_leaf(
+    tenant: &str,
+    appraised: &Appraised,
+    wishes: &Wishes,
+    evidence: [u8; 32],
+    now: i64,
+) -> Result<NewLeaf, Refusal> {
+    let verdict = &appraised.verdict;
+    let outcome = match verdict.word {
+        Word::Affirming => Outcome::Affirming,
+        Word::Warning => Outcome::Warning,
+        Word::Contraindicated | Word::Malformed | Word::Unavailable | Word::Untrusted => {
+            Outcome::Contraindicated
+        }
+    };
+    let mut failed: Vec<_> = verdict.failed().into_iter().map(str::to_owned).collect();
+    failed.sort();
+    failed.dedup();
+    let openings = vec![
+        salted("machine", appraised.machine.as_bytes()),
+        salted("tenant", tenant.as_bytes()),
+    ];
+    let commitments = openings
+        .iter()
+        .map(|opening| (opening.label.clone(), opening.commit()));
+    let leaf = Leaf::Verdict {
+        time: u64::try_from(now).unwrap_or(0),
+        platform: verdict.kind.word().to_owned(),
+        outcome,
+        failed,
+        evidence,
+        policy: wishes.policy_digest,
+        knowledge: "0".to_owned(),
+        commitments: commitments.collect(),
+    };
+    NewLeaf::new(leaf, openings)
+}
+
+/// Looks for rule and secret, and asks for the admission.
+fn grant(
+    witness: &Witness,
+    opened: &Opened,
+    appraised: &Appraised,
+    wishes: &Wishes,
+    wanted: &Wanted,
+    now: i64,
+) -> Result<Pending, Refusal> {
+    let tenant = &opened.challenge.tenant;
+    let path = wanted.path.as_str();
+    let rule = wishes.rules.get(path).ok_or_else(|| {
+        let because = "no release rule of the owners' names this path";
+        Refusal::new("release.rule", 403, because)
+    })?;
+    let row = witness
+        .store
+        .secret(tenant.as_str(), path, wanted.version)?;
+    let row = row.ok_or_else(|| {
+        let because = "there is no such secret, or not in this version";
+        Refusal::new("release.secret", 404, because)
+    })?;
+    let (document, manifest) = secrets::manifest(&row, &wishes.owners, now)?;
+    let no_key = || Refusal::new("binding.keys", 403, "the binding holds no KEM key");
+    let (suite, key) = opened.binding.recipient().ok_or_else(no_key)?;
+    let suite = if suite.is_post_quantum() {
+        Suite::XWing
+    } else {
+        Suite::X25519
+    };
+    let grant = Grant {
+        tenant: tenant.to_string(),
+        path: path.to_owned(),
+        version: manifest.version,
+        recipient: *KeyId::of(key).as_bytes(),
+        challenge: opened.challenge_hash,
+        epoch: wishes.epoch,
+        expires: UnixTime(now).plus(ADMISSION_SECS_MAX),
+    };
+    let at = UnixTime(now);
+    let verified = &appraised.verified;
+    let admitted = admit(verified, rule, &wishes.wanted(at), DOOR, suite, grant);
+    let Some(admission) = admitted.admission else {
+        return Err(not_admitted(&admitted.verdict));
+    };
+    let mut salts = Salts {
+        time: u64::try_from(now).unwrap_or(0),
+        machine: appraised.machine.clone(),
+        salts: [[0; 32]; 4],
+    };
+    for salt in &mut salts.salts {
+        keys::random(salt);
+    }
+    let (leaf, openings) = release::leaf(admission.grant(), &document, &salts)?;
+    Ok(Pending {
+        admission,
+        row,
+        manifest: document,
+        salts,
+        leaf: NewLeaf::new(leaf, openings)?,
+    })
+}
+
+/// The finding that kept a machine from a secret: the rule's own before those of the floor.
+fn not_admitted(verdict: &zeuge_appraise::Verdict) -> Refusal {
+    let failed =
+        |finding: &&zeuge_appraise::Finding| finding.status == zeuge_appraise::Status::Fail;
+    let failed: Vec<_> = verdict.findings.iter().filter(failed).collect();
+    let consequence = |id: &str| matches!(id, "release.verdict" | "release.workload");
+    let first = failed
+        .iter()
+        .find(|finding| !consequence(finding.id))
+        .or_else(|| failed.first());
+    let Some(finding) = first else {
+        return Refusal::new("release.verdict", 403, "the machine was not admitted");
+    };
+    Refusal {
+        difference: (!finding.wanted.is_empty())
+            .then(|| (finding.found.clone(), finding.wanted.clone())),
+        ..Refusal::new(finding.id, 403, finding.because.clone())
+    }
+}
+
+/// Mints the receipts, releases, and signs the answer.
+fn answer(
+    witness: &Witness,
+    decided: Decided,
+    signed: &SignedCheckpoint,
+    now: i64,
+) -> Result<SignedAnswer, Refusal> {
+    let Decided {
+        opened,
+        verdict,
+        policy_digest,
+        leaf,
+        first,
+        pending,
+        refused,
+    } = decided;
+    let tenant = opened.challenge.tenant.as_str();
+    let receipt = witness.sequencer.receipt(signed, first, &leaf.entry)?;
+    let mut sealed = Vec::new();
+    for (number, pending) in (first.saturating_add(1)..).zip(pending) {
+        let receipt = witness
+            .sequencer
+            .receipt(signed, number, &pending.leaf.entry)?;
+        let secret = Secret {
+            manifest: pending.manifest,
+            payload: pending.row.payload.clone(),
+            share: secrets::share(&pending.row, &witness.keys)?,
+            binding: opened.binding.clone(),
+            salts: pending.salts,
+        };
+        let present = Present {
+            at: UnixTime(witness.clock.now()?),
+            epoch: witness.store.epoch(tenant)?,
+        };
+        sealed.push(release(pending.admission, receipt, secret, present)?);
+        witness.metrics.count("zeuge_releases_total", "");
+        tracing::info!(leaf = number, "released");
+    }
+    let session = wire::Session {
+        witness,
+        binding: &opened.binding,
+        audience: &opened.request.audience,
+        tenant: &opened.challenge.tenant,
+        nonce: &opened.challenge.nonce,
+        policy_digest,
+        now,
+    };
+    let receipt = receipt.to_wire();
+    let token = wire::token(&session, &verdict, &receipt)?;
+    let answer = AttestAnswer {
+        verdict: wire::verdict(&verdict),
+        token,
+        receipt: Some(receipt),
+        secrets: sealed,
+        refused,
+    };
+    let binding = opened.binding.digest();
+    let (id, key) = (&witness.id, &witness.keys.answer);
+    Ok(SignedAnswer::sign(&answer, id, &binding, key)?)
+}

@@ -1,0 +1,537 @@
+//! The database. One connection behind one lock: writers are serial by nature, and every write is
+//! one `BEGIN IMMEDIATE` transaction that is on disk when the call returns.
+//!
+//! Never decides anything but what must be decided inside a transaction: is the challenge spent,
+//! are epochs and versions as the caller saw them, which number has the next leaf.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use zeuge_log::commitment::Opening;
+use zeuge_protocol::challenge::SPENT;
+
+use crate::clock::SKEW_SECS_MAX;
+use crate::documents::{DocumentRow, Shelf};
+use crate::refusal::Refusal;
+use crate::secrets::{SecretRow, Vault};
+use crate::sequencer::{Entries, NewLeaf, Published};
+use crate::session::{Decision, Ledger, VerdictRow};
+use crate::witness::TENANT_UNKNOWN;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS tenants (name TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS spent (nonce BLOB PRIMARY KEY, expires INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS leaves (number INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS openings (leaf INTEGER NOT NULL, label TEXT NOT NULL, salt BLOB NOT NULL,
+  value BLOB NOT NULL, PRIMARY KEY (leaf, label)) STRICT;
+CREATE TABLE IF NOT EXISTS checkpoint (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL,
+  root BLOB NOT NULL, note TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS documents (tenant TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+  version INTEGER NOT NULL, json BLOB NOT NULL, PRIMARY KEY (tenant, kind, name)) STRICT;
+CREATE TABLE IF NOT EXISTS secrets (tenant TEXT NOT NULL, path TEXT NOT NULL, version INTEGER NOT NULL,
+  manifest BLOB NOT NULL, payload BLOB NOT NULL, share BLOB NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (tenant, path, version)) STRICT;
+CREATE TABLE IF NOT EXISTS verdicts (leaf INTEGER PRIMARY KEY, time INTEGER NOT NULL, tenant TEXT NOT NULL,
+  machine TEXT NOT NULL, word TEXT NOT NULL, released TEXT NOT NULL, json TEXT NOT NULL) STRICT;
+";
+
+/// The database.
+#[derive(Debug)]
+pub struct Sqlite {
+    connection: Mutex<Connection>,
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::store(&error)
+    }
+}
+
+impl Sqlite {
+    /// Opens or makes the database of a file.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn open(path: &Path) -> rusqlite::Result<Self> {
+        let connection = Connection::open(path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "secure_delete", "ON")?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.execute_batch(SCHEMA)?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+        })
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Connection>, Refusal> {
+        let poisoned = |_| Refusal::store(&"an earlier call failed in the middle");
+        self.connection.lock().map_err(poisoned)
+    }
+
+    /// Runs the body as one transaction; nothing of it stays when it refuses.
+    fn write<T>(
+        &self,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut connection = self.lock()?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let out = body(&transaction)?;
+        transaction.commit()?;
+        Ok(out)
+    }
+
+    /// A value of the table of settings.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, Refusal> {
+        let connection = self.lock()?;
+        let found = connection
+            .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        Ok(found)
+    }
+
+    /// Sets a value of the table of settings.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn set_meta(&self, key: &str, value: &[u8]) -> Result<(), Refusal> {
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)",
+                params![key, value],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The highest instant on record, in Unix seconds; 0 when there is none.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn high_water(&self) -> Result<i64, Refusal> {
+        let bytes = self.meta("time-high-water")?;
+        Ok(bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, i64::from_be_bytes))
+    }
+
+    /// Adds a tenant.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn add_tenant(&self, name: &str) -> Result<(), Refusal> {
+        self.write(|transaction| {
+            let sql = "INSERT OR IGNORE INTO tenants (name, epoch) VALUES (?1, 1)";
+            transaction.execute(sql, [name])?;
+            Ok(())
+        })
+    }
+
+    /// The newest verdicts of a tenant, or of all, as rows of JSON; newest first.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn verdicts(
+        &self,
+        tenant: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<serde_json::Value>, Refusal> {
+        let connection = self.lock()?;
+        let mut statement = connection.prepare(
+            "SELECT leaf, time, tenant, machine, word, released, json FROM verdicts
+             WHERE ?1 IS NULL OR tenant = ?1 ORDER BY leaf DESC LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![tenant, limit], |row| {
+            let json = |text: String| serde_json::from_str(&text).unwrap_or_default();
+            let released: serde_json::Value = json(row.get(5)?);
+            let verdict: serde_json::Value = json(row.get(6)?);
+            Ok(serde_json::json!({
+                "leaf": row.get::<_, i64>(0)?,
+                "time": row.get::<_, i64>(1)?,
+                "tenant": row.get::<_, String>(2)?,
+                "machine": row.get::<_, String>(3)?,
+                "word": row.get::<_, String>(4)?,
+                "released": released,
+                "verdict": verdict,
+            }))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Each machine with its newest verdict and the number of its verdicts.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn machines(
+        &self,
+        tenant: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<serde_json::Value>, Refusal> {
+        let connection = self.lock()?;
+        // SQLite takes the bare columns from the row of the maximum.
+        let mut statement = connection.prepare(
+            "SELECT tenant, machine, word, MAX(leaf), time, COUNT(*) FROM verdicts
+             WHERE ?1 IS NULL OR tenant = ?1 GROUP BY tenant, machine ORDER BY 4 DESC LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![tenant, limit], |row| {
+            Ok(serde_json::json!({
+                "tenant": row.get::<_, String>(0)?,
+                "machine": row.get::<_, String>(1)?,
+                "word": row.get::<_, String>(2)?,
+                "leaf": row.get::<_, i64>(3)?,
+                "time": row.get::<_, i64>(4)?,
+                "verdicts": row.get::<_, i64>(5)?,
+            }))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Writes a consistent copy of the database to a new file.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn copy_to(&self, path: &Path) -> Result<(), Refusal> {
+        let connection = self.lock()?;
+        let none = None::<fn(rusqlite::backup::Progress)>;
+        connection.backup(rusqlite::MAIN_DB, path, none)?;
+        Ok(())
+    }
+
+    /// Moves the write-ahead log into the database file.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn fold(&self) -> Result<(), Refusal> {
+        let connection = self.lock()?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Appends leaves; returns the number of the first.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn append(&self, leaves: &[NewLeaf], now: i64) -> Result<u64, Refusal> {
+        self.write(|transaction| {
+            mark_time(transaction, now)?;
+            append(transaction, leaves)
+        })
+    }
+}
+
+/// Keeps the highest instant ever written, and refuses to write before it.
+fn mark_time(transaction: &Transaction<'_>, now: i64) -> Result<(), Refusal> {
+    let sql = "SELECT value FROM meta WHERE key = 'time-high-water'";
+    let held: Option<Vec<u8>> = transaction
+        .query_row(sql, [], |row| row.get(0))
+        .optional()?;
+    let held = held
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, i64::from_be_bytes);
+    if now < held.saturating_sub(SKEW_SECS_MAX) {
+        let refusal = Refusal::new("time.jump", 503, "the clock is behind what is on record");
+        return Err(refusal.difference(now.to_string(), format!("not before {held}")));
+    }
+    transaction.execute(
+        "INSERT OR REPLACE INTO meta (key, value) VALUES ('time-high-water', ?1)",
+        params![now.max(held).to_be_bytes().as_slice()],
+    )?;
+    Ok(())
+}
+
+/// Appends leaves; their numbers have no gap because only this function gives them.
+fn append(transaction: &Transaction<'_>, leaves: &[NewLeaf]) -> Result<u64, Refusal> {
+    let sql = "SELECT COALESCE(MAX(number), -1) + 1 FROM leaves";
+    let first: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
+    for (number, leaf) in (first..).zip(leaves) {
+        transaction.execute(
+            "INSERT INTO leaves (number, entry) VALUES (?1, ?2)",
+            params![number, leaf.entry],
+        )?;
+        for Opening { label, salt, value } in &leaf.openings {
+            transaction.execute(
+                "INSERT INTO openings (leaf, label, salt, value) VALUES (?1, ?2, ?3, ?4)",
+                params![number, label, salt.as_slice(), value],
+            )?;
+        }
+    }
+    u64::try_from(first).map_err(|error| Refusal::store(&error))
+}
+
+fn epoch(connection: &Connection, tenant: &str) -> Result<u64, Refusal> {
+    let sql = "SELECT epoch FROM tenants WHERE name = ?1";
+    let found: Option<i64> = connection
+        .query_row(sql, [tenant], |row| row.get(0))
+        .optional()?;
+    let unknown = || Refusal::new(TENANT_UNKNOWN, 404, "this witness knows no such tenant");
+    u64::try_from(found.ok_or_else(unknown)?).map_err(|error| Refusal::store(&error))
+}
+
+fn next_epoch(transaction: &Transaction<'_>, tenant: &str) -> Result<(), Refusal> {
+    let sql = "UPDATE tenants SET epoch = epoch + 1 WHERE name = ?1";
+    transaction.execute(sql, [tenant])?;
+    Ok(())
+}
+
+impl Ledger for Sqlite {
+    fn epoch(&self, tenant: &str) -> Result<u64, Refusal> {
+        epoch(&*self.lock()?, tenant)
+    }
+
+    fn commit(&self, decision: &Decision) -> Result<u64, Refusal> {
+        self.write(|transaction| {
+            mark_time(transaction, decision.now)?;
+            if decision.now >= decision.expires {
+                let refusal = Refusal::new(
+                    "challenge.expired",
+                    403,
+                    "the challenge expired while the evidence was judged",
+                );
+                return Err(refusal.difference(
+                    decision.now.to_string(),
+                    format!("before {}", decision.expires),
+                ));
+            }
+            // Long gone ones cannot pass the check above, so they may be forgotten.
+            let gone = decision.now.saturating_sub(SKEW_SECS_MAX.saturating_mul(2));
+            transaction.execute("DELETE FROM spent WHERE expires < ?1", [gone])?;
+            let spent = transaction.execute(
+                "INSERT OR IGNORE INTO spent (nonce, expires) VALUES (?1, ?2)",
+                params![decision.nonce.as_slice(), decision.expires],
+            )?;
+            if spent == 0 {
+                let because = "this challenge was answered before; ask for a new one";
+                let refusal = Refusal::new(SPENT, 403, because);
+                return Err(refusal.difference(hex::encode(decision.nonce), "an unused nonce"));
+            }
+            let held = epoch(transaction, &decision.tenant)?;
+            if held != decision.epoch {
+                let because = "the owners' documents changed while the evidence was judged";
+                let refusal = Refusal::new("release.epoch", 503, because).retry_after(1);
+                return Err(refusal.difference(decision.epoch.to_string(), held.to_string()));
+            }
+            let first = append(transaction, &decision.leaves)?;
+            let VerdictRow {
+                machine,
+                word,
+                released,
+                json,
+            } = &decision.verdict;
+            transaction.execute(
+                "INSERT INTO verdicts (leaf, time, tenant, machine, word, released, json)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    i64::try_from(first).unwrap_or(i64::MAX),
+                    decision.now,
+                    decision.tenant,
+                    machine,
+                    word,
+                    released,
+                    json
+                ],
+            )?;
+            Ok(first)
+        })
+    }
+}
+
+impl Shelf for Sqlite {
+    fn tenants(&self) -> Result<Vec<String>, Refusal> {
+        let connection = self.lock()?;
+        let mut statement = connection.prepare("SELECT name FROM tenants ORDER BY name")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn documents(&self, tenant: &str) -> Result<(u64, Vec<DocumentRow>), Refusal> {
+        let mut connection = self.lock()?;
+        let transaction = connection.transaction()?;
+        let epoch = epoch(&transaction, tenant)?;
+        let mut statement = transaction.prepare(
+            "SELECT kind, name, version, json FROM documents WHERE tenant = ?1 ORDER BY kind, name",
+        )?;
+        let rows = statement.query_map([tenant], |row| {
+            Ok(DocumentRow {
+                tenant: tenant.to_owned(),
+                kind: row.get(0)?,
+                name: row.get(1)?,
+                version: row.get(2)?,
+                json: row.get(3)?,
+            })
+        })?;
+        let rows = rows.collect::<Result<_, _>>()?;
+        Ok((epoch, rows))
+    }
+
+    fn put_document(
+        &self,
+        document: &DocumentRow,
+        leaf: Option<&NewLeaf>,
+        now: i64,
+    ) -> Result<(), Refusal> {
+        self.write(|transaction| {
+            mark_time(transaction, now)?;
+            epoch(transaction, &document.tenant)?;
+            let changed = transaction.execute(
+                "INSERT INTO documents (tenant, kind, name, version, json)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (tenant, kind, name) DO UPDATE
+                 SET version = excluded.version, json = excluded.json
+                 WHERE excluded.version > version",
+                params![
+                    document.tenant,
+                    document.kind,
+                    document.name,
+                    document.version,
+                    document.json
+                ],
+            )?;
+            if changed == 0 {
+                let because = "a newer version of this document is held already";
+                return Err(Refusal::new("document.version", 403, because));
+            }
+            if let Some(leaf) = leaf {
+                append(transaction, std::slice::from_ref(leaf))?;
+            }
+            next_epoch(transaction, &document.tenant)
+        })
+    }
+}
+
+impl Vault for Sqlite {
+    fn put_secret(&self, secret: &SecretRow, leaf: &NewLeaf, now: i64) -> Result<(), Refusal> {
+        self.write(|transaction| {
+            mark_time(transaction, now)?;
+            epoch(transaction, &secret.tenant)?;
+            // Deleted rows stay as marks, so that an old version never comes back.
+            let sql =
+                "SELECT COALESCE(MAX(version), 0) FROM secrets WHERE tenant = ?1 AND path = ?2";
+            let held: i64 =
+                transaction.query_row(sql, [&secret.tenant, &secret.path], |row| row.get(0))?;
+            if secret.version <= held {
+                let because = "the versions of a secret count up";
+                let refusal = Refusal::new("document.version", 403, because);
+                return Err(refusal.difference(secret.version.to_string(), format!("above {held}")));
+            }
+            transaction.execute(
+                "INSERT INTO secrets (tenant, path, version, manifest, payload, share)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    secret.tenant,
+                    secret.path,
+                    secret.version,
+                    secret.manifest,
+                    secret.payload,
+                    secret.share
+                ],
+            )?;
+            append(transaction, std::slice::from_ref(leaf))?;
+            next_epoch(transaction, &secret.tenant)
+        })
+    }
+
+    fn secret(&self, tenant: &str, path: &str, version: u64) -> Result<Option<SecretRow>, Refusal> {
+        let Ok(version) = i64::try_from(version) else {
+            return Ok(None);
+        };
+        let connection = self.lock()?;
+        let found = connection
+            .query_row(
+                "SELECT version, manifest, payload, share FROM secrets
+                 WHERE tenant = ?1 AND path = ?2 AND deleted = 0 AND (?3 = 0 OR version = ?3)
+                 ORDER BY version DESC LIMIT 1",
+                params![tenant, path, version],
+                |row| {
+                    Ok(SecretRow {
+                        tenant: tenant.to_owned(),
+                        path: path.to_owned(),
+                        version: row.get(0)?,
+                        manifest: row.get(1)?,
+                        payload: row.get(2)?,
+                        share: row.get(3)?,
+                    })
+                },
+            )
+            .optional()?;
+        Ok(found)
+    }
+
+    fn secrets(&self, tenant: &str) -> Result<Vec<(String, i64)>, Refusal> {
+        let connection = self.lock()?;
+        epoch(&connection, tenant)?;
+        let mut statement = connection.prepare(
+            "SELECT path, version FROM secrets WHERE tenant = ?1 AND deleted = 0
+             ORDER BY path, version",
+        )?;
+        let rows = statement.query_map([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn delete_secret(
+        &self,
+        tenant: &str,
+        path: &str,
+        leaf: &NewLeaf,
+        now: i64,
+    ) -> Result<usize, Refusal> {
+        self.write(|transaction| {
+            mark_time(transaction, now)?;
+            let count = transaction.execute(
+                "UPDATE secrets SET deleted = 1, payload = x'', share = x''
+                 WHERE tenant = ?1 AND path = ?2 AND deleted = 0",
+                params![tenant, path],
+            )?;
+            if count > 0 {
+                append(transaction, std::slice::from_ref(leaf))?;
+                next_epoch(transaction, tenant)?;
+            }
+            Ok(count)
+        })
+    }
+}
+
+impl Entries for Sqlite {
+    fn published(&self) -> Result<Option<Published>, Refusal> {
+        let connection = self.lock()?;
+        let sql = "SELECT size, root, note FROM checkpoint";
+        let row: Option<(i64, Vec<u8>, String)> = connection
+            .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        row.map(|(size, root, note)| {
+            let broken = || Refusal::store(&"the stored checkpoint is not one");
+            Ok(Published {
+                size: u64::try_from(size).map_err(|_| broken())?,
+                root: root.try_into().map_err(|_| broken())?,
+                note,
+            })
+        })
+        .transpose()
+    }
+
+    fn entries(&self, from: u64, limit: u32) -> Result<Vec<Vec<u8>>, Refusal> {
+        let from = i64::try_from(from).map_err(|error| Refusal::store(&error))?;
+        let connection = self.lock()?;
+        let mut statement = connection
+            .prepare("SELECT entry FROM leaves WHERE number >= ?1 ORDER BY number LIMIT ?2")?;
+        let rows = statement.query_map(params![from, limit], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn publish(&self, checkpoint: &Published) -> Result<(), Refusal> {
+        let size = i64::try_from(checkpoint.size).map_err(|error| Refusal::store(&error))?;
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO checkpoint (one, size, root, note) VALUES (1, ?1, ?2, ?3)",
+                params![size, checkpoint.root.as_slice(), checkpoint.note],
+            )?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! Verdicts as they travel: `zeuge.verdict.v1` and the EAR for relying parties.
+//!
+//! Adds what only the witness knows: that nobody outside holds a checkpoint of its log. Judges
+//! nothing; a token never says more than its verdict.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use zeuge_appraise::{Facts, Finding, Status, Verdict, Word};
+use zeuge_protocol::api;
+use zeuge_protocol::binding::{Binding, Role};
+use zeuge_protocol::ear::{self, Appraisal, Confirmation, Ear, Jwk, Vector, VerifierId};
+use zeuge_protocol::name::Name;
+
+use crate::refusal::Refusal;
+use crate::witness::Witness;
+
+/// What stands in every verdict while no checkpoint is held outside (DESIGN §5.6).
+const ALONE: &str = "Nobody outside this witness holds a checkpoint of its log: if its data \
+                     folder were replaced by an older one, nothing here would show it.";
+
+/// What a token needs beside the verdict.
+pub(crate) struct Session<'a> {
+    pub(crate) witness: &'a Witness,
+    pub(crate) binding: &'a Binding,
+    pub(crate) audience: &'a str,
+    pub(crate) tenant: &'a Name,
+    pub(crate) nonce: &'a [u8; 32],
+    pub(crate) policy_digest: [u8; 32],
+    pub(crate) now: i64,
+}
+
+/// The verdict as `zeuge.verdict.v1`.
+#[must_use]
+pub fn verdict(verdict: &Verdict) -> api::Verdict {
+    let word = match verdict.word {
+        Word::Affirming => api::VerdictWord::Affirming,
+        Word::Contraindicated => api::VerdictWord::Contraindicated,
+        Word::Malformed => api::VerdictWord::Malformed,
+        Word::Unavailable => api::VerdictWord::Unavailable,
+        Word::Untrusted => api::VerdictWord::Untrusted,
+        Word::Warning => api::VerdictWord::Warning,
+    };
+    let mut out = api::Verdict::new(word, &verdict.at.to_string());
+    out.kind = Some(verdict.kind.word().to_owned());
+    out.product.clone_from(&verdict.product);
+    out.checks = verdict.findings.iter().map(check).collect();
+    out.failed = verdict.failed().into_iter().map(str::to_owned).collect();
+    out.claims = claims(verdict);
+    out.roots = verdict
+        .roots
+        .iter()
+        .map(|root| api::Root {
+            maker: root.maker.clone(),
+            jurisdiction: root.jurisdiction.clone(),
+            kind: root.kind.clone(),
+            fingerprint: format!("sha256:{}", hex::encode(root.fingerprint)),
+        })
+        .collect();
+    out.not_proved.clone_from(&verdict.not_proved);
+    out.not_proved.push(ALONE.to_owned());
+    out
+}
+
+fn check(finding: &Finding) -> api::Check {
+    let difference = if finding.wanted.is_empty() {
+        String::new()
+    } else {
+        format!(": found {}, wanted {}", finding.found, finding.wanted)
+    };
+    api::Check {
+        id: finding.id.to_owned(),
+        status: match finding.status {
+            Status::Pass => api::CheckStatus::Pass,
+            Status::Unchecked => api::CheckStatus::Unchecked,
+            Status::Warn => api::CheckStatus::Warn,
+            Status::Fail => api::CheckStatus::Fail,
+        },
+        because: (!finding.because.is_empty()).then(|| format!("{}{difference}", finding.because)),
+    }
+}
+
+fn claims(verdict: &Verdict) -> Value {
+    let Some(Facts::Snp(facts)) = &verdict.facts else {
+        return json!({});
+    };
+    let claims = &facts.claims;
+    let tcb = claims.reported_tcb.parts(facts.product.layout());
+    let tcb: serde_json::Map<_, _> = tcb
+        .components()
+        .map(|(name, version)| (name.to_owned(), json!(version)))
+        .collect();
+    json!({"snp": {
+        "measurement": hex::encode(claims.measurement),
+        "report_data": hex::encode(claims.report_data),
+        "host_data": hex::encode(claims.host_data),
+        "tcb": tcb,
+        "chip_id": hex::encode(claims.chip_id),
+        "vmpl": claims.vmpl,
+        "guest_policy": format!("{:#x}", claims.policy.0),
+    }})
+}
+
+/// The AR4SI claim of the checks with these ids: affirming, warning or contraindicated by the
+/// worst of them, 0 where none of them ran.
+fn claim(verdict: &Verdict, ids: &[&str]) -> i8 {
+    let found = verdict
+        .findings
+        .iter()
+        .filter(|finding| ids.contains(&finding.id));
+    match found.map(|finding| finding.status).max() {
+        None | Some(Status::Unchecked) => 0,
+        Some(Status::Pass) => 2,
+        Some(Status::Warn) => 32,
+        Some(Status::Fail) => 96,
+    }
+}
+
+/// The Attestation Result, where the request names an audience.
+///
+/// # Errors
+/// `token.malformed`, `token.status` when the claims contradict themselves.
+pub(crate) fn token(
+    session: &Session<'_>,
+    verdict: &Verdict,
+    receipt: &str,
+) -> Result<Option<String>, Refusal> {
+    if session.audience.is_empty() {
+        return Ok(None);
+    }
+    let status = match verdict.word {
+        Word::Affirming => ear::Status::Affirming,
+        Word::Warning => ear::Status::Warning,
+        Word::Contraindicated | Word::Malformed | Word::Unavailable | Word::Untrusted => {
+            ear::Status::Contraindicated
+        }
+    };
+    let vector = Vector {
+        instance_identity: claim(verdict, &["hardware.enrolled", "hardware.key"]),
+        configuration: claim(
+            verdict,
+            &["policy.debug", "policy.migration", "policy.vmpl"],
+        ),
+        executables: claim(verdict, &["policy.measurement", "policy.host-data"]),
+        hardware: claim(
+            verdict,
+            &["policy.tcb", "amd.crl.fresh", "dangerous.sim-root"],
+        ),
+        runtime_opaque: claim(verdict, &["policy.debug", "policy.migration"]),
+        ..Vector::default()
+    };
+    let roles = [
+        Role::Tls,
+        Role::Workload,
+        Role::KubeletServing,
+        Role::KubeletClient,
+    ];
+    let confirmation = roles
+        .into_iter()
+        .find_map(|role| session.binding.key(role).and_then(Jwk::from_bound))
+        .map(|jwk| Confirmation { jwk });
+    let device = Appraisal {
+        status: status.max(vector.worst()),
+        vector,
+        policy_ids: vec![format!("sha256:{}", hex::encode(session.policy_digest))],
+        claims: claims(verdict),
+    };
+    let ear = Ear {
+        profile: ear::PROFILE.to_owned(),
+        issuer: session.witness.issuer(),
+        audience: session.audience.to_owned(),
+        issued: session.now,
+        expires: session.now.saturating_add(ear::LIFETIME_SECS_MAX),
+        nonce: Some(zeuge_protocol::text::base64url(session.nonce)),
+        verifier_id: VerifierId {
+            developer: "tag:zeuge.invalid,2026".to_owned(),
+            build: concat!("zeuged ", env!("CARGO_PKG_VERSION")).to_owned(),
+        },
+        confirmation,
+        tenant: session.tenant.clone(),
+        policy_digest: session.policy_digest,
+        knowledge_version: 0,
+        receipt: Some(receipt.to_owned()),
+        submods: BTreeMap::from([(verdict.kind.word().to_owned(), device)]),
+    };
+    let key = session.witness.keys.ear.first();
+    let key = key.ok_or_else(|| Refusal::store(&"there is no EAR key"))?;
+    Ok(Some(ear::jwt::sign(&ear, key)?))
+}

@@ -1,0 +1,165 @@
+//! One running witness: its name, keys, store, log and judge, opened from one data folder.
+//!
+//! Holds what all requests share and decides nothing itself.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{RwLock, Semaphore};
+use zeuge_protocol::name::Name;
+use zeuge_verify::Anchors;
+
+use crate::appraisal::Judge;
+use crate::archive::Archive;
+use crate::clock::Clock;
+use crate::denials::Denials;
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::refusal::Refusal;
+use crate::sequencer::Sequencer;
+use crate::store::Sqlite;
+
+/// The id of a tenant that does not exist.
+pub const TENANT_UNKNOWN: &str = "tenant.unknown";
+/// Appraisals under way at once: each holds a bundle of some MiB at worst and a processor.
+const APPRAISALS_MAX: usize = 64;
+
+/// What `serve` was told.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// A folder of endorsements.
+    pub endorsements: Option<PathBuf>,
+    /// DANGEROUS: roots of a toy, for the tenant `sim` alone.
+    pub sim: Option<Anchors>,
+    /// The largest archive in bytes.
+    pub archive_bytes_max: u64,
+}
+
+/// A running witness.
+#[derive(Debug)]
+pub struct Witness {
+    /// Its id, which is also the origin of its log.
+    pub id: Name,
+    /// Its keys.
+    pub keys: Keys,
+    /// The truth.
+    pub store: Arc<Sqlite>,
+    /// The log.
+    pub sequencer: Arc<Sequencer>,
+    /// The evidence that was judged.
+    pub archive: Archive,
+    /// The time.
+    pub clock: Clock,
+    /// Who verifies and judges.
+    pub judge: Judge,
+    /// The refusals of this window.
+    pub denials: Denials,
+    /// The counters.
+    pub metrics: Metrics,
+    /// Held for reading from the look at the owners' documents until everything admitted under
+    /// them is sealed, for writing by a change of documents: so a change is acknowledged only
+    /// when nothing can be released under the old state any more.
+    pub gate: Arc<RwLock<()>>,
+    /// Slots for appraisals.
+    pub slots: Arc<Semaphore>,
+    /// SHA-256 of the administrator's token.
+    pub admin: [u8; 32],
+    /// Kept locked while the witness runs.
+    _lock: fs::File,
+}
+
+/// Takes the lock of a data folder, so that two witnesses never share one.
+///
+/// # Errors
+/// When another process holds it, or the folder is not one that `init` made.
+pub fn lock(folder: &Path) -> io::Result<fs::File> {
+    if !folder.join("zeuge.sqlite").exists() {
+        let text = format!(
+            "{} holds no witness; make one with: zeuged init --data {} --owner FILE --id NAME",
+            folder.display(),
+            folder.display()
+        );
+        return Err(io::Error::other(text));
+    }
+    let file = fs::File::create(folder.join("lock"))?;
+    file.try_lock().map_err(|_| {
+        let text = format!("another zeuged runs on {}; stop it first", folder.display());
+        io::Error::other(text)
+    })?;
+    Ok(file)
+}
+
+impl Witness {
+    /// Opens a data folder. `clock` makes the clock from the highest instant on record.
+    ///
+    /// # Errors
+    /// When the folder is none or in use, a key is missing, or the log does not fit the database.
+    pub fn open(
+        folder: &Path,
+        options: Options,
+        clock: impl FnOnce(i64) -> Clock,
+    ) -> io::Result<Arc<Self>> {
+        let lock = lock(folder)?;
+        let store = Sqlite::open(&folder.join("zeuge.sqlite")).map_err(io::Error::other)?;
+        let store = Arc::new(store);
+        let id = store.meta("id").map_err(io::Error::other)?;
+        let id = String::from_utf8(id.unwrap_or_default()).map_err(io::Error::other)?;
+        let id = Name::parse(&id).map_err(io::Error::other)?;
+        let admin = store.meta("admin").map_err(io::Error::other)?;
+        let admin = admin.and_then(|hash| hash.try_into().ok());
+        let admin = admin.ok_or_else(|| io::Error::other("there is no administrator"))?;
+        let keys_folder = folder.join("keys");
+        let keys = Keys::open(&keys_folder, id.as_str())?;
+        // The sequencer keeps a signer of its own: signing checkpoints is its business alone.
+        let signer = Keys::open(&keys_folder, id.as_str())?.log;
+        let entries = Arc::clone(&store);
+        let sequencer = Sequencer::open(entries, folder.join("log"), signer);
+        let high_water = store.high_water().map_err(io::Error::other)?;
+        Ok(Arc::new(Self {
+            id,
+            keys,
+            sequencer: Arc::new(sequencer.map_err(io::Error::other)?),
+            archive: Archive::open(folder.join("archive"), options.archive_bytes_max)?,
+            clock: clock(high_water),
+            judge: Judge::new(options.sim, options.endorsements),
+            denials: Denials::default(),
+            metrics: Metrics::default(),
+            gate: Arc::new(RwLock::new(())),
+            slots: Arc::new(Semaphore::new(APPRAISALS_MAX)),
+            admin,
+            store,
+            _lock: lock,
+        }))
+    }
+
+    /// The issuer of its Attestation Results.
+    #[must_use]
+    pub fn issuer(&self) -> String {
+        format!("https://{}", self.id)
+    }
+
+    /// Whether it can release: the clock holds and the log can be written.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn ready(&self) -> Result<(), Refusal> {
+        self.clock.now()?;
+        self.sequencer.checkpoint().map(|_| ())
+    }
+
+    /// Writes the refusals of the window into the log.
+    ///
+    /// # Errors
+    /// `store.unavailable`, `time.jump`.
+    pub fn log_denials(&self) -> Result<(), Refusal> {
+        let now = self.clock.wall();
+        let leaves = self.denials.end(now)?;
+        if !leaves.is_empty() {
+            self.store.append(&leaves, now)?;
+            self.sequencer.wake();
+        }
+        Ok(())
+    }
+}
