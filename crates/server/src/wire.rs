@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-use zeuge_appraise::{Facts, Finding, Status, Verdict, Word};
+use zeuge_appraise::{Status, Verdict, Word};
 use zeuge_protocol::api;
 use zeuge_protocol::binding::{Binding, Role};
 use zeuge_protocol::ear::{self, Appraisal, Confirmation, Ear, Jwk, Vector, VerifierId};
@@ -33,72 +32,9 @@ pub(crate) struct Session<'a> {
 /// The verdict as `zeuge.verdict.v1`.
 #[must_use]
 pub fn verdict(verdict: &Verdict) -> api::Verdict {
-    let word = match verdict.word {
-        Word::Affirming => api::VerdictWord::Affirming,
-        Word::Contraindicated => api::VerdictWord::Contraindicated,
-        Word::Malformed => api::VerdictWord::Malformed,
-        Word::Unavailable => api::VerdictWord::Unavailable,
-        Word::Untrusted => api::VerdictWord::Untrusted,
-        Word::Warning => api::VerdictWord::Warning,
-    };
-    let mut out = api::Verdict::new(word, &verdict.at.to_string());
-    out.kind = Some(verdict.kind.word().to_owned());
-    out.product.clone_from(&verdict.product);
-    out.checks = verdict.findings.iter().map(check).collect();
-    out.failed = verdict.failed().into_iter().map(str::to_owned).collect();
-    out.claims = claims(verdict);
-    out.roots = verdict
-        .roots
-        .iter()
-        .map(|root| api::Root {
-            maker: root.maker.clone(),
-            jurisdiction: root.jurisdiction.clone(),
-            kind: root.kind.clone(),
-            fingerprint: format!("sha256:{}", hex::encode(root.fingerprint)),
-        })
-        .collect();
-    out.not_proved.clone_from(&verdict.not_proved);
+    let mut out = zeuge_report::verdict(verdict, None);
     out.not_proved.push(ALONE.to_owned());
     out
-}
-
-fn check(finding: &Finding) -> api::Check {
-    let difference = if finding.wanted.is_empty() {
-        String::new()
-    } else {
-        format!(": found {}, wanted {}", finding.found, finding.wanted)
-    };
-    api::Check {
-        id: finding.id.to_owned(),
-        status: match finding.status {
-            Status::Pass => api::CheckStatus::Pass,
-            Status::Unchecked => api::CheckStatus::Unchecked,
-            Status::Warn => api::CheckStatus::Warn,
-            Status::Fail => api::CheckStatus::Fail,
-        },
-        because: (!finding.because.is_empty()).then(|| format!("{}{difference}", finding.because)),
-    }
-}
-
-fn claims(verdict: &Verdict) -> Value {
-    let Some(Facts::Snp(facts)) = &verdict.facts else {
-        return json!({});
-    };
-    let claims = &facts.claims;
-    let tcb = claims.reported_tcb.parts(facts.product.layout());
-    let tcb: serde_json::Map<_, _> = tcb
-        .components()
-        .map(|(name, version)| (name.to_owned(), json!(version)))
-        .collect();
-    json!({"snp": {
-        "measurement": hex::encode(claims.measurement),
-        "report_data": hex::encode(claims.report_data),
-        "host_data": hex::encode(claims.host_data),
-        "tcb": tcb,
-        "chip_id": hex::encode(claims.chip_id),
-        "vmpl": claims.vmpl,
-        "guest_policy": format!("{:#x}", claims.policy.0),
-    }})
 }
 
 /// The AR4SI claim of the checks with these ids: affirming, warning or contraindicated by the
@@ -163,7 +99,11 @@ pub(crate) fn token(
         status: status.max(vector.worst()),
         vector,
         policy_ids: vec![format!("sha256:{}", hex::encode(session.policy_digest))],
-        claims: claims(verdict),
+        claims: verdict
+            .facts
+            .as_ref()
+            .map(zeuge_report::claims)
+            .unwrap_or_default(),
     };
     let ear = Ear {
         profile: ear::PROFILE.to_owned(),

@@ -22,7 +22,7 @@ use zeuge_protocol::suite::Suite;
 use zeuge_server::keys;
 use zeuge_sim::{Product, ReportSpec};
 
-fn id<T: std::fmt::Debug>(refused: Result<T, Problem>) -> String {
+fn id<T: std::fmt::Debug>(refused: Result<T, Box<Problem>>) -> String {
     refused.unwrap_err().check().unwrap().to_owned()
 }
 

@@ -236,7 +236,7 @@ impl World {
         at: &str,
         version: u64,
         signer: &SigningKey,
-    ) -> Result<Vec<u8>, Problem> {
+    ) -> Result<Vec<u8>, Box<Problem>> {
         let made = encrypt_secret(
             &name(tenant),
             &path(at),
@@ -274,7 +274,7 @@ impl Running {
         at: &str,
         token: Option<&str>,
         body: &[u8],
-    ) -> Result<Vec<u8>, Problem> {
+    ) -> Result<Vec<u8>, Box<Problem>> {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let token = token.map_or_else(String::new, |token| {
             format!("authorization: Bearer {token}\r\n")
@@ -307,11 +307,11 @@ impl Running {
         at: &str,
         token: &str,
         body: &[u8],
-    ) -> Result<Vec<u8>, Problem> {
+    ) -> Result<Vec<u8>, Box<Problem>> {
         self.send(method, at, Some(token), body)
     }
 
-    pub(crate) fn get(&self, at: &str) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn get(&self, at: &str) -> Result<Vec<u8>, Box<Problem>> {
         self.send("GET", at, None, b"")
     }
 
@@ -321,7 +321,7 @@ impl Running {
         serde_json::from_slice(&answer.unwrap()).unwrap()
     }
 
-    pub(crate) fn attest(&self, request: &AttestRequest) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn attest(&self, request: &AttestRequest) -> Result<Vec<u8>, Box<Problem>> {
         let at = match request.request.purpose {
             zeuge_protocol::request::Purpose::Appraisal => "/v1/appraisals",
             _ => "/v1/releases",
