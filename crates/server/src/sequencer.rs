@@ -7,7 +7,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -218,6 +218,8 @@ pub struct Sequencer {
     signer: Signer,
     shown: watch::Sender<Shown>,
     wake: Notify,
+    /// Held while a batch is written: a log has one writer.
+    writing: Mutex<()>,
 }
 
 impl std::fmt::Debug for Sequencer {
@@ -265,6 +267,7 @@ impl Sequencer {
             signer,
             shown: watch::Sender::new(Ok(Arc::new(signed))),
             wake: Notify::new(),
+            writing: Mutex::new(()),
         };
         sequencer.sequence()?;
         Ok(sequencer)
@@ -359,6 +362,8 @@ impl Sequencer {
     /// # Errors
     /// Those of the store, the disk and the log's rules; nothing is shown then.
     pub fn sequence(&self) -> Result<(), Refusal> {
+        let poisoned = |_| Refusal::store(&"an earlier batch failed in the middle");
+        let _writing = self.writing.lock().map_err(poisoned)?;
         loop {
             let last = self.entries.published()?.unwrap_or_else(|| Published {
                 size: 0,
