@@ -1,5 +1,7 @@
 //! What the command line accepts, with its help.
 
+pub(crate) mod owner;
+
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -26,6 +28,9 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Verify evidence down to the maker's root, and judge it: one verdict per file.
     Verify(Verify),
+    /// The owner's keys: make them, look at them, sign documents, change them.
+    #[command(subcommand)]
+    Owner(owner::Owner),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  zeuge completions bash > /etc/bash_completion.d/zeuge")]
     Completions {

@@ -5,9 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod clock;
 mod input;
 mod inspect;
 mod judge;
+mod output;
+mod owner;
+mod payload;
 mod verify;
 
 use std::process::ExitCode;
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Owner(owner) => owner::run(&owner),
         Command::Completions { shell } => args::completions(shell),
         Command::Manual => args::manual(),
     };
