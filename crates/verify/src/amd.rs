@@ -12,6 +12,7 @@ use crate::{Anchors, Endorsements, crypto::CryptoProvider};
 mod broken;
 pub(crate) mod chain;
 pub(crate) mod crl;
+pub mod held;
 pub(crate) mod leaf;
 mod pss;
 

@@ -10,10 +10,7 @@
 //! measurement and TCB floors are read by appraisal. A VLEK binds a provider, never a chip. A
 //! version 2 report does not name its product: the leaf does, and only under that product's root.
 
-use zeuge_evidence::{
-    UnixTime,
-    snp::{Claims, Product, Report},
-};
+use zeuge_evidence::{UnixTime, snp::Claims};
 
 use crate::{
     Anchors, Binding, Endorsements, Error, Root, Trail, Verified,
@@ -26,6 +23,8 @@ mod fields;
 mod needs;
 
 pub use needs::{EndorsementId, needs};
+// Words of this file's signatures, for rooms that may use this one alone.
+pub use zeuge_evidence::snp::{Product, Report};
 
 /// The ids of the checks on SNP reports and their leaves.
 pub const CHECKS: &[&str] = &[

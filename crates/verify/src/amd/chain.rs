@@ -18,7 +18,7 @@ use crate::{
 
 /// Intermediates of one name that are looked at: AMD has issued at most two per product and kind;
 /// beyond this the rest is not looked at.
-const INTERMEDIATES_MAX: usize = 16;
+pub(crate) const INTERMEDIATES_MAX: usize = 16;
 /// Extensions that an intermediate may mark critical: BasicConstraints and KeyUsage.
 const CRITICAL_KNOWN: [&str; 2] = ["2.5.29.19", "2.5.29.15"];
 

@@ -155,7 +155,11 @@ fn candidates<'a>(
     out
 }
 
-fn is_signed(list: &RevocationList<'_>, ark: &Certificate<'_>, crypto: &CryptoProvider) -> bool {
+pub(crate) fn is_signed(
+    list: &RevocationList<'_>,
+    ark: &Certificate<'_>,
+    crypto: &CryptoProvider,
+) -> bool {
     pss::is_amds(&list.algorithm, &list.inner_algorithm)
         && crypto
             .signatures
