@@ -25,6 +25,7 @@ pub(crate) fn findings() -> Result<Vec<String>, String> {
         toml::from_str(&tree::read("deps.toml")?).map_err(|error| format!("deps.toml: {error}"))?;
     let metadata = tree::metadata()?;
     let built = built(&metadata)?;
+    let compiled = tree::compiled(NOT_SHIPPED)?;
     let mut found = Vec::new();
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in metadata
@@ -33,10 +34,11 @@ pub(crate) fn findings() -> Result<Vec<String>, String> {
         .filter(|package| built.contains(&package.id))
     {
         let name = package.name.to_string();
-        versions
-            .entry(name.clone())
-            .or_default()
-            .insert(package.version.to_string());
+        let version = package.version.to_string();
+        if !compiled.contains(&(name.clone(), version.clone())) {
+            continue;
+        }
+        versions.entry(name.clone()).or_default().insert(version);
         if rules.banned.contains(&name) {
             found.push(format!("{name}: banned by deps.toml"));
         }

@@ -1,7 +1,9 @@
 //! The files of the repository as text, and what cargo knows about its packages.
 //! Never follows a link, never reads build output.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use cargo_metadata::{Metadata, MetadataCommand};
 
@@ -22,6 +24,34 @@ pub(crate) fn metadata() -> Result<Metadata, String> {
         ])
         .exec()
         .map_err(|error| format!("cargo metadata: {error}"))
+}
+
+/// Name and version of every crate that is built for the platform that ships, but for the workspace
+/// packages named and what only they need. Unlike [`metadata`], which also holds optional crates
+/// that a weak feature (`name?/feature`) merely mentions.
+pub(crate) fn compiled(without: &[&str]) -> Result<BTreeSet<(String, String)>, String> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(root());
+    cargo.args(["tree", "--locked", "--workspace", "--edges", "normal,build"]);
+    cargo.args(["--target", "x86_64-unknown-linux-gnu", "--prefix", "none"]);
+    cargo.args(["--format", "{p}"]);
+    for name in without {
+        cargo.args(["--exclude", name]);
+    }
+    let output = cargo
+        .output()
+        .map_err(|error| format!("cargo tree: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("cargo tree: {said}"));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let crates = text.lines().filter_map(|line| {
+        let (name, rest) = line.split_once(" v")?;
+        let version = rest.split(' ').next()?;
+        Some((name.to_owned(), version.to_owned()))
+    });
+    Ok(crates.collect())
 }
 
 /// One file as text, from a path relative to the root.

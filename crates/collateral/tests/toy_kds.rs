@@ -288,7 +288,10 @@ async fn what_a_service_does_not_have_is_not_asked_for_again_at_once() {
             .obtain(&[LIST], "a", NOW.plus(later))
             .await
             .unwrap();
-        assert_eq!(obtained.outcomes[0].problems, [refusal.clone()]);
+        assert_eq!(
+            obtained.outcomes[0].problems,
+            std::slice::from_ref(&refusal)
+        );
     }
     assert_eq!(memory.asked(), 1);
     memory.mood(Mood::Honest { at: NOW });
@@ -489,7 +492,7 @@ async fn an_answer_about_something_else_is_not_kept() {
         collateral.obtain(&[CHAIN], "a", NOW).await.unwrap();
         memory.mood(Mood::Body(body));
         let obtained = collateral
-            .refresh(&[asked.clone()], "a", NOW.plus(1))
+            .refresh(std::slice::from_ref(&asked), "a", NOW.plus(1))
             .await
             .unwrap();
         assert_eq!(checks(&obtained), ["collateral.response"], "{asked}");
