@@ -195,6 +195,20 @@ async fn watched(
         Ok(_place) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
+    // What the framework refuses by itself: unknown paths and methods, bodies over their limit.
+    let status = response.status();
+    let is_own = response.extensions().get::<Refused>().is_some();
+    let response = if is_own || !(status.is_client_error() || status.is_server_error()) {
+        response
+    } else {
+        let because = match status {
+            StatusCode::NOT_FOUND => "there is nothing under this path",
+            StatusCode::METHOD_NOT_ALLOWED => "this path has no such method",
+            StatusCode::PAYLOAD_TOO_LARGE => "the body is longer than this path allows",
+            _ => "the request cannot be read",
+        };
+        Refusal::new("request.malformed", status.as_u16(), because).into_response()
+    };
     if let Some(Refused(check)) = response.extensions().get() {
         witness.metrics.count("zeuge_refusals_total", check);
         witness

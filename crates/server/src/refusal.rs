@@ -62,7 +62,7 @@ impl Refusal {
     #[must_use]
     pub fn problem(&self) -> Problem {
         let title = match self.status {
-            400 => "malformed",
+            400 | 405 | 413 => "malformed",
             401 | 403 => "refused",
             404 => "unknown",
             429 | 503 => "unavailable",

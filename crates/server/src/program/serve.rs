@@ -71,6 +71,9 @@ async fn run(options: &Serve) -> io::Result<()> {
         archive_bytes_max: options.archive_bytes_max,
     };
     let transport = transport(options)?;
+    // Before anybody is told that it listens.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let witness = Witness::open(&options.data, opening, Clock::system)?;
     let socket = TcpListener::bind(options.listen).await?;
     let address = socket.local_addr()?;
@@ -94,7 +97,10 @@ async fn run(options: &Serve) -> io::Result<()> {
         let serving = axum::serve(socket, service).with_graceful_shutdown(signals);
         tokio::spawn(async move { serving.await })
     };
-    wait_for_signal().await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
     tracing::info!("finishing what is under way");
     stop.send_replace(true);
     if tokio::time::timeout(DRAIN, serving).await.is_err() {
@@ -120,15 +126,6 @@ fn say(scheme: &str, address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "listening on {scheme}://{address}")?;
     out.flush()
-}
-
-async fn wait_for_signal() -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-    }
 }
 
 async fn log_denials(witness: Arc<Witness>, mut stopped: watch::Receiver<bool>) {

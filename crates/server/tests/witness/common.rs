@@ -69,7 +69,7 @@ pub(crate) struct World {
 /// A witness that serves, until dropped.
 pub(crate) struct Running {
     pub(crate) witness: Arc<Witness>,
-    pub(crate) address: SocketAddr,
+    client: Client,
     pub(crate) wall: Arc<AtomicI64>,
     runtime: Option<tokio::runtime::Runtime>,
 }
@@ -170,7 +170,7 @@ impl World {
         });
         Running {
             witness,
-            address,
+            client: Client(address),
             wall,
             runtime: Some(runtime),
         }
@@ -267,7 +267,19 @@ pub(crate) fn rule(tenant: &str, at: &str) -> String {
     )
 }
 
-impl Running {
+/// Speaks HTTP to an address.
+#[derive(Clone, Copy)]
+pub(crate) struct Client(pub(crate) SocketAddr);
+
+impl std::ops::Deref for Running {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Client {
     pub(crate) fn send(
         &self,
         method: &str,
@@ -275,7 +287,7 @@ impl Running {
         token: Option<&str>,
         body: &[u8],
     ) -> Result<Vec<u8>, Box<Problem>> {
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut stream = TcpStream::connect(self.0).unwrap();
         let token = token.map_or_else(String::new, |token| {
             format!("authorization: Bearer {token}\r\n")
         });
@@ -433,4 +445,29 @@ pub(crate) fn found_in(folder: &Path, needle: &[u8]) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// A GET over TLS that trusts exactly this certificate (PEM); head and body.
+pub(crate) fn get_over_tls(address: SocketAddr, certificate: &[u8], at: &str) -> Vec<u8> {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(certificate).unwrap())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    let mut stream = rustls::Stream::new(&mut session, &mut socket);
+    let head = format!("GET {at} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    answer
 }

@@ -1,11 +1,9 @@
 //! The whole loop with a toy machine: an owner puts a secret, a machine attests and receives it,
 //! a stranger checks the log; and every refusal on the way, by its own check id.
 
-mod common;
-
 use std::process::Command;
 
-use common::{
+use crate::common::{
     Attempt, Running, SECRET, World, evidence, evidence_of, found_in, name, path, release_of, rule,
     zeuged,
 };
@@ -148,7 +146,7 @@ fn the_log_holds_for_a_stranger_and_outlives_a_restart() {
     );
     for place in [
         world.data().join("log").display().to_string(),
-        format!("http://{}/log", running.address),
+        format!("http://{}/log", running.0),
     ] {
         let done = Command::new("python3")
             .args([script, &place, &world.vkey])
