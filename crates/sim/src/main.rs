@@ -1,11 +1,15 @@
-//! `zeuge-sim`: writes toy evidence and its endorsements into a folder, for tests and
-//! demonstrations. Never ships, never opens a socket, keeps no key after it ends.
+//! `zeuge-sim`: writes toy evidence and its endorsements into a folder, or serves a toy machine
+//! and its maker, for tests and demonstrations. Never ships, keeps no key after it ends; opens a
+//! socket, on loopback, only for `serve`.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a program for the terminal"
 )]
+
+mod configfs;
+mod serve;
 
 use std::{
     fs,
@@ -28,6 +32,8 @@ Examples:
   zeuge verify --dangerous-trust-sim toy/trust.json --endorsements toy \\
       --unbound \"a toy\" --hardware-only toy/report.bin
   zeuge-sim lies
+  zeuge-sim serve --dir toy --configfs /mnt/toy &
+  scripts/in-toy-machine /mnt/toy zeuge-agent detect
 
 This is a toy. Its keys are random and gone when it ends; nothing real trusts it.
 What it writes counts only where somebody names its trust.json after --dangerous-trust-sim.";
@@ -45,6 +51,9 @@ enum Command {
     /// Write a toy AMD SEV-SNP report, its endorsements and the trust file into a folder.
     #[command(after_help = EXAMPLES)]
     Snp(Snp),
+    /// Serve one toy machine and its maker's key service, until SIGTERM.
+    #[command(after_help = EXAMPLES)]
+    Serve(serve::Serve),
     /// List every lie: the check that must catch it, the room of that check, what is wrong.
     #[command(after_help = EXAMPLES)]
     Lies,
@@ -96,13 +105,21 @@ fn main() -> ExitCode {
             list_lies();
             ExitCode::SUCCESS
         }
-        Command::Snp(snp) => match write(&snp) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(sentence) => {
-                eprintln!("zeuge-sim: {sentence}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::Snp(snp) => ended(write(&snp)),
+        Command::Serve(options) => {
+            eprintln!("{WARNING}\nMaking keys of 4096 bits …");
+            ended(serve::serve(&options, &|line| println!("{line}")))
+        }
+    }
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("zeuge-sim: {sentence}");
+            ExitCode::FAILURE
+        }
     }
 }
 

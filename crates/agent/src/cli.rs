@@ -1,0 +1,389 @@
+//! The command line: options in, text or JSON and an exit code out. Decides nothing about trust.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for the terminal"
+)]
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use serde_json::json;
+use zeuge_protocol::name::Path as SecretPath;
+use zeuge_protocol::request::Wanted;
+
+use crate::commands::{self, Attested};
+use crate::error::Error;
+use crate::state::{LastResult, STATE};
+
+const EXAMPLES: &str = "\
+Examples:
+  zeuge-agent detect
+  zeuge-agent attest --config /etc/zeuge/agent.json --audience https://vault.example --token-out /run/token
+  zeuge-agent get db/password tls/key@3 --config /etc/zeuge/agent.json --out /run/secrets
+  zeuge-agent get disk/root --config /etc/zeuge/agent.json --stdout | cryptsetup open /dev/vda2 root -d -
+  zeuge-agent run --config /etc/zeuge/agent.json --audience https://vault.example --token-out /run/token
+  zeuge-agent status
+
+Exit codes: 0 affirming or done, 1 usage or local trouble, 2 malformed, 3 untrusted,
+4 something needed is unavailable, 5 refused, 10 accepted with warnings.";
+
+/// The attester inside a confidential VM.
+#[derive(Parser)]
+#[command(name = "zeuge-agent", version, after_help = EXAMPLES)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say what this machine is: a confidential VM, an ordinary VM, bare metal.
+    #[command(after_help = "Example:\n  zeuge-agent detect --format json")]
+    Detect(Output),
+    /// Show evidence to the witness and print its verdict.
+    #[command(after_help = EXAMPLES)]
+    Attest(Attest),
+    /// Show evidence and receive secrets.
+    #[command(after_help = EXAMPLES)]
+    Get(Get),
+    /// Attest again and again, and keep a fresh token in a file, until SIGTERM.
+    #[command(after_help = EXAMPLES)]
+    Run(Run),
+    /// Show the last result.
+    #[command(after_help = "Example:\n  zeuge-agent status --format json")]
+    Status(Status),
+}
+
+#[derive(Args)]
+struct Output {
+    /// How to print.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// What every conversation with the witness needs.
+#[derive(Args)]
+pub(crate) struct Common {
+    /// Configuration (zeuge.agent.v1). Its SHA-256 must stand in this machine's own report.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Use the configuration although nothing pins it, and say why.
+    #[arg(long, value_name = "WHY")]
+    pub(crate) dangerous_unpinned_config: Option<String>,
+    /// Allow plain HTTP to another machine.
+    #[arg(long)]
+    pub(crate) dangerous_plain_http: bool,
+    /// Folder for receipts, the largest checkpoint and the last result.
+    #[arg(long, value_name = "DIR", default_value = STATE)]
+    pub(crate) state: PathBuf,
+    /// VMPL to ask the kernel for (SEV-SNP).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub(crate) privlevel: Option<u8>,
+    /// Service to ask through, such as svsm (SEV-SNP).
+    #[arg(long, value_name = "NAME", value_parser = ["svsm"])]
+    pub(crate) service_provider: Option<String>,
+    /// How long to wait for each answer, in seconds.
+    #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) timeout: u32,
+}
+
+/// For whom a token is, and where it goes.
+#[derive(Args)]
+pub(crate) struct Token {
+    /// For whom the Attestation Result is meant.
+    #[arg(long, value_name = "AUDIENCE", default_value = "")]
+    pub(crate) audience: String,
+}
+
+#[derive(Args)]
+struct Attest {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    token: Token,
+    /// Write the token into this file (mode 0600).
+    #[arg(long, value_name = "FILE")]
+    token_out: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args)]
+struct Get {
+    /// Secrets as PATH or PATH@VERSION; without a version the newest.
+    #[arg(required = true, value_name = "PATH", value_parser = wanted)]
+    paths: Vec<Wanted>,
+    #[command(flatten)]
+    common: Common,
+    /// Write each secret to DIR/PATH (mode 0600); DIR must be a tmpfs.
+    #[arg(
+        long,
+        value_name = "DIR",
+        required_unless_present = "stdout",
+        conflicts_with = "stdout"
+    )]
+    out: Option<PathBuf>,
+    /// Write the one secret to standard output, as it is.
+    #[arg(long)]
+    stdout: bool,
+    /// Write secrets although DIR outlives this machine.
+    #[arg(long)]
+    dangerous_persistent_target: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    token: Token,
+    /// The file that holds the fresh token (mode 0600); removed when the machine is refused.
+    #[arg(long, value_name = "FILE")]
+    token_out: PathBuf,
+    /// How often to attest, in seconds; tokens live for 300.
+    #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    interval: u32,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args)]
+struct Status {
+    /// Folder for receipts, the largest checkpoint and the last result.
+    #[arg(long, value_name = "DIR", default_value = STATE)]
+    state: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+fn wanted(text: &str) -> Result<Wanted, String> {
+    let (path, version) = match text.split_once('@') {
+        Some((path, version)) => {
+            let version: u64 = version
+                .parse()
+                .map_err(|_| "PATH@VERSION, a number from 1")?;
+            (path, Some(version))
+        }
+        None => (text, None),
+    };
+    if version == Some(0) {
+        return Err("versions start at 1; without one the newest is meant".into());
+    }
+    let path = SecretPath::parse(path).map_err(|error| error.to_string())?;
+    Ok(Wanted {
+        path,
+        version: version.unwrap_or(0),
+    })
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let program = match Program::try_parse() {
+        Ok(program) => program,
+        Err(error) => {
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            // A closed pipe is no reason for another message.
+            let _ = error.print();
+            return ExitCode::from(u8::from(!asked));
+        }
+    };
+    let code = match &program.command {
+        Command::Detect(output) => Ok(detect(output)),
+        Command::Attest(attest) => self::attest(attest),
+        Command::Get(get) => self::get(get),
+        Command::Run(run) => self::run(run),
+        Command::Status(status) => self::status(status),
+    };
+    ExitCode::from(code.unwrap_or_else(|error| {
+        eprintln!("zeuge-agent: {error}");
+        error.exit_code()
+    }))
+}
+
+fn detect(output: &Output) -> u8 {
+    let detected = crate::detect::detect();
+    match output.format {
+        Format::Json => println!("{}", json!(detected)),
+        Format::Text => print!("{}", detected.text()),
+    }
+    0
+}
+
+fn attest(options: &Attest) -> Result<u8, Error> {
+    let (common, audience) = (&options.common, &options.token.audience);
+    let attested = commands::attest(common, audience, options.token_out.as_deref())?;
+    print(&attested, options.output.format);
+    Ok(attested.result.exit_code)
+}
+
+fn get(options: &Get) -> Result<u8, Error> {
+    if options.stdout && options.paths.len() != 1 {
+        return Err(Error::local(
+            "--stdout gives one secret; several need --out DIR",
+        ));
+    }
+    let attested = commands::get(
+        &options.common,
+        &options.paths,
+        options.out.as_deref(),
+        options.dangerous_persistent_target,
+    )?;
+    if options.stdout {
+        if let Some(secret) = attested.secrets.first() {
+            let mut out = std::io::stdout().lock();
+            out.write_all(&secret.value)
+                .and_then(|()| out.flush())
+                .map_err(|error| Error::local(format!("standard output: {error}")))?;
+        }
+        eprint!("{}", text(&attested));
+    } else {
+        print(&attested, options.output.format);
+    }
+    Ok(attested.result.exit_code)
+}
+
+fn run(options: &Run) -> Result<u8, Error> {
+    commands::run(
+        &options.common,
+        &options.token.audience,
+        &options.token_out,
+        options.interval,
+        &mut |outcome| match outcome {
+            Ok(attested) => print(attested, options.output.format),
+            Err(error) => eprintln!("zeuge-agent: {error}"),
+        },
+    )
+}
+
+fn status(options: &Status) -> Result<u8, Error> {
+    let Some(result) = commands::status(&options.state)? else {
+        return Err(Error::local(format!(
+            "there is no result in {} yet",
+            options.state.display()
+        )));
+    };
+    match options.output.format {
+        Format::Json => println!("{}", json!(result)),
+        Format::Text => print!("{}", result_text(&result)),
+    }
+    Ok(result.exit_code)
+}
+
+fn print(attested: &Attested, format: Format) {
+    match format {
+        Format::Text => print!("{}", text(attested)),
+        Format::Json => println!(
+            "{}",
+            json!({
+                "schema": "zeuge.agent-answer.v1",
+                "result": attested.result,
+                "verdict": attested.verdict,
+                "token": attested.token,
+                "written": attested.written,
+                "refused": attested.refused,
+            })
+        ),
+    }
+}
+
+/// The answer for people. Sentences of the witness are printed without control characters.
+fn text(attested: &Attested) -> String {
+    use std::fmt::Write as _;
+    let mut out = result_text(&attested.result);
+    for check in attested
+        .verdict
+        .checks
+        .iter()
+        .filter(|check| check.because.is_some())
+    {
+        let because = check.because.as_deref().unwrap_or_default();
+        let line = format!("{:?} {}: {because}", check.status, check.id);
+        // Writing into a String does not fail.
+        let _ = writeln!(out, "  {}", crate::error::printable(&line, 500));
+    }
+    for line in &attested.verdict.not_proved {
+        let _ = writeln!(out, "  not proved: {}", crate::error::printable(line, 500));
+    }
+    for path in &attested.written {
+        let _ = writeln!(out, "wrote {path}");
+    }
+    for refusal in &attested.refused {
+        let line = format!("{}: {} ({})", refusal.path, refusal.because, refusal.check);
+        let _ = writeln!(out, "refused {}", crate::error::printable(&line, 500));
+    }
+    out
+}
+
+fn result_text(result: &LastResult) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    let verdict = match result.verdict {
+        Some(verdict) => format!("{verdict:?}").to_lowercase(),
+        None => "none".to_owned(),
+    };
+    let _ = writeln!(
+        out,
+        "{} at {}: verdict {verdict}",
+        result.command, result.at
+    );
+    if let Some(witness) = &result.witness {
+        let _ = writeln!(out, "witness {witness}");
+    }
+    if let (Some(index), Some(size)) = (result.log_index, result.log_size) {
+        let _ = writeln!(out, "entry {index} of a log of {size}, receipt checked");
+    }
+    if !result.failed.is_empty() {
+        let failed = crate::error::printable(&result.failed.join(", "), 500);
+        let _ = writeln!(out, "failed: {failed}");
+    }
+    for weakened in &result.dangerous {
+        let _ = writeln!(out, "DANGEROUS: {weakened}");
+    }
+    if let Some(error) = &result.error {
+        let _ = writeln!(out, "error {error}");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_subcommand_has_an_example() {
+        let mut command = Program::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands_mut() {
+            assert!(
+                sub.render_help().to_string().contains("zeuge-agent "),
+                "{}",
+                sub.get_name()
+            );
+        }
+    }
+
+    #[test]
+    fn secrets_are_named_by_path_and_version() {
+        let wanted_of = |text| wanted(text).map(|it| (it.path.to_string(), it.version));
+        assert_eq!(wanted_of("a/b"), Ok(("a/b".into(), 0)));
+        assert_eq!(wanted_of("a/b@3"), Ok(("a/b".into(), 3)));
+        for bad in ["a/../b", "a@0", "a@x", "/a", "A", ""] {
+            assert!(wanted_of(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What the subcommands do: pin the configuration, hold the conversation, check the receipt, only
+//! then hand out token and secrets.
+//!
+//! Never hands anything out before the receipt holds; never leaves a token behind that the last
+//! attestation does not support.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use zeuge_protocol::api::{Refusal, Verdict, VerdictWord};
+use zeuge_protocol::request::{Request, Wanted};
+use zeuge_protocol::session::agent::Opened;
+
+use crate::cli::Common;
+use crate::config::{self, CONFIG_BYTES_MAX, Config};
+use crate::device::{Device as _, Machine, Options};
+use crate::error::Error;
+use crate::files::{Folder, place};
+use crate::http::Client;
+use crate::state::{LastResult, RemoteTiles, State};
+use crate::{clock, random, session};
+
+/// What an attestation gave.
+#[derive(Debug, Serialize)]
+pub(crate) struct Attested {
+    /// The result as it is kept.
+    pub(crate) result: LastResult,
+    /// The witness's verdict.
+    pub(crate) verdict: Verdict,
+    /// The token, if one was wanted and given.
+    pub(crate) token: Option<String>,
+    /// Files that were written.
+    pub(crate) written: Vec<String>,
+    /// What was not released, and why.
+    pub(crate) refused: Vec<Refusal>,
+    /// The secrets.
+    #[serde(skip)]
+    pub(crate) secrets: Vec<Opened>,
+}
+
+/// `attest`.
+///
+/// # Errors
+/// Everything that keeps a verdict from being believed; a verdict that refuses is no error.
+pub(crate) fn attest(
+    common: &Common,
+    audience: &str,
+    token_out: Option<&Path>,
+) -> Result<Attested, Error> {
+    let mut attested = conversation(common, "attest", &|_| Request::appraisal(audience))?;
+    let Some(file) = token_out else {
+        return Ok(attested);
+    };
+    let (folder, name) = Folder::of(file)?;
+    if let Some(token) = &attested.token {
+        folder.put(&name, token.as_bytes())?;
+        attested.written.push(file.display().to_string());
+    } else {
+        // A token of an earlier attestation would say something that no longer holds.
+        folder.remove(&name)?;
+    }
+    Ok(attested)
+}
+
+/// `get`.
+///
+/// # Errors
+/// `agent.target` before anything is asked when the target outlives the machine; those of
+/// [`attest`].
+pub(crate) fn get(
+    common: &Common,
+    wanted: &[Wanted],
+    out: Option<&Path>,
+    dangerous_persistent_target: bool,
+) -> Result<Attested, Error> {
+    let root = out.map(Folder::open).transpose()?;
+    if let Some(root) = &root
+        && !dangerous_persistent_target
+    {
+        root.demand_memory()?;
+    }
+    let request = |config: &Config| Request::release(wanted.iter().cloned(), [config.suite]);
+    let mut attested = conversation(common, "get", &request)?;
+    for secret in &attested.secrets {
+        let Some(out) = out else { break };
+        let (folder, name) = place(Folder::open(out)?, &secret.path)?;
+        // Once more, and on the folder that is written to: a mount may lie in between.
+        if !dangerous_persistent_target {
+            folder.demand_memory()?;
+        }
+        folder.put(&name, &secret.value)?;
+        attested
+            .written
+            .push(out.join(secret.path.as_str()).display().to_string());
+    }
+    if dangerous_persistent_target && out.is_some() {
+        attested
+            .result
+            .dangerous
+            .push("secrets may lie on a disk that outlives this machine".into());
+    }
+    Ok(attested)
+}
+
+/// `run`: attests until SIGTERM or SIGINT, and tells every outcome.
+///
+/// # Errors
+/// `agent.local` when signals cannot be awaited; what fails later is told and tried again.
+pub(crate) fn run(
+    common: &Common,
+    audience: &str,
+    token_out: &Path,
+    interval_secs: u32,
+    tell: &mut dyn FnMut(&Result<Attested, Error>),
+) -> Result<u8, Error> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])
+        .map_err(|error| Error::local(format!("cannot await signals: {error}")))?;
+    let (stop, stopped) = mpsc::channel();
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            let _ = stop.send(());
+        }
+    });
+    loop {
+        let outcome = attest(common, audience, Some(token_out));
+        if outcome.is_err() {
+            let (folder, name) = Folder::of(token_out)?;
+            folder.remove(&name)?;
+        }
+        tell(&outcome);
+        match stopped.recv_timeout(Duration::from_secs(u64::from(interval_secs))) {
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            // The token stays: it is true, and ends by itself within minutes.
+            Ok(()) => return Ok(0),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(Error::local("nothing awaits signals any more"));
+            }
+        }
+    }
+}
+
+/// `status`.
+///
+/// # Errors
+/// `agent.local` when the state cannot be read.
+pub(crate) fn status(state: &Path) -> Result<Option<LastResult>, Error> {
+    if !state.is_dir() {
+        return Ok(None);
+    }
+    State::open(state)?.result()
+}
+
+/// One attestation under the state's lock: the result is kept whether it works or not.
+fn conversation(
+    common: &Common,
+    command: &str,
+    request: &dyn Fn(&Config) -> Request,
+) -> Result<Attested, Error> {
+    let state = State::open(&common.state)?;
+    // Devices want one request at a time, and the checkpoint is read and written.
+    let _lock = state.0.lock()?;
+    let mut result = LastResult {
+        schema: LastResult::SCHEMA.to_owned(),
+        at: clock()?,
+        command: command.to_owned(),
+        witness: None,
+        verdict: None,
+        failed: Vec::new(),
+        log_index: None,
+        log_size: None,
+        dangerous: Vec::new(),
+        error: None,
+        exit_code: 0,
+    };
+    match attempt(common, request, &state, &mut result) {
+        Ok(attested) => {
+            state.put_result(&attested.result)?;
+            Ok(attested)
+        }
+        Err(error) => {
+            result.error = Some(error.to_string());
+            result.exit_code = error.exit_code();
+            state.put_result(&result)?;
+            Err(error)
+        }
+    }
+}
+
+fn attempt(
+    common: &Common,
+    request: &dyn Fn(&Config) -> Request,
+    state: &State,
+    result: &mut LastResult,
+) -> Result<Attested, Error> {
+    let machine = Machine {
+        options: Options {
+            privlevel: common.privlevel,
+            service_provider: common.service_provider.clone(),
+        },
+    };
+    let file = read_config(common)?;
+    if let Some(because) = &common.dangerous_unpinned_config {
+        result.dangerous.push(format!(
+            "nothing pins the configuration ({because}): whoever starts this machine chooses \
+             witness and owners"
+        ));
+    } else {
+        // Report data that nobody uses again.
+        let mut report_data = [0; 64];
+        random::fill(&mut report_data)?;
+        config::pinned(&file, &machine.report(&report_data)?)?;
+    }
+    let config = Config::parse(&file)?;
+    result.witness = Some(format!("{} ({})", config.witness.url, config.witness.id));
+    if common.dangerous_plain_http {
+        result
+            .dangerous
+            .push("plain HTTP to the witness is allowed".into());
+    }
+    let time_max = Duration::from_secs(u64::from(common.timeout));
+    let (url, ca) = (&config.witness.url, &config.witness.ca);
+    let client = Client::new(url, ca, time_max, common.dangerous_plain_http)?;
+    let done = session::converse(&config, request(&config), &machine, &client, common.timeout)?;
+    let receipt = state.receipt(&done.answer, &config.log_key()?, &RemoteTiles(&client))?;
+    let answer = done.answer;
+    result.verdict = Some(answer.verdict.verdict);
+    result.failed.clone_from(&answer.verdict.failed);
+    result.log_index = receipt.as_ref().map(|receipt| receipt.index());
+    result.log_size = receipt.map(|receipt| receipt.checkpoint().checkpoint().size);
+    // A secret that was refused is a refusal, whatever the machine's verdict.
+    let refused = (!answer.refused.is_empty()).then_some(5);
+    let codes = [answer.verdict.verdict.exit_code(), refused.unwrap_or(0)];
+    result.exit_code = VerdictWord::worst(codes);
+    Ok(Attested {
+        result: result.clone(),
+        verdict: answer.verdict,
+        token: answer.token,
+        written: Vec::new(),
+        refused: answer.refused,
+        secrets: done.secrets,
+    })
+}
+
+fn read_config(common: &Common) -> Result<Vec<u8>, Error> {
+    // The file may be a link, as configuration often is: its digest decides.
+    let path = std::fs::canonicalize(&common.config)
+        .map_err(|error| Error::local(format!("{}: {error}", common.config.display())))?;
+    let (folder, name) = Folder::of(&path)?;
+    let limit = u64::try_from(CONFIG_BYTES_MAX).unwrap_or(u64::MAX);
+    folder
+        .read(&name, limit.saturating_add(1))?
+        .ok_or_else(|| Error::local(format!("{} is not there", path.display())))
+}

@@ -1,0 +1,406 @@
+//! What kind of machine this is, in plain words.
+//!
+//! A hint for people and scripts, never evidence: everything here can be faked by whoever runs
+//! the machine, and only a verified report counts. Asks the kernel and the CPU, changes nothing.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::device::{CONFIGFS, SEV_GUEST, provider_name};
+use crate::error::printable;
+
+/// The longest attribute that is read.
+const ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
+const DEVICES: [&str; 6] = [
+    SEV_GUEST,
+    "/dev/tdx_guest",
+    "/dev/sgx_enclave",
+    "/dev/tpmrm0",
+    "/dev/tpm0",
+    "/dev/nsm",
+];
+/// CPU flags that say something about isolation.
+const FLAGS: [&str; 7] = [
+    "hypervisor",
+    "sev",
+    "sev_es",
+    "sev_snp",
+    "tdx_guest",
+    "sgx",
+    "tdx_host_platform",
+];
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Facts {
+    /// CPU vendor and model, as the kernel names them.
+    pub(crate) cpu: String,
+    /// Those CPU flags that say something about isolation.
+    pub(crate) flags: Vec<String>,
+    /// The hypervisor's signature, such as `KVMKVMKVM`; empty when none announces itself.
+    pub(crate) hypervisor: String,
+    /// Hyper-V's isolation type where it announces one: `none vbs snp tdx`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hyperv_isolation: Option<&'static str>,
+    /// Whether the CPU announces a TDX guest.
+    pub(crate) cpuid_tdx: bool,
+    /// Devices that exist.
+    pub(crate) devices: Vec<&'static str>,
+    /// Whether configfs-tsm is there.
+    pub(crate) configfs_tsm: bool,
+    /// Its provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provider: Option<String>,
+    /// Why configfs-tsm did not answer, where it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trouble: Option<String>,
+    /// What the firmware says whose machine it is; believed by nobody.
+    pub(crate) maker: Vec<String>,
+}
+
+/// What the machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// A confidential VM of AMD SEV-SNP.
+    SevSnp,
+    /// A confidential VM of Intel TDX.
+    Tdx,
+    /// A confidential VM behind a paravisor.
+    Paravisor,
+    /// A confidential VM of a maker that this version does not read.
+    OtherConfidential,
+    /// A VM without protection from its hypervisor.
+    OrdinaryVm,
+    /// No hypervisor.
+    BareMetal,
+}
+
+/// The answer of `detect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Detected {
+    /// Always `zeuge.agent-detect.v1`.
+    pub(crate) schema: &'static str,
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// Whether this program can attest it.
+    pub(crate) attestable: bool,
+    /// The explanation, a few sentences.
+    pub(crate) explanation: Vec<String>,
+    /// What was found.
+    pub(crate) facts: Facts,
+}
+
+/// Looks at this machine.
+pub(crate) fn detect() -> Detected {
+    explain(gather())
+}
+
+fn gather() -> Facts {
+    let cpuinfo = attribute("/proc/cpuinfo");
+    let field = |name: &str| {
+        let mut lines = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+        let found = lines.find(|(key, _)| key.trim() == name);
+        found.map(|(_, value)| value.trim().to_owned())
+    };
+    let flags = field("flags").unwrap_or_default();
+    let flags: Vec<&str> = flags.split_ascii_whitespace().collect();
+    let (hypervisor, hyperv_isolation, cpuid_tdx) = cpuid::ask();
+    let (provider, trouble) = match provider_name() {
+        Ok(provider) => (provider.map(|name| printable(name.trim_end(), 64)), None),
+        Err(error) => (None, Some(error.because)),
+    };
+    let maker = ["sys_vendor", "product_name", "chassis_asset_tag"]
+        .iter()
+        .map(|name| attribute(&format!("/sys/class/dmi/id/{name}")))
+        .map(|text| printable(text.trim(), 80))
+        .filter(|text| !text.is_empty())
+        .collect();
+    let names = ["vendor_id", "model name"].map(|name| field(name).unwrap_or_default());
+    Facts {
+        cpu: printable(names.join(" ").trim(), 120),
+        flags: FLAGS
+            .iter()
+            .filter(|flag| flags.contains(flag))
+            .map(|flag| (*flag).to_owned())
+            .collect(),
+        hypervisor,
+        hyperv_isolation,
+        cpuid_tdx,
+        devices: DEVICES
+            .into_iter()
+            .filter(|device| Path::new(device).exists())
+            .collect(),
+        configfs_tsm: Path::new(CONFIGFS).is_dir(),
+        provider,
+        trouble,
+        maker,
+    }
+}
+
+fn attribute(path: &str) -> String {
+    let mut bytes = fs::read(path).unwrap_or_default();
+    bytes.truncate(ATTRIBUTE_BYTES_MAX);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn kind(facts: &Facts) -> Kind {
+    let device = |name: &str| facts.devices.contains(&name);
+    match facts.provider.as_deref() {
+        Some("sev_guest") => return Kind::SevSnp,
+        Some("tdx_guest") => return Kind::Tdx,
+        Some(_) => return Kind::OtherConfidential,
+        None => {}
+    }
+    if device(SEV_GUEST) {
+        return Kind::SevSnp;
+    }
+    if device("/dev/tdx_guest") || facts.cpuid_tdx {
+        return Kind::Tdx;
+    }
+    if matches!(facts.hyperv_isolation, Some("snp" | "tdx")) {
+        return Kind::Paravisor;
+    }
+    if facts.flags.iter().any(|flag| flag == "hypervisor") || !facts.hypervisor.is_empty() {
+        return Kind::OrdinaryVm;
+    }
+    Kind::BareMetal
+}
+
+fn explain(facts: Facts) -> Detected {
+    let kind = kind(&facts);
+    let device = |name: &str| facts.devices.contains(&name);
+    let through_device = kind == Kind::SevSnp && device(SEV_GUEST);
+    let attestable =
+        matches!(kind, Kind::SevSnp | Kind::Tdx) && (facts.provider.is_some() || through_device);
+    let mut explanation = vec![opening(kind, &facts)];
+    match (kind, attestable) {
+        (Kind::SevSnp | Kind::Tdx, true) => explanation.push(format!(
+            "It can be attested, through {}.",
+            if facts.provider.is_some() {
+                CONFIGFS
+            } else {
+                SEV_GUEST
+            }
+        )),
+        (Kind::SevSnp | Kind::Tdx, false) => explanation.push(format!(
+            "It cannot be attested as it stands: {CONFIGFS} gives nothing. It needs a kernel of \
+             6.7 or newer with TSM_REPORTS, configfs mounted, and root."
+        )),
+        _ => {}
+    }
+    if let Some(trouble) = &facts.trouble {
+        explanation.push(format!(
+            "configfs-tsm is there and does not answer: {trouble}."
+        ));
+    }
+    explanation.push(if device("/dev/tpmrm0") || device("/dev/tpm0") {
+        "There is a TPM. This version does not show its quotes to a witness.".to_owned()
+    } else {
+        "There is no TPM.".to_owned()
+    });
+    explanation.push(
+        "This is what the machine says of itself, and no evidence: only a verified report is."
+            .to_owned(),
+    );
+    Detected {
+        schema: "zeuge.agent-detect.v1",
+        kind,
+        attestable,
+        explanation,
+        facts,
+    }
+}
+
+fn opening(kind: Kind, facts: &Facts) -> String {
+    match kind {
+        Kind::SevSnp => {
+            "This is a confidential VM: AMD SEV-SNP encrypts its memory against the hypervisor."
+                .into()
+        }
+        Kind::Tdx => {
+            "This is a confidential VM: Intel TDX encrypts its memory against the hypervisor."
+                .into()
+        }
+        Kind::Paravisor => format!(
+            "This is a confidential VM ({}) behind a paravisor, which keeps the CPU's interface to \
+             itself. This version cannot attest it.",
+            facts.hyperv_isolation.unwrap_or_default()
+        ),
+        Kind::OtherConfidential => format!(
+            "This is a confidential VM of another kind ({}). This version cannot attest it.",
+            facts.provider.as_deref().unwrap_or_default()
+        ),
+        Kind::OrdinaryVm => format!(
+            "This is an ordinary VM{}: whoever runs its hypervisor can read and change its memory, \
+             and nothing here can prove otherwise. It cannot be attested.",
+            match facts.hypervisor.as_str() {
+                "" => String::new(),
+                name => format!(" ({name})"),
+            }
+        ),
+        Kind::BareMetal => "This looks like bare metal: no hypervisor announces itself, and there \
+                            is no confidential VM to attest. Whoever holds the machine can read \
+                            its memory."
+            .into(),
+    }
+}
+
+impl Detected {
+    /// The answer for people.
+    pub(crate) fn text(&self) -> String {
+        let facts = &self.facts;
+        let list = |items: &[&str]| match items.join(", ") {
+            text if text.is_empty() => "none".to_owned(),
+            text => text,
+        };
+        let strings =
+            |items: &[String]| list(&items.iter().map(String::as_str).collect::<Vec<_>>());
+        let provider = match (&facts.provider, facts.configfs_tsm) {
+            (Some(provider), _) => provider.clone(),
+            (None, true) => "there, without a provider".to_owned(),
+            (None, false) => "not there".to_owned(),
+        };
+        let hypervisor = [&facts.hypervisor].map(String::as_str);
+        let hypervisor = if facts.hypervisor.is_empty() {
+            &[][..]
+        } else {
+            &hypervisor[..]
+        };
+        format!(
+            "{}\n\nCPU           {}\nCPU flags     {}\nHypervisor    {}\nconfigfs-tsm  {provider}\n\
+             Devices       {}\nFirmware says {}\n",
+            self.explanation.join("\n"),
+            facts.cpu,
+            strings(&facts.flags),
+            list(hypervisor),
+            list(&facts.devices),
+            strings(&facts.maker),
+        )
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod cpuid {
+    use std::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
+
+    /// The hypervisor's signature, Hyper-V's isolation type, and whether this is a TDX guest.
+    pub(super) fn ask() -> (String, Option<&'static str>, bool) {
+        let highest = __cpuid(0).eax;
+        let tdx = highest >= 0x21 && {
+            let leaf = __cpuid_count(0x21, 0);
+            text([leaf.ebx, leaf.edx, leaf.ecx]) == "IntelTDX"
+        };
+        // Leaf 1, ECX bit 31: a hypervisor answers the leaves from 0x40000000 on.
+        if __cpuid(1).ecx >> 31 == 0 {
+            return (String::new(), None, tdx);
+        }
+        let CpuidResult { eax, ebx, ecx, edx } = __cpuid(0x4000_0000);
+        let name = text([ebx, ecx, edx]);
+        let isolation = (name == "Microsoft Hv" && eax >= 0x4000_000c).then(|| {
+            match __cpuid(0x4000_000c).ebx & 0xf {
+                0 => "none",
+                1 => "vbs",
+                2 => "snp",
+                3 => "tdx",
+                _ => "unknown",
+            }
+        });
+        (name, isolation, tdx)
+    }
+
+    fn text(words: [u32; 3]) -> String {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let text: String = bytes
+            .iter()
+            .filter(|byte| byte.is_ascii_graphic() || **byte == b' ')
+            .map(|byte| char::from(*byte))
+            .collect();
+        text.trim().to_owned()
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod cpuid {
+    /// Other processors have no such leaves.
+    pub(super) fn ask() -> (String, Option<&'static str>, bool) {
+        (String::new(), None, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vm_without_protection_is_called_an_ordinary_vm() {
+        let detected = explain(Facts {
+            flags: vec!["hypervisor".into()],
+            hypervisor: "KVMKVMKVM".into(),
+            ..Facts::default()
+        });
+        assert_eq!(
+            (detected.kind, detected.attestable),
+            (Kind::OrdinaryVm, false)
+        );
+        assert!(
+            detected
+                .text()
+                .starts_with("This is an ordinary VM (KVMKVMKVM): whoever")
+        );
+    }
+
+    #[test]
+    fn a_machine_without_a_hypervisor_is_called_bare_metal_even_with_sev() {
+        let detected = explain(Facts {
+            flags: vec!["sev".into(), "sev_snp".into()],
+            ..Facts::default()
+        });
+        assert_eq!(detected.kind, Kind::BareMetal);
+        assert!(detected.text().contains("bare metal"));
+    }
+
+    #[test]
+    fn the_kernel_s_provider_counts_before_everything_else() {
+        let with = |provider: &str| {
+            explain(Facts {
+                flags: vec!["hypervisor".into()],
+                provider: Some(provider.into()),
+                ..Facts::default()
+            })
+        };
+        let snp = with("sev_guest");
+        assert_eq!((snp.kind, snp.attestable), (Kind::SevSnp, true));
+        assert_eq!(with("tdx_guest").kind, Kind::Tdx);
+        let other = with("arm_cca_guest");
+        assert_eq!(
+            (other.kind, other.attestable),
+            (Kind::OtherConfidential, false)
+        );
+        assert!(other.explanation[0].contains("arm_cca_guest"));
+    }
+
+    #[test]
+    fn a_paravisor_and_a_bare_device_are_told_apart() {
+        let paravisor = explain(Facts {
+            hyperv_isolation: Some("snp"),
+            ..Facts::default()
+        });
+        assert_eq!(
+            (paravisor.kind, paravisor.attestable),
+            (Kind::Paravisor, false)
+        );
+        let device = explain(Facts {
+            devices: vec![SEV_GUEST],
+            ..Facts::default()
+        });
+        assert_eq!((device.kind, device.attestable), (Kind::SevSnp, true));
+        let tdx = explain(Facts {
+            devices: vec!["/dev/tdx_guest"],
+            ..Facts::default()
+        });
+        assert_eq!((tdx.kind, tdx.attestable), (Kind::Tdx, false));
+    }
+}

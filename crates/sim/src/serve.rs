@@ -1,0 +1,217 @@
+//! One long-lived toy AMD: its key service over HTTP on loopback, and one machine of its make
+//! behind a stand-in for configfs-tsm. Ends at SIGTERM or SIGINT and takes its keys with it.
+//!
+//! Never listens elsewhere than on loopback; answers GET alone.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use fuser::{Config, MountOption};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use zeuge_evidence::UnixTime;
+use zeuge_sim::{Lie, Product, REPORT_BYTES, ReportSpec, Signer, ToyAmd};
+
+use crate::configfs::{Configfs, Maker, Trouble};
+
+/// The longest request in bytes; an address of the key service has under 300.
+const REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// How long a client may take.
+const CLIENT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Options of `serve`.
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Folder for trust.json, endorsements/, kds.url and access.log; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Where the key service listens; loopback only.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    kds_listen: SocketAddr,
+    /// Folder on which to mount the stand-in for configfs-tsm; needs root and /dev/fuse.
+    #[arg(long, value_name = "MOUNTPOINT")]
+    configfs: Option<PathBuf>,
+    /// Product line.
+    #[arg(long, default_value = "Milan", value_parser = crate::product)]
+    product: Product,
+    /// Which key signs: vcek or vlek.
+    #[arg(long, default_value = "vcek", value_parser = crate::signer)]
+    signer: Signer,
+    /// MEASUREMENT, exactly 48 bytes in hex.
+    #[arg(long, value_name = "HEX", value_parser = crate::bytes::<48>)]
+    measurement: Option<[u8; 48]>,
+    /// HOST_DATA, exactly 32 bytes in hex.
+    #[arg(long, value_name = "HEX", value_parser = crate::bytes::<32>)]
+    host_data: Option<[u8; 32]>,
+    /// CHIP_ID, exactly 64 bytes in hex; on Turin the first eight count.
+    #[arg(long, value_name = "HEX", value_parser = crate::bytes::<64>)]
+    chip: Option<[u8; 64]>,
+    /// GUEST_POLICY, 8 bytes in hex as a number, such as 0000000000030000.
+    #[arg(long, value_name = "HEX", value_parser = crate::bytes::<8>)]
+    guest_policy: Option<[u8; 8]>,
+    /// Tell this one lie in every report; `zeuge-sim lies` names them.
+    #[arg(long, value_name = "ID", value_parser = crate::lie)]
+    lie: Option<Lie>,
+    /// Hand out no certificate table (auxblob stays empty), as many clouds do.
+    #[arg(long)]
+    no_certificates: bool,
+    /// Disturb so many reads of outblob by somebody else's write.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    races: u32,
+    /// Answer so many writes of inblob with EBUSY.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    busy: u32,
+}
+
+/// Serves until a signal comes. `say` gets one line for each thing that is ready.
+pub(crate) fn serve(options: &Serve, say: &dyn Fn(&str)) -> Result<(), String> {
+    if !options.kds_listen.ip().is_loopback() {
+        return Err("the key service of a toy listens on loopback only".to_owned());
+    }
+    // Before anything else, so that no signal is missed.
+    let mut signals = Signals::new([SIGTERM, SIGINT])
+        .map_err(|error| format!("cannot await signals: {error}"))?;
+    let amd = Arc::new(ToyAmd::new());
+    let spec = spec(options);
+    write_files(options, &amd, &spec)?;
+    let listener = TcpListener::bind(options.kds_listen)
+        .map_err(|error| format!("cannot listen on {}: {error}", options.kds_listen))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let url = format!("http://{address}");
+    put(options, "kds.url", format!("{url}\n").as_bytes())?;
+    let vendor = Arc::clone(&amd);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away has lost its answer and nothing else.
+            let _ = answer(&vendor, stream);
+        }
+    });
+    say(&format!("kds {url}"));
+    let mounted = match &options.configfs {
+        None => None,
+        Some(mountpoint) => {
+            let log = File::create(options.dir.join("access.log"))
+                .map_err(|error| format!("cannot write access.log: {error}"))?;
+            let trouble = Trouble {
+                races: options.races,
+                busy: options.busy,
+            };
+            let stand_in = Configfs::new(maker(options, amd, spec), trouble, log);
+            let mut config = Config::default();
+            config.mount_options = vec![
+                MountOption::FSName("zeuge-sim".to_owned()),
+                MountOption::NoDev,
+                MountOption::NoSuid,
+                MountOption::NoExec,
+            ];
+            let session = fuser::spawn_mount(stand_in, mountpoint, &config).map_err(|error| {
+                format!(
+                    "cannot mount on {}: {error} (this needs root and /dev/fuse)",
+                    mountpoint.display()
+                )
+            })?;
+            say(&format!("configfs {}", mountpoint.display()));
+            Some(session)
+        }
+    };
+    say("ready");
+    let _ = signals.forever().next();
+    if let Some(session) = mounted {
+        session
+            .umount_and_join()
+            .map_err(|error| format!("cannot unmount: {error}"))?;
+    }
+    Ok(())
+}
+
+fn spec(options: &Serve) -> ReportSpec {
+    let mut spec = ReportSpec::new(options.product);
+    spec.signer = options.signer;
+    spec.measurement = options.measurement.unwrap_or(spec.measurement);
+    spec.host_data = options.host_data.unwrap_or(spec.host_data);
+    spec.policy = options.guest_policy.map_or(spec.policy, u64::from_be_bytes);
+    if let Some(chip) = options.chip {
+        // Only the bytes that count in the product's form.
+        spec.chip_id = [0; 64];
+        let bytes = options.product.chip_bytes();
+        spec.chip_id[..bytes].copy_from_slice(&chip[..bytes]);
+    }
+    spec
+}
+
+/// Makes evidence for report data and a VMPL, as the options say.
+fn maker(options: &Serve, amd: Arc<ToyAmd>, spec: ReportSpec) -> Maker {
+    let (lie, without) = (options.lie, options.no_certificates);
+    Box::new(move |report_data, vmpl| {
+        let mut spec = spec.clone();
+        spec.report_data = report_data;
+        spec.vmpl = vmpl;
+        let told = amd.tell(lie, &spec, now());
+        let table = if without {
+            Vec::new()
+        } else {
+            told.table_file()
+                .split_off(told.report.len().min(REPORT_BYTES))
+        };
+        (told.report, table)
+    })
+}
+
+fn write_files(options: &Serve, amd: &ToyAmd, spec: &ReportSpec) -> Result<(), String> {
+    let folder = options.dir.join("endorsements");
+    fs::create_dir_all(&folder)
+        .map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
+    for (name, bytes) in amd.tell(options.lie, spec, now()).endorsements {
+        put(options, &format!("endorsements/{name}"), &bytes)?;
+    }
+    let trust = amd.trust_file(&[options.product]);
+    put(options, "trust.json", trust.as_bytes())
+}
+
+fn put(options: &Serve, name: &str, bytes: &[u8]) -> Result<(), String> {
+    let path = options.dir.join(name);
+    fs::write(&path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// The present; a clock before 1970 gives certificates that count nowhere, as it should.
+fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    let seconds = since.and_then(|since| i64::try_from(since.as_secs()).ok());
+    UnixTime(seconds.unwrap_or(0))
+}
+
+/// One request, one answer, no more.
+fn answer(amd: &ToyAmd, mut stream: TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(CLIENT_TIME_MAX))?;
+    stream.set_write_timeout(Some(CLIENT_TIME_MAX))?;
+    let mut request = Vec::new();
+    while !request.windows(4).any(|window| window == b"\r\n\r\n") {
+        let mut piece = [0; 1024];
+        let count = stream.read(&mut piece)?;
+        request.extend_from_slice(&piece[..count]);
+        if count == 0 || request.len() > REQUEST_BYTES_MAX {
+            return Ok(());
+        }
+    }
+    let text = String::from_utf8_lossy(&request);
+    let mut words = text.split_ascii_whitespace();
+    let (status, content_type, body) = match (words.next(), words.next()) {
+        (Some("GET"), Some(path)) => {
+            let answer = amd.kds(path, now());
+            (answer.status, answer.content_type, answer.body)
+        }
+        _ => (405, "text/plain", b"this toy answers GET alone\n".to_vec()),
+    };
+    let head = format!(
+        "HTTP/1.1 {status} Toy\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(&body)
+}
