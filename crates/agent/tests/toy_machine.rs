@@ -254,7 +254,7 @@ fn a_witness_that_lies_gets_nothing_believed() {
     refused(&get(), "answer.signature", 3);
     never();
     toy.witness.lie(Lie::StrangersSecret);
-    refused(&get(), "document.signature", 3);
+    refused(&get(), "manifest.signature", 3);
     never();
     toy.witness.lie(Lie::Refuses);
     let answer = get();

@@ -104,7 +104,7 @@ pub(crate) struct Configfs {
 
 enum Node {
     Root,
-    Folder(String),
+    Folder,
     Attribute(String, Attribute),
 }
 
@@ -126,7 +126,8 @@ impl Configfs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn contents(&self, name: &str, attribute: Attribute) -> Result<Vec<u8>, Errno> {
+    /// `first` is the read at offset 0: what happens beside a read happens once.
+    fn contents(&self, name: &str, attribute: Attribute, first: bool) -> Result<Vec<u8>, Errno> {
         let mut guard = self.state();
         let state = &mut *guard;
         let entry = state.entries.get_mut(name).ok_or(Errno::ENOENT)?;
@@ -144,7 +145,7 @@ impl Configfs {
                     Attribute::Outblob => made.0.clone(),
                     _ => made.1.clone(),
                 };
-                if attribute == Attribute::Outblob && state.trouble.races > 0 {
+                if first && attribute == Attribute::Outblob && state.trouble.races > 0 {
                     state.trouble.races -= 1;
                     entry.generation += 1;
                     entry.made = None;
@@ -191,7 +192,7 @@ impl State {
             .iter()
             .find(|(_, entry)| entry.number == number)?;
         if place == 0 {
-            return Some(Node::Folder(name.clone()));
+            return Some(Node::Folder);
         }
         let place = usize::try_from(place).ok()?.checked_sub(1)?;
         let attribute = *Attribute::ALL.get(place)?;
@@ -243,7 +244,7 @@ impl Filesystem for Configfs {
                 .entries
                 .get(name.as_ref())
                 .map(|entry| attributes(entry.number * STRIDE, None)),
-            Some(Node::Folder(_)) => Attribute::ALL
+            Some(Node::Folder) => Attribute::ALL
                 .into_iter()
                 .find(|attribute| attribute.name() == name)
                 .map(|attribute| attributes(u64::from(parent) + place(attribute), Some(attribute))),
@@ -257,7 +258,7 @@ impl Filesystem for Configfs {
 
     fn getattr(&self, _: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         match self.state().node(inode) {
-            Some(Node::Root | Node::Folder(_)) => {
+            Some(Node::Root | Node::Folder) => {
                 reply.attr(&NO_TIME, &attributes(u64::from(inode), None));
             }
             Some(Node::Attribute(_, attribute)) => {
@@ -347,7 +348,7 @@ impl Filesystem for Configfs {
         let Some(Node::Attribute(name, attribute)) = node else {
             return reply.error(Errno::EISDIR);
         };
-        match self.contents(&name, attribute) {
+        match self.contents(&name, attribute, offset == 0) {
             Ok(bytes) => {
                 let start = usize::try_from(offset)
                     .unwrap_or(usize::MAX)
@@ -402,7 +403,7 @@ impl Filesystem for Configfs {
                 .iter()
                 .map(|(name, entry)| (entry.number * STRIDE, FileType::Directory, name.clone()))
                 .collect(),
-            Some(Node::Folder(_)) => Attribute::ALL
+            Some(Node::Folder) => Attribute::ALL
                 .into_iter()
                 .map(|attribute| {
                     let number = u64::from(inode) + place(attribute);

@@ -30,14 +30,14 @@ use zeuge_protocol::request::{Purpose, Request};
 use zeuge_protocol::seal::{Release, SealedSecret};
 use zeuge_protocol::session::witness::{Config, Effect, Event, Outcome, Witness};
 
-pub const SECRET: &[u8] = b"the owners' secret";
+pub(crate) const SECRET: &[u8] = b"the owners' secret";
 const ANSWER_SEED: u8 = 1;
 const OWNER_SEED: u8 = 2;
 const LOG_SEED: u8 = 3;
 
 /// In what this witness lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lie {
+pub(crate) enum Lie {
     None,
     /// The machine is not what was wanted.
     Refuses,
@@ -67,8 +67,8 @@ struct Inside {
 
 /// The running witness.
 #[derive(Clone)]
-pub struct ToyWitness {
-    pub url: String,
+pub(crate) struct ToyWitness {
+    pub(crate) url: String,
     inside: Arc<Mutex<Inside>>,
 }
 
@@ -112,7 +112,7 @@ fn secret(path: &Path, value: &[u8], owner_seed: u8) -> (EncryptedSecret, Docume
 }
 
 impl ToyWitness {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let path = Path::parse("db/password").unwrap();
@@ -139,7 +139,7 @@ impl ToyWitness {
     }
 
     /// The configuration of an agent that trusts this witness.
-    pub fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         let inside = self.inside.lock().unwrap();
         json!({
             "schema": "zeuge.agent.v1",
@@ -157,7 +157,7 @@ impl ToyWitness {
         .to_string()
     }
 
-    pub fn lie(&self, lie: Lie) {
+    pub(crate) fn lie(&self, lie: Lie) {
         let mut inside = self.inside.lock().unwrap();
         inside.lie = lie;
         if matches!(lie, Lie::LogFromScratch | Lie::OtherLog) {
@@ -173,7 +173,7 @@ impl ToyWitness {
     }
 
     /// How many challenges were asked for.
-    pub fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.inside.lock().unwrap().asked
     }
 }
