@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use zeuge_log::checkpoint::SignedCheckpoint;
+use zeuge_log::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
 use zeuge_log::commitment::Opening;
 use zeuge_log::hash::leaf_hash;
 use zeuge_log::leaf::Leaf;
@@ -260,6 +260,7 @@ impl Sequencer {
                     .difference(hex::encode(found), hex::encode(root)));
             }
         }
+        shown_before(&tiles, &signer, size, &root)?;
         let signed = SignedCheckpoint::sign(&signer, size, root)?;
         let sequencer = Self {
             entries,
@@ -409,6 +410,11 @@ fn extend(
     for id in &bundles {
         let first = id.index.saturating_mul(u64::from(TILE_WIDTH));
         let held = entries.entries(first, u32::from(id.width))?;
+        if held.len() != usize::from(id.width) {
+            let because = "the database holds fewer leaves than were signed";
+            return Err(Refusal::new("log.rollback", 503, because)
+                .difference(held.len().to_string(), id.width.to_string()));
+        }
         let bytes = write_bundle(&held)?;
         tiles.write(*id, &bytes).map_err(|error| disk(&error))?;
     }
@@ -419,6 +425,24 @@ fn extend(
         tiles.prune(*id);
     }
     Ok((growth.size, growth.root))
+}
+
+/// Compares the database with the checkpoint file, which is written after it and therefore never
+/// ahead of it: a file that is ahead was shown to somebody before the database was set back.
+fn shown_before(tiles: &Tiles, signer: &Signer, size: u64, root: &[u8; 32]) -> Result<(), Refusal> {
+    let Ok(note) = fs::read(tiles.folder.join("checkpoint")) else {
+        return Ok(());
+    };
+    let shown = VerifiedCheckpoint::open(&note, signer.verifier(), &[])?;
+    let shown = shown.checkpoint();
+    if shown.size > size || (shown.size == size && shown.root != *root) {
+        let because = "the database is older than the checkpoint that was shown";
+        return Err(Refusal::new("log.rollback", 503, because).difference(
+            format!("size {size}"),
+            format!("at least size {} with its root", shown.size),
+        ));
+    }
+    Ok(())
 }
 
 /// Makes the tiles of the first `size` entries and returns their root.

@@ -518,10 +518,23 @@ impl Entries for Sqlite {
     fn entries(&self, from: u64, limit: u32) -> Result<Vec<Vec<u8>>, Refusal> {
         let from = i64::try_from(from).map_err(|error| Refusal::store(&error))?;
         let connection = self.lock()?;
-        let mut statement = connection
-            .prepare("SELECT entry FROM leaves WHERE number >= ?1 ORDER BY number LIMIT ?2")?;
-        let rows = statement.query_map(params![from, limit], |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut statement = connection.prepare(
+            "SELECT number, entry FROM leaves WHERE number >= ?1 ORDER BY number LIMIT ?2",
+        )?;
+        let rows = statement.query_map(params![from, limit], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get(1)?))
+        })?;
+        let mut entries = Vec::new();
+        for (wanted, row) in (from..).zip(rows) {
+            let (number, entry) = row?;
+            if number != wanted {
+                let because = "a leaf is missing in the database";
+                return Err(Refusal::new("log.rollback", 503, because)
+                    .difference(number.to_string(), wanted.to_string()));
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
     }
 
     fn publish(&self, checkpoint: &Published) -> Result<(), Refusal> {
@@ -533,5 +546,110 @@ impl Entries for Sqlite {
             )?;
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use zeuge_log::leaf::Leaf;
+
+    fn store() -> (tempfile::TempDir, Arc<Sqlite>) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("db")).unwrap();
+        store.add_tenant("sim").unwrap();
+        (folder, Arc::new(store))
+    }
+
+    fn leaf() -> NewLeaf {
+        let opening = crate::sequencer::salted("actor", b"ada");
+        let leaf = Leaf::OperatorAction {
+            action: "test".to_owned(),
+            actor: opening.commit(),
+        };
+        NewLeaf::new(leaf, vec![opening]).unwrap()
+    }
+
+    fn decision(nonce: u8, now: i64) -> Decision {
+        Decision {
+            now,
+            nonce: [nonce; 32],
+            expires: 1000,
+            tenant: "sim".to_owned(),
+            epoch: 1,
+            leaves: vec![leaf(), leaf()],
+            verdict: VerdictRow {
+                machine: "m".to_owned(),
+                word: "affirming".to_owned(),
+                released: "[]".to_owned(),
+                json: "{}".to_owned(),
+            },
+        }
+    }
+
+    fn check(done: Result<u64, Refusal>) -> &'static str {
+        done.unwrap_err().check
+    }
+
+    #[test]
+    fn of_many_at_once_with_one_nonce_exactly_one_is_written() {
+        let (_folder, store) = store();
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                std::thread::spawn(move || store.commit(&decision(1, 10)))
+            })
+            .collect();
+        let done: Vec<_> = threads.into_iter().map(|one| one.join().unwrap()).collect();
+        assert_eq!(done.iter().filter(|done| done.is_ok()).count(), 1);
+        let refused = done.into_iter().filter(Result::is_err);
+        assert!(refused.map(check).all(|check| check == SPENT));
+        assert_eq!(store.entries(0, 100).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_refused_in_the_transaction_leaves_nothing_behind() {
+        let (_folder, store) = store();
+        assert_eq!(check(store.commit(&decision(1, 1000))), "challenge.expired");
+        let other_epoch = Decision {
+            epoch: 2,
+            ..decision(1, 10)
+        };
+        assert_eq!(check(store.commit(&other_epoch)), "release.epoch");
+        let stranger = Decision {
+            tenant: "nobody".to_owned(),
+            ..decision(1, 10)
+        };
+        assert_eq!(check(store.commit(&stranger)), "tenant.unknown");
+        assert_eq!(store.high_water(), Ok(0));
+        assert!(store.entries(0, 100).unwrap().is_empty());
+        // The nonce is still good.
+        assert_eq!(store.commit(&decision(1, 10)), Ok(0));
+        assert_eq!(check(store.commit(&decision(2, -21))), "time.jump");
+        assert_eq!(store.commit(&decision(2, -20)), Ok(2));
+    }
+
+    #[test]
+    fn a_nonce_is_kept_until_its_challenge_cannot_count_any_more() {
+        let (_folder, store) = store();
+        store.commit(&decision(1, 10)).unwrap();
+        let later = Decision {
+            expires: 5000,
+            ..decision(2, 1060)
+        };
+        store.commit(&later).unwrap();
+        let spent = |store: &Sqlite| -> i64 {
+            let connection = store.lock().unwrap();
+            let sql = "SELECT COUNT(*) FROM spent";
+            connection.query_row(sql, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(spent(&store), 2);
+        let last = Decision {
+            expires: 5000,
+            ..decision(3, 1061)
+        };
+        store.commit(&last).unwrap();
+        assert_eq!(spent(&store), 2);
     }
 }

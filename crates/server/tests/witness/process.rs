@@ -103,3 +103,27 @@ fn a_database_that_is_not_the_one_that_was_signed_is_not_served() {
     let refusal = zeuged(&arguments).unwrap_err();
     assert!(refusal.contains("log.rollback"), "{refusal}");
 }
+
+#[test]
+fn a_database_that_was_set_back_behind_what_was_shown_is_not_served() {
+    let world = World::new();
+    let old = std::fs::read(world.data().join("zeuge.sqlite")).unwrap();
+    let running = world.start();
+    world.furnish(&running, "sim");
+    running.witness.sequencer.sequence().unwrap();
+    drop(running);
+    for file in ["zeuge.sqlite-wal", "zeuge.sqlite-shm"] {
+        let _ = std::fs::remove_file(world.data().join(file));
+    }
+    std::fs::write(world.data().join("zeuge.sqlite"), old).unwrap();
+    let data = world.data();
+    let arguments = [
+        "serve",
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let refusal = zeuged(&arguments).unwrap_err();
+    assert!(refusal.contains("log.rollback"), "{refusal}");
+}
