@@ -225,7 +225,7 @@ fn attempt(
     let (url, ca) = (&config.witness.url, &config.witness.ca);
     let client = Client::new(url, ca, time_max, common.dangerous_plain_http)?;
     let done = session::converse(&config, request(&config), &machine, &client, common.timeout)?;
-    let receipt = state.receipt(&done.answer, &config.log_key()?, &RemoteTiles(&client))?;
+    let receipt = state.receipt(&done.answer, &config.log_key()?, &RemoteTiles::new(&client))?;
     let answer = done.answer;
     result.verdict = Some(answer.verdict.verdict);
     result.failed.clone_from(&answer.verdict.failed);

@@ -5,18 +5,22 @@
 //! witness was rolled back, or shows different logs to different people. Never forgets a
 //! checkpoint for a smaller one.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use zeuge_log::Hash;
 use zeuge_log::checkpoint::{Checkpoint, VerifiedCheckpoint};
 use zeuge_log::leaf::{Leaf, Outcome};
 use zeuge_log::note::{NOTE_BYTES_MAX, VerifierKey};
-use zeuge_log::proof::{TlogProof, verify_consistency};
+use zeuge_log::proof::{TlogProof, verify_consistency, verify_inclusion};
 use zeuge_log::receipt::{VerifiedReceipt, WireReceipt};
 use zeuge_log::tile::{TILE_WIDTH, TileId};
-use zeuge_log::tree::{TileSource, consistency};
+use zeuge_log::tree::{TileSource, consistency, inclusion};
 use zeuge_protocol::api::{AttestAnswer, VerdictWord};
+use zeuge_protocol::request::SECRETS_MAX;
 
 use crate::error::{Error, Fault};
 use crate::files::Folder;
@@ -132,6 +136,9 @@ impl State {
         };
         let receipt = WireReceipt::parse(text.as_bytes())?.verify(key, &[], 0)?;
         speaks_of(&receipt, answer)?;
+        for secret in &answer.secrets {
+            stands_behind(&receipt, &secret.leaf, tiles)?;
+        }
         let note = TlogProof::parse(text.as_bytes())?.checkpoint;
         let file = format!("checkpoint-{}", short_id(key));
         if let Some(known) = self.known(&file, key)? {
@@ -174,14 +181,11 @@ fn short_id(key: &VerifierKey) -> String {
     digest
 }
 
-/// Whether the entry is about this answer: every secret names its leaf, and a verdict's leaf says
-/// the same word.
+/// Whether the entry is about this answer: a verdict's leaf says the same word.
 fn speaks_of(receipt: &VerifiedReceipt, answer: &AttestAnswer) -> Result<(), Error> {
-    for secret in &answer.secrets {
-        receipt.demand(&secret.leaf)?;
-    }
     let word = match Leaf::decode(receipt.entry())? {
         Leaf::Verdict { outcome, .. } => outcome,
+        // A witness may write one leaf for a release, and none for its verdict.
         Leaf::ReleaseAuthorised { .. } if !answer.secrets.is_empty() => return Ok(()),
         _ => return Err(untrusted("the receipt is for an entry of another kind")),
     };
@@ -196,6 +200,31 @@ fn speaks_of(receipt: &VerifiedReceipt, answer: &AttestAnswer) -> Result<(), Err
     Err(untrusted(format!(
         "the log says {word:?}, the answer says {:?}",
         answer.verdict.verdict
+    )))
+}
+
+/// Whether the leaf that authorised a secret is the receipt's, or stands in the same tree right
+/// behind it: a witness writes a verdict and its releases in one transaction.
+fn stands_behind(
+    receipt: &VerifiedReceipt,
+    leaf: &Hash,
+    tiles: &dyn TileSource,
+) -> Result<(), Error> {
+    if receipt.demand(leaf).is_ok() {
+        return Ok(());
+    }
+    let tree = receipt.checkpoint().checkpoint();
+    let first = receipt.index().saturating_add(1);
+    let grants_max = u64::try_from(SECRETS_MAX).unwrap_or(u64::MAX);
+    for index in first..tree.size.min(first.saturating_add(grants_max)) {
+        let path = inclusion(tiles, index, tree.size)?;
+        if verify_inclusion(leaf, index, tree.size, &path, &tree.root).is_ok() {
+            return Ok(());
+        }
+    }
+    Err(untrusted(format!(
+        "the log does not hold the entry {} that authorised a secret",
+        hex::encode(leaf)
     )))
 }
 
@@ -231,19 +260,37 @@ fn continues(
     })
 }
 
-/// The witness's tiles over HTTP.
-pub(crate) struct RemoteTiles<'a>(pub(crate) &'a Client);
+/// The witness's tiles over HTTP, each fetched once.
+pub(crate) struct RemoteTiles<'a> {
+    client: &'a Client,
+    held: RefCell<BTreeMap<TileId, Vec<u8>>>,
+}
+
+impl<'a> RemoteTiles<'a> {
+    /// The tiles of this client's witness.
+    pub(crate) const fn new(client: &'a Client) -> Self {
+        Self {
+            client,
+            held: RefCell::new(BTreeMap::new()),
+        }
+    }
+}
 
 impl TileSource for RemoteTiles<'_> {
     fn tile(&self, id: TileId) -> Option<Vec<u8>> {
+        if let Some(held) = self.held.borrow().get(&id) {
+            return Some(held.clone());
+        }
         // A partial tile may go once the whole one is there (C2SP tlog-tiles).
         let whole = TileId {
             width: TILE_WIDTH,
             ..id
         };
-        [id, whole].iter().find_map(|id| {
-            let answer = self.0.get(&format!("/log/{}", id.path())).ok()?;
+        let bytes = [id, whole].iter().find_map(|id| {
+            let answer = self.client.get(&format!("/log/{}", id.path())).ok()?;
             (answer.status == 200).then_some(answer.body)
-        })
+        })?;
+        self.held.borrow_mut().insert(id, bytes.clone());
+        Some(bytes)
     }
 }

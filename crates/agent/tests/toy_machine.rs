@@ -3,144 +3,53 @@
 //! /dev/fuse; skips by name without them.
 #![expect(clippy::print_stdout, reason = "a test that skips says so")]
 
+mod toy;
+mod with_witness;
 mod world;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use sha2::{Digest as _, Sha256};
+use toy::{AGENT, Sim, accepted, possible, refused, stdout};
 use world::{Lie, SECRET, ToyWitness};
 
-const AGENT: &str = env!("CARGO_BIN_EXE_zeuge-agent");
-
-/// Whether toy machines can be had here; says why not.
-fn possible(test: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if root && Path::new("/dev/fuse").exists() {
-        return true;
-    }
-    println!("skipped: {test} needs root and /dev/fuse");
-    false
-}
-
-/// The toy maker's program, built beside the agent: a door has no arrow to it.
-fn sim() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "zeuge-sim"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .status()
-            .unwrap();
-        assert!(status.success());
-        let debug = Path::new(AGENT).parent().unwrap().join("zeuge-sim");
-        assert!(debug.is_file(), "{} is not there", debug.display());
-        debug
-    })
-}
-
-/// A toy machine with a witness; everything goes when it does.
+/// A toy machine whose report pins the configuration of a witness that lies on demand.
 struct Toy {
-    sim: Child,
-    folder: tempfile::TempDir,
+    sim: Sim,
     /// A tmpfs for secrets.
     memory: tempfile::TempDir,
     witness: ToyWitness,
 }
 
-impl Drop for Toy {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.sim);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.sim.wait();
+impl Deref for Toy {
+    type Target = Sim;
+
+    fn deref(&self) -> &Sim {
+        &self.sim
     }
 }
 
 impl Toy {
-    /// A machine whose report pins the configuration of its witness, started with more options.
     fn start(options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let witness = ToyWitness::start();
         let config = witness.config();
-        fs::write(folder.path().join("agent.json"), &config).unwrap();
-        fs::create_dir(folder.path().join("report")).unwrap();
-        let mut sim = Command::new(sim())
-            .arg("serve")
-            .arg("--dir")
-            .arg(folder.path().join("toy"))
-            .arg("--configfs")
-            .arg(folder.path().join("report"))
-            .args(["--host-data", &hex::encode(Sha256::digest(&config))])
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(sim.stdout.take().unwrap()).lines();
-        let ready = lines.map_while(Result::ok).any(|line| line == "ready");
-        let toy = Self {
+        let digest = hex::encode(Sha256::digest(&config));
+        let sim = Sim::start(&[&["--host-data", &digest], options].concat());
+        fs::write(sim.path("agent.json"), config).unwrap();
+        Self {
             sim,
-            folder,
             memory: tempfile::tempdir_in("/dev/shm").unwrap(),
             witness,
-        };
-        assert!(ready, "zeuge-sim serve did not become ready");
-        toy
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).display().to_string()
-    }
-
-    fn command(&self, program: &[&str]) -> Command {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/in-toy-machine");
-        let mut command = Command::new(script);
-        command.arg(self.path("report")).args(program);
-        command
-    }
-
-    fn agent(&self, arguments: &[&str]) -> Output {
-        let mut all = vec![AGENT];
-        all.extend(arguments);
-        let (config, state) = (self.path("agent.json"), self.path("state"));
-        if !matches!(arguments, ["detect" | "status", ..]) {
-            all.extend(["--config", &config]);
         }
-        if arguments.first() != Some(&"detect") {
-            all.extend(["--state", &state]);
-        }
-        self.command(&all).output().unwrap()
-    }
-
-    fn access_log(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.folder.path().join("toy/access.log")).unwrap();
-        log.lines().map(str::to_owned).collect()
     }
 
     fn secrets(&self) -> String {
         self.memory.path().display().to_string()
     }
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// The check named on standard error, and the exit code.
-#[track_caller]
-fn refused(output: &Output, check: &str, code: i32) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains(&format!("zeuge-agent: {check}: ")), "{text}");
-    assert_eq!(output.status.code(), Some(code), "{text}");
-}
-
-#[track_caller]
-fn accepted(output: &Output) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{text}");
 }
 
 #[test]
@@ -284,7 +193,7 @@ fn a_configuration_that_the_report_does_not_pin_is_not_used() {
         return;
     }
     let toy = Toy::start(&[]);
-    let file = toy.folder.path().join("agent.json");
+    let file = toy.path("agent.json");
     let config = fs::read_to_string(&file).unwrap();
     // The same meaning, another file.
     fs::write(&file, format!("{config}\n")).unwrap();
