@@ -10,6 +10,7 @@
 //! Decides nothing about content: that is `content.rs`.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
@@ -282,7 +283,8 @@ impl Cache {
         disk::write(&path, &text)
     }
 
-    /// Takes the entries that were fetched longest ago out of a full index.
+    /// Takes out of a full index what was fetched longest ago, leaves before what they hang on:
+    /// whoever invents chips drives out no chain and no list.
     fn evict(&mut self) -> Vec<Entry> {
         let mut evicted = Vec::new();
         while self.index.entries.len() > ENTRIES_MAX {
@@ -290,7 +292,10 @@ impl Cache {
                 .index
                 .entries
                 .iter()
-                .min_by_key(|(_, entry)| entry.fetched_at)
+                .min_by_key(|(key, entry)| {
+                    let rank = Wanted::parse(key).map_or(u8::MAX, |wanted| wanted.rank());
+                    (Reverse(rank), entry.fetched_at)
+                })
                 .map(|(key, _)| key.clone());
             evicted.extend(oldest.and_then(|key| self.index.entries.remove(&key)));
         }

@@ -503,6 +503,13 @@ impl Collateral {
 
     /// Whether neither a refusal nor a pause stands in the way.
     fn may_ask(&self, wanted: &Wanted, now: UnixTime) -> Result<(), Problem> {
+        if !wanted.is_well_formed() {
+            // Would be written into an address.
+            return Err(Problem::Address {
+                found: wanted.key(),
+                wanted: "a chip id in lower-case hex, as long as the product's are",
+            });
+        }
         let cache = held(&self.inner.cache);
         let index = cache.index();
         let key = wanted.key();

@@ -17,7 +17,7 @@ use zeuge_collateral::{
     Ages, Allowance, Answer, BaseUrl, Collateral, Fetcher, Got, HttpFetcher, Mark, Obtained,
     Problem, Sources, State, Unreachable, Wanted,
 };
-use zeuge_sim::{Product as ToyProduct, ReportSpec, ToyAmd};
+use zeuge_sim::{Product as ToyProduct, ReportSpec, Signer, Tcb, ToyAmd};
 use zeuge_verify::{
     Anchors, Binding, SnpFacts, UnixTime, Verified,
     crypto::AWS_LC,
@@ -476,15 +476,31 @@ async fn an_answer_about_something_else_is_not_kept() {
         chip_id: ToyProduct::Milan.chip(0x77),
         ..spec()
     };
+    let other_tcb = spec().with_tcb(Tcb {
+        fmc: 0,
+        boot_loader: 1,
+        tee: 0,
+        snp: 1,
+        microcode: 1,
+    });
+    let providers = ReportSpec {
+        signer: Signer::Vlek,
+        ..spec()
+    };
+    let asvk = toy.intermediate(ToyProduct::Milan, Signer::Vlek);
     let stranger = ToyAmd::new().revocation_list(ToyProduct::Milan, NOW);
     let leaf = wanted()
         .into_iter()
-        .find(|one| one.key().contains("/vcek/M"));
+        .find(|one| one.key().contains("/vcek/M"))
+        .unwrap();
     for (asked, body) in [
         (LIST, b"<html>log in first</html>".to_vec()),
         (LIST, stranger),
         (CHAIN, toy.root(ToyProduct::Milan).to_vec()),
-        (leaf.unwrap(), toy.leaf(&other_chip, NOW)),
+        (CHAIN, asvk),
+        (leaf.clone(), toy.leaf(&other_chip, NOW)),
+        (leaf.clone(), toy.leaf(&other_tcb, NOW)),
+        (leaf, toy.leaf(&providers, NOW)),
     ] {
         let folder = TempDir::new().unwrap();
         memory.mood(Mood::Honest { at: NOW });
@@ -610,6 +626,23 @@ async fn a_damaged_file_and_a_broken_index_are_an_empty_cache_but_broken_marks_s
         Allowance::default(),
     );
     assert!(refused.unwrap_err().to_string().contains("marks.json"));
+}
+
+#[tokio::test]
+async fn a_chip_id_of_another_form_never_gets_into_an_address() {
+    let folder = TempDir::new().unwrap();
+    let memory = Memory::honest();
+    let collateral = open(folder.path(), &memory);
+    for hwid in ["../../vlek", "AB", ""] {
+        let strange = Wanted::Amd(EndorsementId::Vcek {
+            product: Product::Milan,
+            hwid: hwid.to_owned(),
+            tcb: [0; 8],
+        });
+        let obtained = collateral.obtain(&[strange], "a", NOW).await.unwrap();
+        assert_eq!(checks(&obtained), ["collateral.address"]);
+    }
+    assert_eq!(memory.asked(), 0);
 }
 
 #[test]
