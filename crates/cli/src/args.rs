@@ -1,6 +1,7 @@
 //! What the command line accepts, with its help.
 
 pub(crate) mod owner;
+pub(crate) mod witness;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,14 @@ pub(crate) enum Command {
     /// The owner's keys: make them, look at them, sign documents, change them.
     #[command(subcommand)]
     Owner(owner::Owner),
+    /// Bring a folder of rules, policies and reference values to the witness.
+    Apply(witness::Apply),
+    /// Secrets of machines: bring, list, delete, change.
+    #[command(subcommand)]
+    Secret(witness::Secret),
+    /// Names for several witnesses.
+    #[command(subcommand)]
+    Context(witness::Context),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  zeuge completions bash > /etc/bash_completion.d/zeuge")]
     Completions {

@@ -4,15 +4,19 @@
 //! `zeuge-verify` and `zeuge-appraise`. Exit codes are those of DESIGN §5.1.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod args;
 mod clock;
+mod contexts;
 mod input;
 mod inspect;
 mod judge;
 mod output;
 mod owner;
 mod payload;
+mod secret;
 mod verify;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -40,6 +44,9 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Verify(verify) => verify::run(&verify),
         Command::Owner(owner) => owner::run(&owner),
+        Command::Apply(apply) => apply::run(&apply),
+        Command::Secret(secret) => secret::run(&secret),
+        Command::Context(context) => contexts::run(&context),
         Command::Completions { shell } => args::completions(shell),
         Command::Manual => args::manual(),
     };

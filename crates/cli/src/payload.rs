@@ -131,9 +131,9 @@ pub(crate) fn name_of(kind: Kind) -> Result<Path, String> {
     Path::parse(kind.as_str()).map_err(refused)
 }
 
-/// A refusal of the wire's, with its id.
+/// A refusal of the wire's; its sentence begins with its id.
 pub(crate) fn refused(error: zeuge_protocol::Error) -> String {
-    format!("{}: {error}", error.check())
+    error.to_string()
 }
 
 /// Reads a kind as the command line and the wire spell it.

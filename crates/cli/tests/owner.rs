@@ -3,12 +3,18 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
 };
 
-use zeuge_protocol::document::{Document, Kind, OwnerSet};
+use zeuge_protocol::{
+    api::SecretUpload,
+    document::{Document, Kind, OwnerSet},
+    manifest::{Manifest, Share, decrypt_secret},
+};
 
 const POLICY: &str = "schema = \"zeuge.policy.v1\"\n\n[snp]\nforbid_smt = true\n";
 
@@ -161,4 +167,150 @@ fn a_new_key_comes_in_a_set_that_the_old_key_signed() {
     assert_ne!(set.owners[0].public_key, old.owners[0].public_key);
     let public = fs::read(folder.join("new/owner.pub")).unwrap();
     assert_eq!(set, serde_json::from_slice(&public).unwrap());
+}
+
+/// Answers requests in their order, one connection each, and gives back what was sent.
+fn listener(answers: Vec<&'static str>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let mut requests = Vec::new();
+        for body in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut piece = [0; 4096];
+            while !whole(&request) {
+                let count = stream.read(&mut piece).unwrap();
+                request.extend_from_slice(&piece[..count]);
+            }
+            let length = body.len();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+            )
+            .unwrap();
+            requests.push(String::from_utf8(request).unwrap());
+        }
+        requests
+    });
+    (url, thread)
+}
+
+fn whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Content-Length: "))
+        .map_or(0, |length| length.parse().unwrap());
+    body.len() >= length
+}
+
+#[test]
+fn a_secret_leaves_encrypted_with_a_manifest_that_the_owner_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let set = owner(folder);
+    let secret = "a value that must not be seen on the way";
+    fs::write(folder.join("value"), secret).unwrap();
+    fs::write(folder.join("token"), "t0ken\n").unwrap();
+    let (url, thread) = listener(vec![
+        r#"{"witness":"witness-1"}"#,
+        r#"{"secrets":[{"path":"db/key","version":4}]}"#,
+        r#"{"tenant":"acme","path":"db/key","version":5}"#,
+    ]);
+    let add = [
+        "context",
+        "add",
+        "lab",
+        "--witness",
+        &url,
+        "--token-file",
+        "token",
+    ];
+    done(folder, &add);
+    let put = [
+        "secret", "put", "--tenant", "acme", "--path", "db/key", "--from", "value",
+    ];
+    let said = done(folder, &[&put[..], &["--key", "keys/owner.key"]].concat());
+    assert!(
+        said.contains("version 5") && !said.contains(secret),
+        "{said}"
+    );
+    let requests = thread.join().unwrap();
+    let (head, body) = requests[2].split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("PUT /v1/secrets HTTP/1.1\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nAuthorization: Bearer t0ken\r\n"),
+        "{head}"
+    );
+    let upload: SecretUpload = serde_json::from_str(body).unwrap();
+    let in_sight = |bytes: &[u8]| {
+        bytes
+            .windows(8)
+            .any(|found| found == &secret.as_bytes()[..8])
+    };
+    assert!(!in_sight(body.as_bytes()));
+    assert!(!in_sight(&upload.payload) && !in_sight(&upload.share));
+    let now = upload.manifest.header.issued;
+    let manifest = Manifest::believe(&upload.manifest, &set, 5, now).unwrap();
+    let share = Share::parse(&upload.share).unwrap();
+    let opened = decrypt_secret(&manifest, &upload.payload, &share).unwrap();
+    assert_eq!(opened.as_slice(), secret.as_bytes());
+}
+
+#[test]
+fn a_dry_run_shows_the_difference_and_sends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    owner(folder);
+    fs::create_dir(folder.join("fleet")).unwrap();
+    fs::write(folder.join("fleet/policy.toml"), POLICY).unwrap();
+    let (url, thread) = listener(vec![r#"{"epoch":1,"documents":[]}"#]);
+    let apply = [
+        "apply",
+        "-f",
+        "fleet",
+        "--key",
+        "keys/owner.key",
+        "--witness",
+        &url,
+    ];
+    let said = done(folder, &[&apply[..], &["--dry-run"]].concat());
+    assert!(
+        said.contains("policy policy of acme: would become version 1"),
+        "{said}"
+    );
+    assert!(said.contains("+ forbid_smt = true"), "{said}");
+    assert!(thread.join().unwrap()[0].starts_with("GET /v1/documents/policy?tenant=acme "));
+    let (url, thread) = listener(vec![
+        r#"{"epoch":1,"documents":[]}"#,
+        r#"{"tenant":"acme","kind":"policy","name":"policy","version":1}"#,
+    ]);
+    let apply = [
+        "apply",
+        "-f",
+        "fleet",
+        "--key",
+        "keys/owner.key",
+        "--witness",
+        &url,
+    ];
+    done(folder, &apply);
+    let requests = thread.join().unwrap();
+    let (head, body) = requests[1].split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.starts_with("PUT /v1/documents/policy HTTP/1.1\r\n"),
+        "{head}"
+    );
+    let document = Document::parse(body.as_bytes()).unwrap();
+    assert_eq!(document.payload, POLICY.as_bytes());
+    // Without a key, a text that nobody signed is named and not sent.
+    let said = refused(
+        folder,
+        &["apply", "-f", "fleet", "--witness", "http://127.0.0.1:1"],
+    );
+    assert!(said.contains("not signed"), "{said}");
 }

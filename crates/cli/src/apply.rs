@@ -1,0 +1,270 @@
+//! `zeuge apply`: a folder of documents becomes what the witness has.
+//!
+//! Idempotent: what is there already is left alone. Never sends what the owner did not sign;
+//! never takes anything away.
+
+use std::path::{Path as FilePath, PathBuf};
+
+use serde_json::Value;
+use zeuge_protocol::{
+    document::{Document, Header, Kind},
+    name::Name,
+};
+
+use crate::{
+    Outcome,
+    args::witness::Apply,
+    clock, contexts, input, output,
+    owner::{self, KeyFile},
+    payload,
+    witness::{Client, Failure},
+};
+
+/// Files of one folder; a fleet has some hundred rules.
+const FILES_MAX: usize = 10_000;
+/// Kinds in the order in which they go: what signs first, what releases last.
+const ORDER: [Kind; 5] = [
+    Kind::OwnerSet,
+    Kind::HardwareRegistry,
+    Kind::ReferenceValues,
+    Kind::Policy,
+    Kind::ReleaseRule,
+];
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Apply) -> Outcome {
+    go(arguments).or_else(Failure::told)
+}
+
+/// A file of the folder: signed, or a text that can be.
+enum Found {
+    Signed(Document),
+    Text(String),
+}
+
+fn go(arguments: &Apply) -> Result<u8, Failure> {
+    let key = arguments.key.as_deref().map(KeyFile::read).transpose()?;
+    let now = clock::now()?;
+    let life = (now.0, owner::ends(arguments.expires.as_deref(), now)?);
+    let (client, _) = contexts::client(&arguments.target)?;
+    let mut wanted = Vec::new();
+    for (file, found) in folder(&arguments.folder, key.is_some())? {
+        let named = |because: String| format!("{}: {because}", file.display());
+        let header = match &found {
+            Found::Signed(document) => document.header.clone(),
+            Found::Text(text) => {
+                let read = payload::read(text, None).map_err(named)?;
+                let tenant = key.as_ref().map(|key| &key.tenant);
+                payload::header(&read, tenant, 1, life).map_err(named)?
+            }
+        };
+        wanted.push((file, header, found));
+    }
+    let place = |kind: Kind| ORDER.iter().position(|known| *known == kind);
+    wanted.sort_by_key(|(file, header, _)| (place(header.kind), file.clone()));
+    for (file, header, found) in &wanted {
+        let held = held(&client, header.kind, &header.tenant)?;
+        let held = held.iter().find(|held| is_same(&held.header, header));
+        let document = next(found, header, held, key.as_ref())
+            .map_err(|because| format!("{}: {because}", file.display()))?;
+        let title = format!(
+            "{} {} of {}",
+            header.kind.as_str(),
+            header.name,
+            header.tenant
+        );
+        let Some(document) = document else {
+            crate::say(&format!("{title}: unchanged\n"))?;
+            continue;
+        };
+        let version = document.header.version;
+        let before = held.map(|held| held.payload.as_slice()).unwrap_or_default();
+        if arguments.dry_run {
+            let shown = difference(before, &document.payload);
+            crate::say(&format!("{title}: would become version {version}\n{shown}"))?;
+            continue;
+        }
+        let json = owner::json_of(&document)?;
+        let at = format!("/v1/documents/{}", header.kind.as_str());
+        client.put(&at, json.as_bytes())?.json()?;
+        crate::say(&format!("{title}: version {version}\n"))?;
+    }
+    if arguments.prune {
+        return surplus(&client, &wanted);
+    }
+    Ok(0)
+}
+
+/// Release rules go by their path; of all else a tenant has one.
+fn is_same(held: &Header, wanted: &Header) -> bool {
+    held.tenant == wanted.tenant
+        && held.kind == wanted.kind
+        && (wanted.kind != Kind::ReleaseRule || held.name == wanted.name)
+}
+
+/// What is to be sent, or `None` when the witness has it.
+fn next(
+    found: &Found,
+    header: &Header,
+    held: Option<&Document>,
+    key: Option<&KeyFile>,
+) -> Result<Option<Document>, String> {
+    let at = held.map_or(0, |held| held.header.version);
+    match found {
+        Found::Signed(document) => match held {
+            Some(held) if held.signing_input() == document.signing_input() => Ok(None),
+            Some(_) if header.version <= at => Err(format!(
+                "document.version: the witness has version {at} with another text; sign this one \
+                 with --version {}",
+                at.saturating_add(1)
+            )),
+            _ => Ok(Some(document.clone())),
+        },
+        Found::Text(text) => {
+            if held.is_some_and(|held| held.payload == text.as_bytes()) {
+                return Ok(None);
+            }
+            let key = key.ok_or("this text is not signed; give --key, or: zeuge owner sign")?;
+            let life = (header.issued, header.expires);
+            let wanted = (at.saturating_add(1), life);
+            owner::make(text, Some(header.kind), key, Some(&header.tenant), wanted).map(Some)
+        }
+    }
+}
+
+/// The documents of a folder, by name. A text whose signed form lies beside it is left out,
+/// unless it changed and can be signed.
+fn folder(path: &FilePath, can_sign: bool) -> Result<Vec<(PathBuf, Found)>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let mut files = Vec::new();
+    for entry in path.read_dir().map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        if files.len() >= FILES_MAX {
+            return Err(format!("{}: more than {FILES_MAX} files", path.display()));
+        }
+        files.push(file);
+    }
+    files.sort();
+    let ends = |file: &FilePath, wanted: &str| file.extension().is_some_and(|end| end == wanted);
+    let mut found = Vec::new();
+    for file in &files {
+        let named = |because: String| format!("{}: {because}", file.display());
+        if ends(file, "signed") {
+            let document = Document::parse(&input::read(file)?)
+                .map_err(payload::refused)
+                .map_err(named)?;
+            let text = file.with_extension("");
+            let changed = text.exists() && input::read(&text)? != document.payload;
+            if changed && !can_sign {
+                return Err(named(
+                    "the text beside it changed since it was signed; sign it anew, or give --key"
+                        .to_owned(),
+                ));
+            }
+            if !changed {
+                found.push((file.clone(), Found::Signed(document)));
+            }
+        } else if ends(file, "toml") {
+            let signed = output::with_suffix(file, ".signed");
+            let text = input::text(file)?;
+            let held = signed.exists().then(|| input::read(&signed)).transpose()?;
+            let held = held.and_then(|bytes| Document::parse(&bytes).ok());
+            if held.is_some_and(|held| held.payload == text.as_bytes()) {
+                continue;
+            }
+            if !can_sign {
+                return Err(named(
+                    "this text is not signed; give --key, or: zeuge owner sign".to_owned(),
+                ));
+            }
+            found.push((file.clone(), Found::Text(text)));
+        }
+    }
+    if found.is_empty() {
+        return Err(format!("{}: no *.signed and no *.toml", path.display()));
+    }
+    Ok(found)
+}
+
+/// What the witness has of a kind.
+///
+/// # Errors
+/// Its problem, or an answer of another form.
+pub(crate) fn held(client: &Client, kind: Kind, tenant: &Name) -> Result<Vec<Document>, Failure> {
+    let at = format!("/v1/documents/{}?tenant={tenant}", kind.as_str());
+    let mut answer = client.get(&at)?.json()?;
+    let rows = answer.get_mut("documents").and_then(Value::as_array_mut);
+    let rows = rows.map(std::mem::take).unwrap_or_default();
+    rows.into_iter()
+        .map(|mut row| {
+            let document = row.get_mut("document").map(Value::take).unwrap_or_default();
+            serde_json::from_value(document)
+                .map_err(|error| format!("the witness's document is of another form: {error}"))
+        })
+        .collect::<Result<_, _>>()
+        .map_err(Failure::from)
+}
+
+/// Names what the witness has and the folder has not.
+fn surplus(client: &Client, wanted: &[(PathBuf, Header, Found)]) -> Result<u8, Failure> {
+    let mut tenants: Vec<_> = wanted.iter().map(|(_, header, _)| &header.tenant).collect();
+    tenants.sort();
+    tenants.dedup();
+    let mut names = Vec::new();
+    for tenant in tenants {
+        for kind in ORDER.into_iter().filter(|kind| *kind != Kind::OwnerSet) {
+            for document in held(client, kind, tenant)? {
+                let header = &document.header;
+                if !wanted.iter().any(|(_, wanted, _)| is_same(header, wanted)) {
+                    names.push(format!("{} {} of {tenant}", kind.as_str(), header.name));
+                }
+            }
+        }
+    }
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let names = names.join(", ");
+    Err(
+        format!("--prune: taking documents away is not supported yet; the folder lacks {names}")
+            .into(),
+    )
+}
+
+/// The lines that differ, between the first and the last that do.
+fn difference(before: &[u8], after: &[u8]) -> String {
+    let (before, after) = (
+        String::from_utf8_lossy(before),
+        String::from_utf8_lossy(after),
+    );
+    let (before, after): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let same = |pairs: &mut dyn Iterator<Item = (&&str, &&str)>| {
+        pairs.take_while(|(one, other)| one == other).count()
+    };
+    let start = same(&mut before.iter().zip(&after));
+    let room = before.len().min(after.len()).saturating_sub(start);
+    let end = same(&mut before.iter().rev().zip(after.iter().rev())).min(room);
+    let part = |lines: &[&str], mark: char| -> String {
+        let until = lines.len().saturating_sub(end);
+        let lines = lines.get(start..until).unwrap_or_default();
+        lines
+            .iter()
+            .map(|line| format!("  {mark} {line}\n"))
+            .collect()
+    };
+    format!("{}{}", part(&before, '-'), part(&after, '+'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_shows_what_changed_and_nothing_else() {
+        let shown = difference(b"a\nb\nc\nd\n", b"a\nx\nc\nd\n");
+        assert_eq!(shown, "  - b\n  + x\n");
+        assert_eq!(difference(b"a\na\n", b"a\n"), "  - a\n");
+        assert_eq!(difference(b"", b"a\n"), "  + a\n");
+        assert_eq!(difference(b"a\n", b"a\n"), "");
+    }
+}
