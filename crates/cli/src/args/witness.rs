@@ -16,7 +16,7 @@ pub(crate) struct Target {
     /// The witness's address, instead of the context's.
     #[arg(long, value_name = "URL")]
     pub(crate) witness: Option<String>,
-    /// The certificates that it must show, in PEM; zeuged init wrote tls/certificate.pem.
+    /// The certificates that it must show, in PEM; zeuged init wrote tls/cert.pem.
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// The file with the administrator's token.
