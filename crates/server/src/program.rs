@@ -82,8 +82,8 @@ struct Init {
     /// The witness's id, of a-z, 0-9, '.', '_' and '-'; also the origin of its log.
     #[arg(long, value_name = "NAME")]
     id: Name,
-    /// A tenant; repeatable.
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    /// A tenant; repeatable. Without it: the tenant of the owner set, or "default" for a bare key.
+    #[arg(long, value_name = "NAME")]
     tenant: Vec<Name>,
     /// Form of what is printed.
     #[arg(long, value_enum, default_value = "text")]

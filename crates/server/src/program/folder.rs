@@ -55,11 +55,13 @@ fn make_new(path: &Path) -> io::Result<()> {
 
 /// Makes a data folder and prints what is needed next.
 pub(super) fn init(init: &Init) -> io::Result<()> {
-    let sets = init
-        .tenant
-        .iter()
-        .map(|tenant| owners(&init.owner, tenant))
-        .collect::<io::Result<Vec<_>>>()?;
+    let sets = if init.tenant.is_empty() {
+        vec![owners(&init.owner, None)?]
+    } else {
+        let tenants = init.tenant.iter();
+        let sets = tenants.map(|tenant| owners(&init.owner, Some(tenant)));
+        sets.collect::<io::Result<Vec<_>>>()?
+    };
     make_new(&init.data)?;
     let keys_folder = init.data.join("keys");
     make_folder(&keys_folder)?;
@@ -91,17 +93,17 @@ pub(super) fn init(init: &Init) -> io::Result<()> {
     }
     fs::File::open(&init.data)?.sync_all()?;
     let keys = Keys::open(&keys_folder, init.id.as_str())?;
-    say(init, &keys, &token, &certificate);
+    let tenants: Vec<_> = sets.iter().map(|set| set.tenant.as_str()).collect();
+    say(init, &tenants, &keys, &token, &certificate);
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "a program for the terminal")]
-fn say(init: &Init, keys: &Keys, token: &str, certificate: &Path) {
+fn say(init: &Init, tenants: &[&str], keys: &Keys, token: &str, certificate: &Path) {
     let data = init.data.display();
     let log: &VerifierKey = keys.log.verifier();
     let answer = base64url(&keys.answer.public().0);
     if init.format == Format::Json {
-        let tenants: Vec<_> = init.tenant.iter().map(Name::as_str).collect();
         let said = json!({
             "witness": init.id, "tenants": tenants, "admin_token": token,
             "log_vkey": log.to_string(), "answer_key": answer, "certificate": certificate,
@@ -109,7 +111,8 @@ fn say(init: &Init, keys: &Keys, token: &str, certificate: &Path) {
         println!("{said}");
         return;
     }
-    println!("The witness {} is in {data}.\n", init.id);
+    println!("The witness {} is in {data}.", init.id);
+    println!("Tenants: {}.\n", tenants.join(", "));
     println!("Administrator's token, shown only now:\n  {token}\n");
     println!("Key of the log:\n  {log}");
     println!("Key of answers, for the agents' configuration:\n  {answer}");
@@ -124,7 +127,7 @@ fn say(init: &Init, keys: &Keys, token: &str, certificate: &Path) {
 }
 
 /// The owner set of a file: a set, one owner, or a bare key.
-fn owners(path: &Path, tenant: &Name) -> io::Result<OwnerSet> {
+fn owners(path: &Path, tenant: Option<&Name>) -> io::Result<OwnerSet> {
     let wrong = |because: &str| io::Error::other(format!("{}: {because}", path.display()));
     let length = fs::metadata(path)
         .map_err(|error| wrong(&error.to_string()))?
@@ -135,7 +138,9 @@ fn owners(path: &Path, tenant: &Name) -> io::Result<OwnerSet> {
     let text = fs::read_to_string(path).map_err(|error| wrong(&error.to_string()))?;
     let text = text.trim();
     if let Ok(set) = serde_json::from_str::<OwnerSet>(text) {
-        if set.tenant != *tenant {
+        if let Some(tenant) = tenant
+            && set.tenant != *tenant
+        {
             let because = format!("it is the owner set of {}, not of {tenant}", set.tenant);
             return Err(wrong(&because));
         }
@@ -156,7 +161,10 @@ fn owners(path: &Path, tenant: &Name) -> io::Result<OwnerSet> {
         )
     })?;
     Ok(OwnerSet {
-        tenant: tenant.clone(),
+        tenant: match tenant {
+            Some(tenant) => tenant.clone(),
+            None => Name::parse("default").map_err(io::Error::other)?,
+        },
         threshold: 1,
         author_is_not_approver: false,
         owners: vec![owner],
@@ -301,16 +309,17 @@ mod tests {
         ];
         for form in forms {
             fs::write(&path, form).unwrap();
-            let set = owners(&path, &tenant).unwrap();
+            let set = owners(&path, Some(&tenant)).unwrap();
             assert_eq!(set.owners[0].public_key, key);
             assert_eq!(set.threshold, 1);
         }
-        let set = owners(&path, &tenant).unwrap();
+        let set = owners(&path, Some(&tenant)).unwrap();
         fs::write(&path, serde_json::to_string(&set).unwrap()).unwrap();
-        assert_eq!(owners(&path, &tenant).unwrap(), set);
-        assert!(owners(&path, &Name::parse("other").unwrap()).is_err());
+        assert_eq!(owners(&path, Some(&tenant)).unwrap(), set);
+        assert_eq!(owners(&path, None).unwrap(), set);
+        assert!(owners(&path, Some(&Name::parse("other").unwrap())).is_err());
         fs::write(&path, "nothing").unwrap();
-        assert!(owners(&path, &tenant).is_err());
+        assert!(owners(&path, Some(&tenant)).is_err());
     }
 
     #[test]
