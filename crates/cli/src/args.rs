@@ -1,6 +1,9 @@
 //! What the command line accepts, with its help.
 
+pub(crate) mod later;
+pub(crate) mod log;
 pub(crate) mod owner;
+pub(crate) mod tools;
 pub(crate) mod witness;
 
 use std::path::PathBuf;
@@ -40,6 +43,24 @@ pub(crate) enum Command {
     /// Names for several witnesses.
     #[command(subcommand)]
     Context(witness::Context),
+    /// Policies and other texts: check them, explain the checks.
+    #[command(subcommand)]
+    Policy(tools::Policy),
+    /// Chips that the owner knows, with the keys that the maker certified for them.
+    #[command(subcommand)]
+    Hardware(tools::Hardware),
+    /// Tokens that a witness signs for relying parties.
+    #[command(subcommand)]
+    Token(tools::Token),
+    /// The witness's log: verify it, prove an entry, look at the newest.
+    #[command(subcommand)]
+    Log(log::Log),
+    /// Is this machine, this configuration, every witness all right?
+    #[command(after_help = "Example:\n  zeuge doctor")]
+    Doctor,
+    /// Not supported yet.
+    #[command(flatten)]
+    Later(later::Later),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  zeuge completions bash > /etc/bash_completion.d/zeuge")]
     Completions {

@@ -8,13 +8,18 @@ mod apply;
 mod args;
 mod clock;
 mod contexts;
+mod doctor;
+mod hardware;
 mod input;
 mod inspect;
 mod judge;
+mod log;
 mod output;
 mod owner;
 mod payload;
+mod policy;
 mod secret;
+mod token;
 mod verify;
 mod witness;
 
@@ -47,6 +52,12 @@ fn main() -> ExitCode {
         Command::Apply(apply) => apply::run(&apply),
         Command::Secret(secret) => secret::run(&secret),
         Command::Context(context) => contexts::run(&context),
+        Command::Policy(policy) => policy::run(&policy),
+        Command::Hardware(hardware) => hardware::run(&hardware),
+        Command::Token(token) => token::run(&token),
+        Command::Log(log) => log::run(&log),
+        Command::Doctor => doctor::run(),
+        Command::Later(later) => Err(later.refusal()),
         Command::Completions { shell } => args::completions(shell),
         Command::Manual => args::manual(),
     };

@@ -35,7 +35,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     code: u8,
-    sentence: String,
+    /// What it says.
+    pub(crate) sentence: String,
 }
 
 impl From<String> for Failure {
@@ -51,6 +52,11 @@ impl Failure {
     /// A witness that does not answer.
     fn unavailable(sentence: String) -> Self {
         Self { code: 4, sentence }
+    }
+
+    /// What does not hold.
+    pub(crate) fn untrusted(sentence: String) -> Self {
+        Self { code: 3, sentence }
     }
 
     /// Says it, and gives the exit code.

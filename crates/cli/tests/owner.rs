@@ -314,3 +314,89 @@ fn a_dry_run_shows_the_difference_and_sends_nothing() {
     );
     assert!(said.contains("not signed"), "{said}");
 }
+
+#[test]
+fn a_log_in_a_folder_is_verified_to_its_last_byte() {
+    use zeuge_log::{
+        checkpoint::SignedCheckpoint,
+        hash::leaf_hash,
+        note::Signer,
+        tile::{Row, TileId, write_bundle},
+        tree::{MemoryTiles, grow},
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let entries: Vec<Vec<u8>> = (0..5_u8).map(|byte| vec![byte; 9]).collect();
+    let hashes: Vec<_> = entries.iter().map(|entry| leaf_hash(entry)).collect();
+    let growth = grow(&MemoryTiles::default(), 0, &hashes).unwrap();
+    let bundle = TileId {
+        row: Row::Entries,
+        index: 0,
+        width: 5,
+    };
+    let mut files: Vec<_> = growth.tiles.clone();
+    files.push((bundle, write_bundle(&entries).unwrap()));
+    for (id, bytes) in files {
+        let path = folder.join(id.path());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let signer = Signer::log("witness-1", &[7; 32]).unwrap();
+    let signed = SignedCheckpoint::sign(&signer, growth.size, growth.root).unwrap();
+    fs::write(folder.join("checkpoint"), signed.note()).unwrap();
+    let key = signer.verifier().to_string();
+    let said = done(folder, &["log", "verify", ".", "--key", &key]);
+    assert!(said.contains("5 entries"), "{said}");
+    let proof = done(
+        folder,
+        &["log", "prove", ".", "--key", &key, "--index", "3"],
+    );
+    let receipt = zeuge_log::receipt::WireReceipt::parse(proof.as_bytes()).unwrap();
+    let verified = receipt.verify(signer.verifier(), &[], 0).unwrap();
+    assert_eq!((verified.index(), verified.entry()), (3, &[3; 9][..]));
+    // One byte of one entry, and nothing holds any more.
+    let path = folder.join(bundle.path());
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let output = zeuge(folder, &["log", "verify", ".", "--key", &key]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("log.tile")
+    );
+}
+
+#[test]
+fn texts_are_checked_checks_explained_and_the_rest_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("policy.toml"), POLICY).unwrap();
+    fs::write(
+        folder.join("bad.toml"),
+        "schema = \"zeuge.policy.v1\"\nx = 1\n",
+    )
+    .unwrap();
+    done(folder, &["policy", "check", "policy.toml"]);
+    let output = zeuge(folder, &["policy", "check", "bad.toml", "policy.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = done(
+        folder,
+        &["policy", "explain", "snp.vcek.chip-id", "--lang", "de"],
+    );
+    assert!(said.contains("Chip"), "{said}");
+    for command in [
+        &["replay", "--all"][..],
+        &["advise"],
+        &["threats", "list"],
+        &["measure", "snp"],
+        &["policy", "test"],
+        &["policy", "diff"],
+        &["log", "witness"],
+        &["hardware", "conflicts"],
+    ] {
+        let said = refused(folder, command);
+        assert!(said.contains("not supported yet"), "{command:?}: {said}");
+    }
+}

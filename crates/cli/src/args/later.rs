@@ -1,0 +1,48 @@
+//! Commands of the plan that this version refuses by name.
+
+use std::ffi::OsString;
+
+use clap::{Args, Subcommand};
+
+/// What follows the name of a command that is refused.
+#[derive(Debug, Args)]
+pub(crate) struct Rest {
+    /// Not read.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<OsString>,
+}
+
+/// Refused by name.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Later {
+    /// Not supported yet: judge archived evidence anew.
+    Replay(Rest),
+    /// Not supported yet: what to do about a verdict.
+    Advise(Rest),
+    /// Not supported yet: the threat knowledge base.
+    Threats(Rest),
+    /// Not supported yet: reference values from artefacts.
+    Measure(Rest),
+    /// Not supported yet: list and change reference values; sign them as a file instead.
+    Reference(Rest),
+}
+
+impl Later {
+    /// The sentence of the refusal.
+    pub(crate) fn refusal(&self) -> String {
+        let (name, instead) = match self {
+            Self::Replay(_) => ("replay", ""),
+            Self::Advise(_) => (
+                "advise",
+                "; zeuge policy explain ID says what a check wants",
+            ),
+            Self::Threats(_) => ("threats", ""),
+            Self::Measure(_) => ("measure", ""),
+            Self::Reference(_) => (
+                "reference",
+                "; put the values into a file, and: zeuge owner sign, zeuge apply",
+            ),
+        };
+        format!("{name} is not supported yet{instead}")
+    }
+}

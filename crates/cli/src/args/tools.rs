@@ -1,0 +1,113 @@
+//! Arguments of the smaller commands of the owner's side.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Format, Language, later::Rest};
+
+/// `zeuge policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Read policies, reference values, rules and registries as the witness would.
+    #[command(after_help = "Example:\n  zeuge policy check fleet/*.toml")]
+    Check {
+        /// The texts.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Explain a check by its id.
+    #[command(after_help = "Example:\n  zeuge policy explain snp.vcek.chip-id --lang de")]
+    Explain {
+        /// The id, as it stands in verdicts.
+        id: String,
+        /// The language.
+        #[arg(long, value_enum, default_value_t = Language::En)]
+        lang: Language,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Not supported yet.
+    Test(Rest),
+    /// Not supported yet.
+    Diff(Rest),
+}
+
+/// `zeuge hardware`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Hardware {
+    /// Verify a machine's report, and add its chip with the certified key to a registry file.
+    Enroll(Enroll),
+    /// List the chips of a registry file.
+    #[command(after_help = "Example:\n  zeuge hardware list --file fleet/hardware.toml")]
+    List {
+        /// The registry.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Take a chip out of a registry file.
+    #[command(after_help = "Example:\n  zeuge hardware retire web-3 --file fleet/hardware.toml")]
+    Retire {
+        /// The chip's name.
+        name: String,
+        /// The registry.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Not supported yet: two certified keys for one chip.
+    Conflicts(Rest),
+}
+
+/// `zeuge hardware enroll`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  zeuge hardware enroll report.bin --name web-3 --endorsements amd/ --file fleet/hardware.toml
+  zeuge owner sign --key owner/owner.key --version 2 fleet/hardware.toml
+
+A report proves that the chip exists and that the maker certified this key for it, not that the
+machine is yours: take it from the machine yourself. A registry file is written anew, without its
+comments.")]
+pub(crate) struct Enroll {
+    /// An SEV-SNP report of the machine.
+    pub(crate) report: PathBuf,
+    /// Your name for the machine.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// A file or folder of certificates and revocation lists; repeatable.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) endorsements: Vec<PathBuf>,
+    /// The registry that the chip is added to; made when it is not there. Printed when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// DANGEROUS: trust the toy vendor of tests, whose roots stand in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dangerous_trust_sim: Option<PathBuf>,
+}
+
+/// `zeuge token`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Verify an Attestation Result as a relying party would, and print its claims.
+    #[command(
+        after_help = "Example:\n  zeuge token verify token.jwt --jwks jwks.json \
+                            --issuer https://witness-1 --audience my-service"
+    )]
+    Verify {
+        /// The token, JWT or CWT in base64url; - is standard input.
+        token: PathBuf,
+        /// The witness's keys.
+        #[arg(long, value_name = "FILE")]
+        jwks: PathBuf,
+        /// Who must have made it.
+        #[arg(long, value_name = "URL")]
+        issuer: String,
+        /// For whom it must be made.
+        #[arg(long, value_name = "NAME")]
+        audience: String,
+    },
+}
