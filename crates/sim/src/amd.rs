@@ -22,16 +22,15 @@ use aws_lc_rs::{
 };
 use zeuge_evidence::UnixTime;
 
+use crate::x509_write::{DAY, P384, Window, curve_key_info, years_later};
 use certificates::{
-    CertificateBody, LeafClaims, ListBody, Pss, Window, curve_key_info, intermediate_extensions,
-    key_id, root_extensions, rsa_key_info,
+    CertificateBody, LeafClaims, ListBody, Pss, intermediate_extensions, key_id, root_extensions,
+    rsa_key_info,
 };
 pub use kds::Answer;
 pub use report::{REPORT_BYTES, ReportSpec, Tcb};
 pub use tell::ToyEvidence;
 
-/// A day in seconds.
-pub(crate) const DAY: i64 = 86_400;
 /// How long before `now` a leaf was issued.
 const LEAF_AGE: i64 = 30 * DAY;
 /// How long before `now` a revocation list was issued.
@@ -40,9 +39,6 @@ const LIST_AGE: i64 = 10 * DAY;
 const TRAILER_OMITTED_SINCE: UnixTime = UnixTime(1_730_419_200);
 /// Leaf keys that one toy keeps, under 1 KiB each; no test and no demonstration needs more chips.
 pub(crate) const LEAVES_MAX: usize = 16_384;
-/// The curve secp384r1.
-const P384: [u64; 5] = [1, 3, 132, 0, 34];
-
 /// A product line: its own root, its own CPUID range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Product {
@@ -430,27 +426,10 @@ fn leaf_window(signer: Signer, now: UnixTime) -> Window {
     }
 }
 
-/// The same date and time in a later year; 28 February where the 29th does not exist.
-fn years_later(from: UnixTime, years: i64) -> UnixTime {
-    let text = from.to_string();
-    let (year, rest) = text.split_at(4);
-    let year = year.parse::<i64>().unwrap_or(9999) + years;
-    UnixTime::parse_rfc3339(&format!("{year:04}{rest}"))
-        .or_else(|| UnixTime::parse_rfc3339(&format!("{year:04}-02-28{}", &text[10..])))
-        .unwrap_or(from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use zeuge_evidence::x509::{Certificate, RevocationList};
-
-    #[test]
-    fn a_leap_day_is_followed_by_the_28th_of_february() {
-        let at = UnixTime::parse_rfc3339("2024-02-29T12:00:00Z").unwrap();
-        assert_eq!(years_later(at, 1).to_string(), "2025-02-28T12:00:00Z");
-        assert_eq!(years_later(at, 4).to_string(), "2028-02-29T12:00:00Z");
-    }
 
     #[test]
     fn roots_are_in_force_for_the_25_years_of_the_real_ones() {

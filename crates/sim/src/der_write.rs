@@ -1,4 +1,4 @@
-//! A small writer of DER (ITU-T X.690), enough for AMD's certificates and lists.
+//! A small writer of DER (ITU-T X.690), enough for the makers' certificates and lists.
 //!
 //! Certificate builders refuse or normalise what AMD really issues: serial number 0, a DEFAULT
 //! value written out, an extension whose content is not DER at all. This writer writes what it is
@@ -48,7 +48,11 @@ pub(crate) fn explicit(number: u8, content: &[u8]) -> Vec<u8> {
 
 /// INTEGER, never negative.
 pub(crate) fn integer(value: u64) -> Vec<u8> {
-    let bytes = value.to_be_bytes();
+    unsigned(&value.to_be_bytes())
+}
+
+/// INTEGER from big-endian bytes, never negative.
+pub(crate) fn unsigned(bytes: &[u8]) -> Vec<u8> {
     let mut minimal: Vec<u8> = bytes
         .iter()
         .copied()
@@ -58,6 +62,16 @@ pub(crate) fn integer(value: u64) -> Vec<u8> {
         minimal.insert(0, 0);
     }
     element(0x02, &minimal)
+}
+
+/// ENUMERATED below 128.
+pub(crate) fn enumerated(value: u8) -> Vec<u8> {
+    element(0x0a, &[value])
+}
+
+/// BOOLEAN FALSE.
+pub(crate) fn no() -> Vec<u8> {
+    element(0x01, &[0])
 }
 
 /// BOOLEAN TRUE.

@@ -1,9 +1,11 @@
 //! A toy maker of confidential machines, with **one lie per check**.
 //!
 //! [`ToyAmd`] has random roots, certifies chips, keeps revocation lists, answers like AMD's key
-//! service and writes reports of every version for Milan, Genoa and Turin. [`Lie`] names what it
-//! can lie about: each lie breaks one rule and keeps all others, so that a test can see that this
-//! one check catches it and that no other does.
+//! service and writes reports of every version for Milan, Genoa and Turin. [`ToyIntel`] certifies
+//! platforms, signs TCB Info and QE Identity, answers like Intel's provisioning service and writes
+//! quotes of SGX and TDX. [`Lie`] and [`IntelLie`] name what they can lie about: each lie breaks
+//! one rule and keeps all others, so that a test can see that this one check catches it and that
+//! no other does.
 //!
 //! **This is a toy.** Nothing real trusts it: its roots are made at random, are in no program, and
 //! count only where somebody names its trust file after `--dangerous-trust-sim`. It is never
@@ -12,7 +14,12 @@
 
 mod amd;
 mod der_write;
+mod intel;
 mod lies;
+mod x509_write;
 
 pub use amd::{Answer, Product, REPORT_BYTES, ReportSpec, Signer, Tcb, ToyAmd, ToyEvidence};
+pub use intel::{
+    Certification, IntelLie, PckCa, PcsAnswer, QuoteForm, QuoteSpec, Tee, ToyIntel, ToyQuote,
+};
 pub use lies::{Lie, Room};

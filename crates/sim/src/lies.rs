@@ -14,15 +14,17 @@ pub enum Room {
     Appraise,
 }
 
+/// Makes the enum of a maker's lies: one row per lie, by the room that must catch it.
 macro_rules! lies {
-    ($($room:ident { $($name:ident = $check:literal: $what:literal;)+ })+) => {
-        /// One lie per check. Each lies in one thing and tells the truth in all others.
+    ($(#[$about:meta])* $enum:ident:
+     $($room:ident { $($name:ident = $check:literal: $what:literal;)+ })+) => {
+        $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Lie {
+        pub enum $enum {
             $($(#[doc = $what] $name,)+)+
         }
 
-        impl Lie {
+        impl $enum {
             /// All of them, by room and in the order of the check ids.
             pub const ALL: &'static [Self] = &[$($(Self::$name,)+)+];
 
@@ -40,14 +42,23 @@ macro_rules! lies {
 
             /// The room that must catch it.
             #[must_use]
-            pub const fn room(self) -> Room {
-                match self { $($(Self::$name)|+ => Room::$room,)+ }
+            pub const fn room(self) -> $crate::Room {
+                match self { $($(Self::$name)|+ => $crate::Room::$room,)+ }
+            }
+
+            /// The lie that this check must catch, if one is told about it.
+            #[must_use]
+            pub fn about(check: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|lie| lie.check() == check)
             }
         }
     };
 }
+pub(crate) use lies;
 
 lies! {
+    /// One lie per check. Each lies in one thing and tells the truth in all others.
+    Lie:
     Evidence {
         MustBeOne = "snp.guest-policy.must-be-one": "Bit 17 of GUEST_POLICY is zero.";
         Json = "snp.json": "The evidence is JSON in which MEASUREMENT has 47 bytes.";
@@ -100,14 +111,6 @@ lies! {
         PolicyMigration = "policy.migration": "GUEST_POLICY allows a migration agent.";
         PolicyTcb = "policy.tcb": "The firmware is old, and honestly says so.";
         PolicyVmpl = "policy.vmpl": "The report was asked for from VMPL 2.";
-    }
-}
-
-impl Lie {
-    /// The lie that this check must catch, if one is told about it.
-    #[must_use]
-    pub fn about(check: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|lie| lie.check() == check)
     }
 }
 

@@ -20,7 +20,10 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use zeuge_evidence::UnixTime;
-use zeuge_sim::{Lie, Product, ReportSpec, Room, Signer, ToyAmd};
+use zeuge_sim::{
+    IntelLie, Lie, PckCa, Product, QuoteForm, QuoteSpec, ReportSpec, Room, Signer, Tee, ToyAmd,
+    ToyIntel,
+};
 
 const WARNING: &str =
     "This is a toy. Its keys are random and gone when it ends; nothing real trusts it.";
@@ -31,6 +34,8 @@ Examples:
   zeuge-sim snp --out toy --lie snp.vcek.chip-id
   zeuge verify --dangerous-trust-sim toy/trust.json --endorsements toy \\
       --unbound \"a toy\" --hardware-only toy/report.bin
+  zeuge-sim quote --out toy --tee sgx --version 3
+  zeuge-sim quote --out toy --lie tdx.module.signer
   zeuge-sim lies
   zeuge-sim serve --dir toy --configfs /mnt/toy &
   scripts/in-toy-machine /mnt/toy zeuge-agent detect
@@ -54,7 +59,11 @@ enum Command {
     /// Serve one toy machine and its maker's key service, until SIGTERM.
     #[command(after_help = EXAMPLES)]
     Serve(serve::Serve),
-    /// List every lie: the check that must catch it, the room of that check, what is wrong.
+    /// Write a toy Intel TDX or SGX quote, its endorsements and the trust file into a folder.
+    #[command(after_help = EXAMPLES)]
+    Quote(Quote),
+    /// List every lie: the check that must catch it, who tells it, the room of that check, what is
+    /// wrong.
     #[command(after_help = EXAMPLES)]
     Lies,
 }
@@ -87,6 +96,37 @@ struct Snp {
     at: Option<UnixTime>,
 }
 
+#[derive(Args)]
+struct Quote {
+    /// Folder to write into; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Who speaks: tdx or sgx.
+    #[arg(long, default_value = "tdx", value_parser = tee)]
+    tee: Tee,
+    /// Version of the quote: 4 or 5 for tdx (5 is TDX 1.5), 3 to 5 for sgx; by default the lowest.
+    #[arg(long)]
+    version: Option<u16>,
+    /// Which CA certifies the platform: platform or processor.
+    #[arg(long, default_value = "platform", value_parser = ca)]
+    ca: PckCa,
+    /// Tell this one lie; `zeuge-sim lies` names them.
+    #[arg(long, value_name = "ID", value_parser = intel_lie)]
+    lie: Option<IntelLie>,
+    /// REPORTDATA, exactly 64 bytes in hex.
+    #[arg(long, value_name = "HEX", value_parser = bytes::<64>)]
+    report_data: Option<[u8; 64]>,
+    /// MRTD of a trust domain, exactly 48 bytes in hex.
+    #[arg(long, value_name = "HEX", value_parser = bytes::<48>)]
+    mr_td: Option<[u8; 48]>,
+    /// MRENCLAVE of an enclave, exactly 32 bytes in hex.
+    #[arg(long, value_name = "HEX", value_parser = bytes::<32>)]
+    mr_enclave: Option<[u8; 32]>,
+    /// The instant of the evidence; by default now.
+    #[arg(long, value_name = "RFC3339", value_parser = instant)]
+    at: Option<UnixTime>,
+}
+
 fn main() -> ExitCode {
     let program = match Program::try_parse() {
         Ok(program) => program,
@@ -100,21 +140,19 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::from(!asked));
         }
     };
-    match program.command {
+    let done = match program.command {
         Command::Lies => {
             list_lies();
-            ExitCode::SUCCESS
+            Ok(())
         }
-        Command::Snp(snp) => ended(write(&snp)),
+        Command::Quote(quote) => write_quote(&quote),
+        Command::Snp(snp) => write_snp(&snp),
         Command::Serve(options) => {
             eprintln!("{WARNING}\nMaking keys of 4096 bits …");
-            ended(serve::serve(&options, &|line| println!("{line}")))
+            serve::serve(&options, &|line| println!("{line}"))
         }
-    }
-}
-
-fn ended(result: Result<(), String>) -> ExitCode {
-    match result {
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(sentence) => {
             eprintln!("zeuge-sim: {sentence}");
@@ -125,20 +163,24 @@ fn ended(result: Result<(), String>) -> ExitCode {
 
 fn list_lies() {
     for lie in Lie::ALL {
-        let room = match lie.room() {
-            Room::Evidence => "evidence",
-            Room::Verify => "verify",
-            Room::Appraise => "appraise",
-        };
-        println!("{:<30} {room:<9} {}", lie.check(), lie.what());
+        list_lie("AMD", lie.check(), lie.room(), lie.what());
+    }
+    for lie in IntelLie::ALL {
+        list_lie("Intel", lie.check(), lie.room(), lie.what());
     }
 }
 
-fn write(snp: &Snp) -> Result<(), String> {
-    let now = match snp.at {
-        Some(at) => at,
-        None => clock()?,
+fn list_lie(maker: &str, check: &str, room: Room, what: &str) {
+    let room = match room {
+        Room::Evidence => "evidence",
+        Room::Verify => "verify",
+        Room::Appraise => "appraise",
     };
+    println!("{check:<31} {maker:<5} {room:<9} {what}");
+}
+
+fn write_snp(snp: &Snp) -> Result<(), String> {
+    let now = snp.at.map_or_else(clock, Ok)?;
     let mut spec = ReportSpec::new(snp.product);
     spec.signer = snp.signer;
     spec.version = snp.version.unwrap_or(spec.version);
@@ -148,20 +190,69 @@ fn write(snp: &Snp) -> Result<(), String> {
     let amd = ToyAmd::new();
     eprintln!("{WARNING}\nMaking keys of 4096 bits …");
     let evidence = amd.tell(snp.lie, &spec, now);
-    fs::create_dir_all(&snp.out)
-        .map_err(|error| format!("cannot make the folder {}: {error}", snp.out.display()))?;
-    put(&snp.out, "report.bin", &evidence.evidence_file)?;
-    for (name, bytes) in &evidence.endorsements {
-        put(&snp.out, name, bytes)?;
-    }
-    let trust = amd.trust_file(&[snp.product]);
-    put(&snp.out, "trust.json", trust.as_bytes())?;
+    let files = Files {
+        evidence: ("report.bin", &evidence.evidence_file),
+        endorsements: &evidence.endorsements,
+        trust: amd.trust_file(&[snp.product]),
+    };
+    files.put(&snp.out)?;
     println!("at {}", evidence.at);
     println!("report data {}", hex::encode(evidence.expected_report_data));
     if let Some(lie) = snp.lie {
         println!("lie {}: {}", lie.check(), lie.what());
     }
     Ok(())
+}
+
+fn write_quote(quote: &Quote) -> Result<(), String> {
+    let now = quote.at.map_or_else(clock, Ok)?;
+    let version = quote.version.unwrap_or(match quote.tee {
+        Tee::Sgx => 3,
+        Tee::Tdx => 4,
+    });
+    let form = QuoteForm::of(quote.tee, version)
+        .ok_or("there are versions 3, 4 and 5 of sgx, and 4 and 5 of tdx")?;
+    let mut spec = QuoteSpec::new(form);
+    spec.ca = quote.ca;
+    spec.report_data = quote.report_data.unwrap_or(spec.report_data);
+    spec.mr_td = quote.mr_td.unwrap_or(spec.mr_td);
+    spec.mr_enclave = quote.mr_enclave.unwrap_or(spec.mr_enclave);
+
+    let intel = ToyIntel::new();
+    eprintln!("{WARNING}");
+    let evidence = intel.tell(quote.lie, &spec, now);
+    let files = Files {
+        evidence: ("quote.bin", &evidence.evidence_file),
+        endorsements: &evidence.endorsements,
+        trust: intel.trust_file(),
+    };
+    files.put(&quote.out)?;
+    println!("at {}", evidence.at);
+    println!("report data {}", hex::encode(evidence.expected_report_data));
+    if let Some(lie) = quote.lie {
+        println!("lie {}: {}", lie.check(), lie.what());
+    }
+    Ok(())
+}
+
+/// What a telling leaves in a folder.
+struct Files<'a> {
+    evidence: (&'a str, &'a [u8]),
+    endorsements: &'a [(String, Vec<u8>)],
+    trust: String,
+}
+
+impl Files<'_> {
+    fn put(&self, folder: &Path) -> Result<(), String> {
+        fs::create_dir_all(folder)
+            .map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
+        let (name, bytes) = self.evidence;
+        put(folder, name, bytes)?;
+        for (name, bytes) in self.endorsements {
+            put(folder, name, bytes)?;
+        }
+        put(folder, "trust.json", self.trust.as_bytes())
+    }
 }
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), String> {
@@ -189,6 +280,24 @@ fn signer(text: &str) -> Result<Signer, String> {
         .into_iter()
         .find(|signer| signer.name() == text)
         .ok_or_else(|| "there are vcek and vlek".to_owned())
+}
+
+fn tee(text: &str) -> Result<Tee, String> {
+    Tee::ALL
+        .into_iter()
+        .find(|tee| tee.name() == text)
+        .ok_or_else(|| "there are tdx and sgx".to_owned())
+}
+
+fn ca(text: &str) -> Result<PckCa, String> {
+    PckCa::ALL
+        .into_iter()
+        .find(|ca| ca.name() == text)
+        .ok_or_else(|| "there are platform and processor".to_owned())
+}
+
+fn intel_lie(text: &str) -> Result<IntelLie, String> {
+    IntelLie::about(text).ok_or_else(|| "no lie is for this check; see `zeuge-sim lies`".to_owned())
 }
 
 fn lie(text: &str) -> Result<Lie, String> {

@@ -22,6 +22,8 @@ fn wrong_usage_exits_with_1() {
     assert_eq!(run(&["snp"]).status.code(), Some(1));
     let output = run(&["snp", "--out", "x", "--lie", "snp.nothing"]);
     assert_eq!(output.status.code(), Some(1));
+    let output = run(&["quote", "--out", "x", "--tee", "tdx", "--version", "3"]);
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
@@ -32,8 +34,9 @@ fn lies_are_listed_one_a_line_by_their_check() {
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let all: Vec<&str> = zeuge_sim::Lie::ALL.iter().map(|lie| lie.check()).collect();
-    assert_eq!(listed, all);
+    let amd = zeuge_sim::Lie::ALL.iter().map(|lie| lie.check());
+    let intel = zeuge_sim::IntelLie::ALL.iter().map(|lie| lie.check());
+    assert_eq!(listed, amd.chain(intel).collect::<Vec<_>>());
 }
 
 #[test]
@@ -57,6 +60,34 @@ fn a_run_writes_report_endorsements_and_trust_file() {
     assert_eq!(report.len(), zeuge_sim::REPORT_BYTES);
     assert_eq!(report[0x50..0x90], [0xab; 64]);
     for name in ["vcek.der", "ask.der", "ark.der", "crl.der", "trust.json"] {
+        assert!(folder.path().join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_quote_comes_with_its_collateral_and_a_trust_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().to_string_lossy().into_owned();
+    let data = "ab".repeat(64);
+    let run = |arguments: &[&str]| {
+        let fixed = ["quote", "--out", &out, "--report-data", &data];
+        run(&[&fixed[..], arguments].concat()).status.code()
+    };
+    let quote = || std::fs::read(folder.path().join("quote.bin")).expect("a quote");
+    assert_eq!(run(&["--tee", "sgx", "--version", "3"]), Some(0));
+    assert_eq!(quote()[48 + 320..48 + 384], [0xab; 64]);
+    assert_eq!(run(&["--lie", "tdx.module.signer"]), Some(0));
+    assert_eq!(quote()[568..632], [0xab; 64]);
+    assert_ne!(quote()[48 + 64..48 + 112], [0; 48]);
+    for name in [
+        "pck-crl-issuer-chain.pem",
+        "tcb-issuer-chain.pem",
+        "root-crl.der",
+        "pck-crl.der",
+        "tcb-info.json",
+        "qe-identity.json",
+        "trust.json",
+    ] {
         assert!(folder.path().join(name).exists(), "{name}");
     }
 }

@@ -12,9 +12,14 @@ use aws_lc_rs::{
 use zeuge_evidence::UnixTime;
 
 use super::{Product, Tcb};
-use crate::der_write::{
-    bits, element, explicit, ia5, integer, null, octets, oid, printable, sequence, set, time, utf8,
-    yes,
+use crate::{
+    der_write::{
+        bits, element, explicit, ia5, integer, null, oid, printable, sequence, set, time, utf8,
+    },
+    x509_write::{
+        self, CERT_SIGN, CRL_SIGN, DIGITAL_SIGNATURE, Window, authority_key_id, basic_constraints,
+        extension, key_usage, subject_key_id,
+    },
 };
 
 /// AMD's arc of private extensions.
@@ -66,13 +71,6 @@ impl Pss {
             .expect("a key of 4096 bits signs any message");
         signature
     }
-}
-
-/// First and last instant of validity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
-    pub(crate) from: UnixTime,
-    pub(crate) to: UnixTime,
 }
 
 /// What an issuer puts its name to.
@@ -164,35 +162,6 @@ fn name(common_name: &str) -> Vec<u8> {
     ])
 }
 
-fn extension(id: &[u64], critical: bool, value: &[u8]) -> Vec<u8> {
-    let critical = if critical { yes() } else { Vec::new() };
-    sequence(&[&oid(id), &critical, &octets(value)])
-}
-
-fn authority_key_id(key_id: &[u8]) -> Vec<u8> {
-    extension(&[2, 5, 29, 35], false, &sequence(&[&element(0x80, key_id)]))
-}
-
-fn subject_key_id(key_id: &[u8]) -> Vec<u8> {
-    extension(&[2, 5, 29, 14], false, &octets(key_id))
-}
-
-fn basic_constraints(authority: bool, path_length: Option<u64>) -> Vec<u8> {
-    let authority = if authority { yes() } else { Vec::new() };
-    let path_length = path_length.map(integer).unwrap_or_default();
-    extension(
-        &[2, 5, 29, 19],
-        true,
-        &sequence(&[&authority, &path_length]),
-    )
-}
-
-/// KeyUsage; `first` holds the bits from the left, as the encoding has them.
-fn key_usage(first: u8) -> Vec<u8> {
-    let unused = u8::try_from(first.trailing_zeros().min(7)).unwrap_or(7);
-    extension(&[2, 5, 29, 15], true, &bits(unused, &[first]))
-}
-
 fn list_place(product: Product, kind: &str) -> Vec<u8> {
     let address = format!("https://kdsintf.amd.com/{kind}/v1/{}/crl", product.name());
     let general_name = element(0x86, address.as_bytes());
@@ -200,28 +169,15 @@ fn list_place(product: Product, kind: &str) -> Vec<u8> {
     extension(&[2, 5, 29, 31], false, &sequence(&[&point]))
 }
 
-const CERT_SIGN: u8 = 0b0000_0100;
-const CRL_SIGN: u8 = 0b0000_0010;
-const DIGITAL_SIGNATURE: u8 = 0b1000_0000;
-
-/// SHA-1 of the key bits (RFC 5280 §4.2.1.2, method 1).
+/// The key id of an authority's key.
 pub(crate) fn key_id(key: &rsa::KeyPair) -> Vec<u8> {
-    use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-    digest(&SHA1_FOR_LEGACY_USE_ONLY, key.public_key().as_ref())
-        .as_ref()
-        .to_vec()
+    x509_write::key_id(key.public_key().as_ref())
 }
 
 /// SubjectPublicKeyInfo of an RSA key: plain rsaEncryption, not id-RSASSA-PSS.
 pub(crate) fn rsa_key_info(key: &rsa::KeyPair) -> Vec<u8> {
     let algorithm = sequence(&[&oid(&[1, 2, 840, 113_549, 1, 1, 1]), &null()]);
     sequence(&[&algorithm, &bits(0, key.public_key().as_ref())])
-}
-
-/// SubjectPublicKeyInfo of a point on the curve with this object identifier.
-pub(crate) fn curve_key_info(curve: &[u64], point: &[u8]) -> Vec<u8> {
-    let algorithm = sequence(&[&oid(&[1, 2, 840, 10_045, 2, 1]), &oid(curve)]);
-    sequence(&[&algorithm, &bits(0, point)])
 }
 
 /// Extensions of an ARK, in its real order.

@@ -13,17 +13,17 @@ use aws_lc_rs::{
 use zeuge_evidence::UnixTime;
 
 use super::{
-    DAY, ReportSpec, Signer, ToyAmd,
-    certificates::{CertificateBody, Pss, Window, curve_key_info},
+    ReportSpec, Signer, ToyAmd,
+    certificates::{CertificateBody, Pss},
     containers::{self, Slot},
     leaf_claims, leaf_window,
     report::{Draft, POLICY_MUST_BE_ONE},
-    years_later,
 };
-use crate::{Lie, Product};
+use crate::{
+    Lie, Product,
+    x509_write::{DAY, P256, Window, curve_key_info, flip_last_bit, years_later},
+};
 
-/// The curve secp256r1.
-const P256: [u64; 7] = [1, 2, 840, 10_045, 3, 1, 7];
 /// Bits of GUEST_POLICY.
 const MIGRATE_MA: u64 = 1 << 18;
 const DEBUG: u64 = 1 << 19;
@@ -157,7 +157,7 @@ impl ToyAmd {
         match lie {
             Some(Lie::VcekAlgorithm) => body.pss = Pss::Foreign,
             Some(Lie::VcekIssuer) => body.issuer = spec.signer.issuer_name(spec.product.other()),
-            Some(Lie::VcekValidity) => body.window = ended_yesterday(at),
+            Some(Lie::VcekValidity) => body.window = Window::ended_yesterday(at),
             Some(Lie::VcekKey) => {
                 key = Arc::new(
                     EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
@@ -215,7 +215,7 @@ impl ToyAmd {
     fn tell_intermediate(&self, lie: Option<Lie>, spec: &ReportSpec, at: UnixTime) -> Vec<u8> {
         let product = spec.product;
         let window = match lie {
-            Some(Lie::AskValidity) => ended_yesterday(at),
+            Some(Lie::AskValidity) => Window::ended_yesterday(at),
             // Evidence from after the root's end needs an intermediate that outlives it.
             Some(Lie::ArkValidity) => Window {
                 from: at.plus(-DAY),
@@ -248,7 +248,7 @@ impl ToyAmd {
         let mut body = self.list_body(product, root, at);
         match lie {
             Some(Lie::CrlFresh) => {
-                let window = ended_yesterday(at);
+                let window = Window::ended_yesterday(at);
                 (body.this_update, body.next_update) = (window.from, window.to);
             }
             Some(Lie::CrlRevoked) => {
@@ -404,21 +404,6 @@ fn tell_file(lie: Option<Lie>, evidence: ToyEvidence) -> ToyEvidence {
             }
         }
         _ => evidence,
-    }
-}
-
-/// A window of a year that ended the day before.
-fn ended_yesterday(at: UnixTime) -> Window {
-    Window {
-        from: at.plus(-366 * DAY),
-        to: at.plus(-DAY),
-    }
-}
-
-/// The last bit of a certificate or list belongs to its signature.
-fn flip_last_bit(der: &mut [u8]) {
-    if let Some(last) = der.last_mut() {
-        *last ^= 1;
     }
 }
 

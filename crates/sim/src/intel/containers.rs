@@ -1,0 +1,142 @@
+//! The other files in which a quote travels: the JSON of Trustee's client, the protobuf of
+//! go-tdx-guest.
+//!
+//! Written from the bytes of the finished quote, by offsets of its own.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+/// JSON with the quote in base64; a lie names a second one.
+pub(super) fn json(quote: &[u8], lie: bool) -> Vec<u8> {
+    let text = STANDARD.encode(quote);
+    let file = if lie {
+        json!({"quote": text, "quote_b64": text})
+    } else {
+        json!({"quote": text})
+    };
+    file.to_string().into_bytes()
+}
+
+/// The message `tdx.QuoteV4` of a quote of version 4; a lie claims bytes that are not there.
+pub(super) fn protobuf(quote: &[u8], lie: bool) -> Vec<u8> {
+    let from = |at| Fields { quote, at, next: 1 };
+    let mut out = [
+        delimited(1, &header(from(0))),
+        delimited(2, &body(from(48))),
+        from(632).numbered(3).number(4),
+        delimited(4, &signed_data(quote)),
+    ]
+    .concat();
+    if lie {
+        out.pop();
+    }
+    out
+}
+
+fn header(mut fields: Fields<'_>) -> Vec<u8> {
+    let numbers = [2, 2, 4].map(|width| fields.number(width)).concat();
+    // go-tdx-guest numbers the bytes at 10 before those at 8; both are zero in version 4.
+    let strings = [2, 2, 16, 20].map(|width| fields.bytes(width)).concat();
+    [numbers, strings].concat()
+}
+
+fn body(mut fields: Fields<'_>) -> Vec<u8> {
+    let widths = [16, 48, 48, 8, 8, 8, 48, 48, 48, 48];
+    let mut out = widths.map(|width| fields.bytes(width)).concat();
+    for _ in 0..4 {
+        // The run-time registers are one repeated field.
+        fields.next = 11;
+        out.extend(fields.bytes(48));
+    }
+    out.extend(fields.bytes(64));
+    out
+}
+
+/// Signature at 636, key 700, type and length 764, QE report 770, its signature 1154.
+fn signed_data(quote: &[u8]) -> Vec<u8> {
+    let from = |at| Fields { quote, at, next: 1 };
+    let mut fields = from(1218);
+    let authentication_length = usize::from(quote[1218]);
+    let authentication = [fields.number(2), fields.bytes(authentication_length)].concat();
+    fields.next = 1;
+    let mut chain = [2, 4].map(|width| fields.number(width)).concat();
+    chain.extend(delimited(3, &quote[fields.at..]));
+    let inner = [
+        delimited(1, &qe_report(from(770))),
+        from(1154).numbered(2).bytes(64),
+        delimited(3, &authentication),
+        delimited(4, &chain),
+    ]
+    .concat();
+    let mut certification = [from(764).number(2), from(766).numbered(2).number(4)].concat();
+    certification.extend(delimited(3, &inner));
+    let mut fields = from(636);
+    let mut out = [64, 64].map(|width| fields.bytes(width)).concat();
+    out.extend(delimited(3, &certification));
+    out
+}
+
+fn qe_report(mut fields: Fields<'_>) -> Vec<u8> {
+    let mut out = fields.bytes(16);
+    out.extend(fields.number(4));
+    for width in [28, 16, 32, 32, 32, 96] {
+        out.extend(fields.bytes(width));
+    }
+    out.extend([2, 2].map(|width| fields.number(width)).concat());
+    out.extend([60, 64].map(|width| fields.bytes(width)).concat());
+    out
+}
+
+/// Parts of a quote one after the other, as fields with rising numbers.
+struct Fields<'q> {
+    quote: &'q [u8],
+    at: usize,
+    next: u64,
+}
+
+impl<'q> Fields<'q> {
+    const fn numbered(mut self, next: u64) -> Self {
+        self.next = next;
+        self
+    }
+
+    fn take(&mut self, width: usize) -> (u64, &'q [u8]) {
+        let part = (self.next, &self.quote[self.at..self.at + width]);
+        self.at += width;
+        self.next += 1;
+        part
+    }
+
+    /// A field that holds the next bytes.
+    fn bytes(&mut self, width: usize) -> Vec<u8> {
+        let (field, part) = self.take(width);
+        delimited(field, part)
+    }
+
+    /// A field that holds the next bytes as a little-endian number.
+    fn number(&mut self, width: usize) -> Vec<u8> {
+        let (field, part) = self.take(width);
+        let little = part.iter().rev();
+        let value = little.fold(0, |value, byte| value << 8 | u64::from(*byte));
+        [varint(field << 3), varint(value)].concat()
+    }
+}
+
+/// A field that holds bytes.
+fn delimited(field: u64, content: &[u8]) -> Vec<u8> {
+    let length = u64::try_from(content.len()).unwrap_or(u64::MAX);
+    [&varint(field << 3 | 2)[..], &varint(length), content].concat()
+}
+
+fn varint(mut value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    loop {
+        let low = value.to_le_bytes()[0] & 0x7f;
+        value >>= 7;
+        if value == 0 {
+            out.push(low);
+            return out;
+        }
+        out.push(low | 0x80);
+    }
+}
