@@ -111,18 +111,17 @@ fn snp(bytes: &[u8], setting: &Setting) -> Verdict {
 fn try_snp(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
     let evidence = snp::Evidence::read(bytes)?;
     let mut heap = setting.endorsements.clone();
-    for (name, endorsement) in &evidence.endorsements {
-        heap.add(&format!("{name} beside the report"), endorsement);
-    }
+    let broken = heap.add_beside(&evidence.endorsements);
     let report = snp::Report::parse(&evidence.report)?;
-    let verified = zeuge_verify::snp::snp(
+    let outcome = zeuge_verify::snp::snp(
         &report,
         &heap,
         &setting.anchors,
         &setting.binding,
         setting.at,
         &AWS_LC,
-    )?;
+    );
+    let verified = zeuge_verify::snp::unless_broken_beside(outcome, &broken)?;
     let facts = Facts::from(verified.fact().clone());
     let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
     verdict.notes.extend(evidence.notes);
@@ -158,11 +157,13 @@ fn try_quote(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
         &AWS_LC,
     )?;
     let facts = Facts::from(verified.fact().clone());
-    Ok(zeuge_appraise::judge(
-        &facts,
-        verified.trail().passed(),
-        &wanted(setting),
-    ))
+    let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
+    verdict.notes.extend(evidence.notes);
+    if evidence.event_log.is_some() {
+        let unread = "a boot log lies beside the quote; it was not replayed";
+        verdict.notes.push(unread.to_owned());
+    }
+    Ok(verdict)
 }
 
 /// A bundle of ours with the evidence of one device. A member that nobody would look at is a

@@ -3,7 +3,7 @@
 //! Never fetches, never orders by trust. A platform asks for what it needs and checks it.
 
 use zeuge_evidence::{
-    der,
+    Malformed, der,
     x509::{CRL_BYTES_MAX, Certificate, RevocationList},
 };
 
@@ -56,6 +56,26 @@ impl Endorsements {
             self.skipped.push(source.to_owned());
         }
         self.len().saturating_sub(before)
+    }
+
+    /// Adds what lay beside a report, by the names that its reader gives. What is not the
+    /// certificate or list that its name promises is skipped like any other file, and returned:
+    /// it decides where no good one is left (see [`crate::snp::unless_broken_beside`]).
+    pub fn add_beside(&mut self, beside: &[(String, Vec<u8>)]) -> Vec<Malformed> {
+        let mut broken = Vec::new();
+        for (name, bytes) in beside {
+            let source = format!("{name} beside the report");
+            if self.add_content(&source, bytes) {
+                continue;
+            }
+            self.skipped.push(source);
+            broken.extend(match name.as_str() {
+                "VCEK" | "VLEK" | "ASK" | "ARK" => Certificate::parse(bytes).err(),
+                "CRL" => RevocationList::parse(bytes).err(),
+                _ => None,
+            });
+        }
+        broken
     }
 
     /// How many endorsements are held.

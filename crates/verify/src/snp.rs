@@ -10,7 +10,7 @@
 //! measurement and TCB floors are read by appraisal. A VLEK binds a provider, never a chip. A
 //! version 2 report does not name its product: the leaf does, and only under that product's root.
 
-use zeuge_evidence::{UnixTime, snp::Claims};
+use zeuge_evidence::{Malformed, UnixTime, snp::Claims, x509};
 
 use crate::{
     Anchors, Binding, Endorsements, Error, Root, Trail, Verified,
@@ -162,6 +162,27 @@ pub fn snp(
         binding: binding.clone(),
     };
     Ok(Verified::assertion(facts, trail))
+}
+
+/// The same outcome, unless what is missing in it lay beside the report and was broken: then that
+/// decides. `broken` comes from [`Endorsements::add_beside`].
+///
+/// # Errors
+/// As [`snp`]; [`Error::Malformed`] with `x509.certificate` instead of an issuer or leaf that is
+/// not at hand, with `x509.crl` where no other revocation list was found.
+pub fn unless_broken_beside(
+    outcome: Result<Verified<SnpFacts>, Error>,
+    broken: &[Malformed],
+) -> Result<Verified<SnpFacts>, Error> {
+    let missing = match &outcome {
+        Err(Error::Unavailable(_)) => x509::CERTIFICATE,
+        Ok(verified) if verified.fact().revocation == Revocation::Missing => x509::CRL,
+        _ => return outcome,
+    };
+    match broken.iter().find(|broken| broken.check == missing) {
+        Some(broken) => Err(broken.clone().into()),
+        None => outcome,
+    }
 }
 
 /// The report's signature, over the bytes as received.

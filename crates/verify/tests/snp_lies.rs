@@ -11,34 +11,25 @@ mod told;
 use told::{instant, judge, machines, trusted};
 use zeuge_sim::{Lie, Product, ReportSpec, Room, ToyAmd};
 
-/// Lies about the file around a report: the business of the reader of such files.
-const ABOUT_FILES: [&str; 5] = [
-    "snp.json",
-    "snp.protobuf",
-    "snp.table",
-    "x509.certificate",
-    "x509.crl",
-];
-
-/// The lies that these rooms must catch, about files excepted.
+/// The lies that these rooms must catch.
 fn lies() -> impl Iterator<Item = Lie> {
     Lie::ALL
         .iter()
         .copied()
-        .filter(|lie| lie.room() != Room::Appraise && !ABOUT_FILES.contains(&lie.check()))
+        .filter(|lie| lie.room() != Room::Appraise)
 }
 
 #[test]
 fn every_check_has_its_lie_and_every_lie_its_check() {
     let checks: BTreeSet<&str> = [
         zeuge_evidence::snp::CHECKS,
+        zeuge_evidence::x509::CHECKS,
         zeuge_verify::amd::CHECKS,
         zeuge_verify::binding::CHECKS,
         zeuge_verify::snp::CHECKS,
     ]
     .concat()
     .into_iter()
-    .filter(|id| !ABOUT_FILES.contains(id))
     .collect();
     assert_eq!(checks, lies().map(Lie::check).collect());
 }
@@ -91,6 +82,41 @@ fn honest_evidence_of_every_product_signer_and_version_is_believed() {
                 let told = amd.tell(None, &spec, instant(at));
                 assert_eq!(judge(&told, &anchors), Ok(()), "{spec:?} at {at}");
             }
+        }
+    }
+}
+
+#[test]
+fn honest_evidence_is_believed_in_every_form_with_what_lies_beside_it() {
+    let (amd, anchors) = (ToyAmd::shared(), trusted());
+    for spec in machines() {
+        let told = amd.tell(None, &spec, instant("2026-03-01T00:00:00Z"));
+        let leaf = format!("{}.der", spec.signer.name());
+        let mut in_table = told.clone();
+        in_table.evidence_file = told.table_file();
+        in_table.endorsements.clear();
+        assert_eq!(judge(&in_table, &anchors), Ok(()), "table of {spec:?}");
+        for (form, bytes) in [
+            ("JSON", told.json_file()),
+            ("protobuf", told.protobuf_file()),
+        ] {
+            let mut beside = told.clone();
+            beside.evidence_file = bytes;
+            beside.endorsements.retain(|(name, _)| *name != leaf);
+            assert_eq!(judge(&beside, &anchors), Ok(()), "{form} of {spec:?}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_certificate_or_list_beside_the_report_decides_nothing_where_a_good_one_is_left() {
+    let (amd, anchors) = (ToyAmd::shared(), trusted());
+    for spec in machines() {
+        let honest = amd.tell(None, &spec, instant("2026-03-01T00:00:00Z"));
+        for lie in [Lie::Certificate, Lie::RevocationList] {
+            let mut told = amd.tell(Some(lie), &spec, instant("2026-03-01T00:00:00Z"));
+            told.endorsements.clone_from(&honest.endorsements);
+            assert_eq!(judge(&told, &anchors), Ok(()), "{}", lie.check());
         }
     }
 }

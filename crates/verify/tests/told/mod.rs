@@ -1,7 +1,10 @@
 //! What both tests of lies need: the toy's trust, its machines, and the way from a told file to a
 //! verdict.
 
-use zeuge_evidence::{UnixTime, snp::Report};
+use zeuge_evidence::{
+    UnixTime,
+    snp::{Evidence, Report},
+};
 use zeuge_sim::{Product, ReportSpec, Signer, ToyAmd, ToyEvidence};
 use zeuge_verify::{Anchors, Binding, Endorsements, Error, crypto::AWS_LC, snp};
 
@@ -26,13 +29,17 @@ pub(crate) fn instant(text: &str) -> UnixTime {
     UnixTime::parse_rfc3339(text).expect("a good instant")
 }
 
-/// Reads the report of a told file and verifies it at its instant.
+/// Reads a told file in whatever form it has, with what lies beside its report, and verifies it at
+/// its instant.
 pub(crate) fn judge(told: &ToyEvidence, anchors: &Anchors) -> Result<(), Error> {
-    let report = Report::parse(&told.evidence_file)?;
+    let evidence = Evidence::read(&told.evidence_file)?;
     let mut heap = Endorsements::new();
     for (name, bytes) in &told.endorsements {
         heap.add(name, bytes);
     }
+    let broken = heap.add_beside(&evidence.endorsements);
+    let report = Report::parse(&evidence.report)?;
     let binding = Binding::ReportData(told.expected_report_data);
-    snp::snp(&report, &heap, anchors, &binding, told.at, &AWS_LC).map(|_| ())
+    let outcome = snp::snp(&report, &heap, anchors, &binding, told.at, &AWS_LC);
+    snp::unless_broken_beside(outcome, &broken).map(|_| ())
 }
