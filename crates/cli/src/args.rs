@@ -14,7 +14,7 @@ use crate::Outcome;
 
 /// Is this really a confidential machine, running what I built, and whom do I still have to trust?
 #[derive(Debug, Parser)]
-#[command(name = "zeuge", version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "zeuge", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]

@@ -80,26 +80,43 @@ fn tree(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
             "sgx",
             dcap::Quote::parse(bytes).map(|quote| one(quote.annotate()))?,
         )),
+        Kind::TdxProtobuf | Kind::QuoteJson => {
+            let evidence = dcap::Evidence::read(bytes)?;
+            let quote = dcap::Quote::parse(&evidence.quote)?;
+            Ok(("quote", one(quote.annotate())))
+        }
         Kind::Certificate => Ok(("certificate", x509::annotate::annotate(bytes, 0).map(one)?)),
         Kind::Crl => Ok(("crl", x509::annotate::annotate(bytes, 0).map(one)?)),
-        Kind::Pem => {
-            let labels = ["CERTIFICATE", "TRUSTED CERTIFICATE", "X509 CRL"];
-            let blocks = der::pem_blocks(bytes, &labels, PEM_BLOCKS_MAX);
-            let nodes: Result<Vec<_>, _> = blocks
-                .iter()
-                .map(|block| x509::annotate::annotate(block, 0))
-                .collect();
-            Ok(("pem", nodes?))
-        }
         Kind::TpmAttest => Ok(("tpm", tpm::annotate_attest(bytes, 0).map(one)?)),
         Kind::EventLog => Ok(("eventlog", event_log(bytes).map(one)?)),
-        _ => Err(Malformed::invalid(
-            kind::UNKNOWN,
-            0,
-            "the input",
-            "it is of no kind that can be shown field by field yet",
-        )),
+        _ => wrapped(bytes),
     }
+}
+
+/// Certificates and lists in a wrapping: PEM, or the hex and JSON of makers' services.
+fn wrapped(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
+    let labels = ["CERTIFICATE", "TRUSTED CERTIFICATE", "X509 CRL"];
+    let mut found = der::pem_blocks(bytes, &labels, PEM_BLOCKS_MAX);
+    let form = if found.is_empty() {
+        "collateral"
+    } else {
+        "pem"
+    };
+    if found.is_empty() {
+        let mut heap = zeuge_verify::Endorsements::new();
+        heap.add("the input", bytes);
+        let held = heap.certificates.into_iter().chain(heap.revocation_lists);
+        found = held.map(|held| held.bytes).collect();
+    }
+    if found.is_empty() {
+        let because = "it is of no kind that can be shown field by field yet";
+        return Err(Malformed::invalid(kind::UNKNOWN, 0, "the input", because));
+    }
+    let nodes: Result<Vec<_>, _> = found
+        .iter()
+        .map(|block| x509::annotate::annotate(block, 0))
+        .collect();
+    Ok((form, nodes?))
 }
 
 fn node(node: &Node) -> Value {

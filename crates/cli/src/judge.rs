@@ -132,10 +132,12 @@ fn try_snp(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
 /// Files in which no endorsement was found; a folder may hold many, so they are counted.
 fn skipped(heap: &Endorsements) -> Option<String> {
     let first = heap.skipped.first()?;
-    let others = heap.skipped.len().saturating_sub(1);
-    Some(format!(
-        "no endorsement was found in {first} and {others} other files"
-    ))
+    let more = match heap.skipped.len().saturating_sub(1) {
+        0 => String::new(),
+        1 => " and in 1 other file".to_owned(),
+        others => format!(" and in {others} other files"),
+    };
+    Some(format!("no endorsement was found in {first}{more}"))
 }
 
 fn quote(bytes: &[u8], kind: Kind, setting: &Setting) -> Verdict {

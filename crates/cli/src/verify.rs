@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Verify) -> Outcome {
         match one(file, arguments, &setting) {
             Ok(code) => codes.push(code),
             Err(sentence) => {
-                crate::complain(&format!("{}: {sentence}", file.display()));
+                crate::complain(&sentence);
                 codes.push(crate::USAGE);
             }
         }
@@ -46,8 +46,9 @@ pub(crate) fn run(arguments: &Verify) -> Outcome {
 
 fn one(file: &Path, arguments: &Verify, setting: &Setting) -> Outcome {
     let bytes = input::read(file)?;
-    let verdict = judge::judge(&bytes, arguments.kind, setting)?;
     let name = file.display().to_string();
+    let verdict = judge::judge(&bytes, arguments.kind, setting)
+        .map_err(|sentence| format!("{name}: {sentence}"))?;
     let wire = report::verdict(&verdict, Some(&name));
     let text = match arguments.format {
         Format::Json | Format::Ear => {

@@ -1,0 +1,372 @@
+//! One driver over every capture that has a verdict: through the rooms as a library and through
+//! the program, against what `INDEX.tsv`, `INTEL-STATUS.tsv` and the conformance cases expect.
+//!
+//! `exceptions.tsv` lists the differences with their reasons: strict in both directions, and at
+//! most one in twenty of a class. Needs `ZEUGE_VECTORS`; captures stay outside the repository.
+#![expect(
+    clippy::print_stdout,
+    reason = "a test that is skipped says so, and the counts are worth reading"
+)]
+
+mod walk;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use walk::{Call, Said, case, code, heap, library, program, vectors, zeuge};
+use zeuge_evidence::kind::{self, Kind};
+
+type Row = BTreeMap<String, String>;
+
+fn rows(folder: &Path, file: &str) -> Vec<Row> {
+    let text = fs::read_to_string(folder.join(file)).expect("a table");
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().expect("a head").split('\t').collect();
+    let owned = |(name, cell): (&&str, &str)| ((*name).to_owned(), cell.to_owned());
+    lines
+        .map(|line| names.iter().zip(line.split('\t')).map(owned).collect())
+        .collect()
+}
+
+/// The differences that somebody looked at, and what was found without one.
+struct Exceptions {
+    listed: BTreeMap<String, String>,
+    used: BTreeMap<String, usize>,
+    seen: BTreeMap<String, usize>,
+    wrong: Vec<String>,
+}
+
+impl Exceptions {
+    /// Those whose place begins with one of these.
+    fn of(classes: &[&str]) -> Self {
+        let mut listed = BTreeMap::new();
+        for line in include_str!("exceptions.tsv").lines() {
+            let cells: Vec<&str> = line.split('\t').collect();
+            if line.starts_with('#') {
+                continue;
+            }
+            let [place, said, because] = cells.as_slice() else {
+                panic!("three cells are wanted: {line}");
+            };
+            assert!(because.len() > 30, "a reason is wanted: {line}");
+            if classes
+                .iter()
+                .any(|class| place.contains(&format!("/{class}/")))
+            {
+                let twice = listed.insert((*place).to_owned(), (*said).to_owned());
+                assert_eq!(twice, None, "{place} stands twice");
+            }
+        }
+        Self {
+            listed,
+            used: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            wrong: Vec::new(),
+        }
+    }
+
+    /// Judges one place: what was said, and whether that is as expected.
+    fn look(&mut self, class: &str, place: &str, said: &str, fits: Result<(), String>) {
+        *self.seen.entry(class.to_owned()).or_default() += 1;
+        match (self.listed.remove(place), fits) {
+            (None, Ok(())) => {}
+            (None, Err(wanted)) => self.wrong.push(format!("{place}\t{said}\t{wanted}")),
+            (Some(listed), Err(_)) if listed == said => {
+                *self.used.entry(class.to_owned()).or_default() += 1;
+            }
+            (Some(listed), fits) => self.wrong.push(format!(
+                "{place}: the exception says {listed:?}, found {said:?} ({fits:?})"
+            )),
+        }
+    }
+
+    fn end(mut self) {
+        for place in self.listed.keys() {
+            self.wrong
+                .push(format!("{place}: the exception is not used"));
+        }
+        for (class, seen) in &self.seen {
+            let used = self.used.get(class).copied().unwrap_or(0);
+            println!("{class}: {seen} looked at, {used} exceptions");
+            if !class.starts_with("conformance") && used * 20 > *seen {
+                self.wrong
+                    .push(format!("{class}: {used} of {seen} are exceptions"));
+            }
+        }
+        assert!(self.wrong.is_empty(), "\n{}", self.wrong.join("\n"));
+    }
+}
+
+fn folders(vectors: &Path, names: &[&str]) -> Vec<PathBuf> {
+    names
+        .iter()
+        .map(|name| vectors.join("open").join(name))
+        .collect()
+}
+
+/// Whether an answer is one that the row of the index allows.
+fn fits(row: &Row, said: &Said) -> Result<(), String> {
+    let quote = row["class"].ends_with("-quote");
+    let (expected, basis) = (row["expected"].as_str(), row["basis"].as_str());
+    let good = match expected {
+        "signed-ok" => match said.code {
+            0 | 5 | 10 => true,
+            4 => quote && basis == "leaf",
+            _ => false,
+        },
+        "reject" => matches!(said.code, 2 | 3),
+        // Nobody knew what these are; what is said is at least said twice.
+        _ => matches!(said.code, 0 | 2..=5 | 10),
+    };
+    // The basis says which documents are in force: neither more nor less may be found.
+    let stale = |id: &str| said.failed.iter().any(|failed| failed == id);
+    let documents = match (expected, basis, quote) {
+        ("signed-ok", "leaf", false) => stale("amd.crl.fresh"),
+        ("signed-ok", "crl", false) => !stale("amd.crl.fresh"),
+        ("signed-ok", "full", true) => !stale("dcap.crl.fresh") && said.code != 4,
+        _ => true,
+    };
+    if good && documents {
+        Ok(())
+    } else {
+        Err(format!("{expected} with {basis}"))
+    }
+}
+
+/// Whether an answer shows the status and advisories of the row.
+fn shows(status: &Row, said: &Said) -> Result<(), String> {
+    let claims = ["tdx", "sgx"].map(|kind| &said.claims[kind]);
+    let claims = claims.into_iter().find(|claims| !claims.is_null());
+    let shown = claims.map_or_else(String::new, |claims| {
+        let ids = claims["advisories"].as_array().cloned().unwrap_or_default();
+        let ids: Vec<_> = ids.iter().filter_map(serde_json::Value::as_str).collect();
+        let status = claims["tcb_status"].as_str().unwrap_or_default();
+        format!("{status} {}", ids.join(","))
+    });
+    let failed = said.failed.join(" ");
+    let wanted = status["status"].as_str();
+    let good = match wanted {
+        "NoTcbInfo" => failed.starts_with("dcap.tcb-info."),
+        "NoQeIdentity" => failed.starts_with("dcap.qe-identity."),
+        "TcbNotSupported" => said.code == 5 && shown.starts_with("TcbNotSupported "),
+        // The quote brings no chain; what else the set holds about its platform decides.
+        "NoPckChain:type1" => matches!(said.code, 3 | 4),
+        wanted if wanted.starts_with("Reject:") => matches!(said.code, 2 | 3),
+        wanted => shown == format!("{wanted} {}", status["advisories"]),
+    };
+    if good {
+        Ok(())
+    } else {
+        let advisories = &status["advisories"];
+        Err(format!("{wanted} {advisories}, not {shown}"))
+    }
+}
+
+fn walk_classes(classes: &[&str], endorsements: &[&str]) {
+    let Some(folder) = vectors() else { return };
+    let temporary = tempfile::tempdir().expect("a folder");
+    let paths = folders(&folder, endorsements);
+    let heap = heap(&paths);
+    let statuses = rows(&folder, "INTEL-STATUS.tsv");
+    let mut exceptions = Exceptions::of(classes);
+    for row in rows(&folder, "INDEX.tsv") {
+        let class = row["class"].as_str();
+        let evidence = fs::read(folder.join(&row["path"])).expect("a capture");
+        if !classes.contains(&class) || !is_looked_at(class, &evidence) {
+            continue;
+        }
+        let stated = if row["at"].is_empty() {
+            "2026-01-01T00:00:00Z"
+        } else {
+            &row["at"]
+        };
+        let call = Call {
+            evidence,
+            paths: paths.clone(),
+            at: stated.to_owned(),
+            trust: None,
+            policy: None,
+            reference_values: None,
+            report_data: None,
+        };
+        let said = library(&call, &heap);
+        assert_eq!(program(&call, temporary.path()), said, "{}", row["path"]);
+        let known = |status: &&Row| status["path"] == row["path"] && status["at"] == row["at"];
+        let shown = match statuses.iter().find(known) {
+            Some(status) => shows(status, &said),
+            None => Ok(()),
+        };
+        let fits = fits(&row, &said).and(shown);
+        exceptions.look(class, &row["path"], &said.words(), fits);
+    }
+    exceptions.end();
+}
+
+/// Of bundles, those of kinds that can be verified.
+fn is_looked_at(class: &str, evidence: &[u8]) -> bool {
+    let verified = matches!(
+        kind::detect(evidence),
+        Kind::SnpReport
+            | Kind::SnpJson
+            | Kind::SnpProtobuf
+            | Kind::TdxQuote(_)
+            | Kind::SgxQuote(_)
+            | Kind::TdxProtobuf
+            | Kind::QuoteJson
+    );
+    class != "evidence-bundle" || verified
+}
+
+#[test]
+fn every_snp_report_ends_as_the_index_says() {
+    walk_classes(&["snp-report"], &["amd-cert", "crl"]);
+}
+
+#[test]
+fn every_quote_ends_as_the_index_and_the_status_table_say() {
+    walk_classes(
+        &["tdx-quote", "sgx-quote"],
+        &["crl", "intel-cert", "intel-collateral"],
+    );
+}
+
+#[test]
+fn every_bundle_is_judged_alike_by_library_and_program() {
+    walk_classes(
+        &["evidence-bundle"],
+        &["amd-cert", "crl", "intel-cert", "intel-collateral"],
+    );
+}
+
+fn cases(class: &str, call: impl Fn(&[u8], &Path) -> Call, endorsements: &[&str], leaf: bool) {
+    let Some(folder) = vectors() else { return };
+    let common = tempfile::tempdir().expect("a folder");
+    // The cases bring lists, documents and leaves themselves.
+    for source in folders(&folder, endorsements) {
+        for entry in fs::read_dir(source).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path
+                .file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            let mut alone = zeuge_verify::Endorsements::new();
+            alone.add(&name, &fs::read(&path).expect("a file"));
+            let certificates = alone.documents.is_empty() && alone.revocation_lists.is_empty();
+            if certificates && (leaf || !name.starts_with("vcek") && !name.starts_with("vlek-")) {
+                fs::copy(&path, common.path().join(&name)).expect("a copy");
+            }
+        }
+    }
+    let mut exceptions = Exceptions::of(&[class]);
+    for row in rows(&folder, "INDEX.tsv") {
+        let Some(stem) = row["path"].strip_suffix(".input.json") else {
+            continue;
+        };
+        if row["class"] != class {
+            continue;
+        }
+        let temporary = tempfile::tempdir().expect("a folder");
+        let input = fs::read(folder.join(&row["path"])).expect("a case");
+        let manifest = folder.join(format!("{stem}.manifest.yaml"));
+        let expects = case::expects(&fs::read_to_string(manifest).expect("a manifest"));
+        let mut call = call(&input, temporary.path());
+        call.paths.push(common.path().to_owned());
+        let said = library(&call, &heap(&call.paths));
+        assert_eq!(program(&call, temporary.path()), said, "{}", row["path"]);
+        let named = |failed: &String| {
+            let ids = expects.codes.iter().flat_map(|code| case::ids(code));
+            ids.into_iter().any(|id| failed.starts_with(id))
+        };
+        let fits = match expects.accepted {
+            true => matches!(said.code, 0 | 10),
+            false => said.failed.iter().any(named),
+        };
+        let fits = if fits {
+            same_facts(&folder, stem, &said)
+        } else {
+            Err(format!("accepted {} {:?}", expects.accepted, expects.codes))
+        };
+        exceptions.look(class, stem, &said.words(), fits);
+    }
+    exceptions.end();
+}
+
+/// What the case's expected output says about the evidence, for what is believed.
+fn same_facts(folder: &Path, stem: &str, said: &Said) -> Result<(), String> {
+    let Ok(text) = fs::read_to_string(folder.join(format!("{stem}.expected.json"))) else {
+        return Ok(());
+    };
+    let expected: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let fields = &expected["outputs"]["body_fields"];
+    for (kind, ours, theirs) in [
+        ("snp", "measurement", "measurement_hex"),
+        ("snp", "report_data", "report_data_hex"),
+        ("snp", "host_data", "host_data_hex"),
+        ("snp", "chip_id", "chip_id_hex"),
+        ("snp", "report_id", "report_id_hex"),
+        ("tdx", "mrtd", "mrtd_hex"),
+        ("tdx", "report_data", "report_data_hex"),
+        ("tdx", "mrseam", "mrseam_hex"),
+        ("tdx", "rtmr", "rtmrs_hex"),
+    ] {
+        let (claims, wanted) = (&said.claims[kind], &fields[theirs]);
+        if !claims.is_null() && !wanted.is_null() && claims[ours] != *wanted {
+            return Err(format!("{ours} is {}, not {wanted}", claims[ours]));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_sev_cases_of_another_tool_end_as_their_manifests_say() {
+    cases("conformance-sev", case::sev, &["amd-cert"], false);
+}
+
+#[test]
+fn the_tdx_cases_of_another_tool_end_as_their_manifests_say() {
+    cases(
+        "conformance-tdx",
+        case::tdx,
+        &["intel-cert", "intel-collateral"],
+        true,
+    );
+}
+
+#[test]
+fn every_certificate_and_list_can_be_inspected() {
+    let Some(folder) = vectors() else { return };
+    let classes = ["amd-cert", "crl", "intel-cert"];
+    let mut exceptions = Exceptions::of(&classes);
+    let rows = rows(&folder, "INDEX.tsv").into_iter();
+    for row in rows.filter(|row| classes.contains(&row["class"].as_str())) {
+        let path = folder.join(&row["path"]);
+        let mut command = zeuge();
+        command.args(["inspect", "--format", "json"]).arg(&path);
+        let output = command.output().expect("the program runs");
+        let line = String::from_utf8_lossy(&output.stdout);
+        let fields = serde_json::from_str::<serde_json::Value>(&line)
+            .ok()
+            .and_then(|shown| shown["fields"].as_array().map(Vec::len));
+        let said = format!(
+            "{} {}",
+            code(&output),
+            if fields > Some(0) {
+                "fields"
+            } else {
+                "nothing"
+            }
+        );
+        let wanted = match (row["expected"].as_str(), said.as_str()) {
+            (_, "0 fields") => Ok(()),
+            // Source code, and certificates of SEV before SNP, which nothing here reads.
+            ("unknown" | "reject", "2 nothing") => Ok(()),
+            _ => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        };
+        exceptions.look(&row["class"], &row["path"], &said, wanted);
+    }
+    exceptions.end();
+}
