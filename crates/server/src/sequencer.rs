@@ -302,7 +302,7 @@ impl Sequencer {
     /// Waits until leaf `number` is under a published checkpoint.
     ///
     /// # Errors
-    /// `log.unavailable` after [`WAIT`], or why the log stands still.
+    /// `log.unavailable` after `WAIT`, or why the log stands still.
     pub async fn published(&self, number: u64) -> Result<Arc<SignedCheckpoint>, Refusal> {
         let mut seen = self.shown.subscribe();
         let there = |shown: &Shown| match shown {
