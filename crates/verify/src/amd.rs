@@ -33,12 +33,31 @@ pub const CHECKS: &[&str] = &[
 ];
 
 /// What one verification may look at.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Context<'c> {
     pub(crate) heap: &'c Endorsements,
     pub(crate) anchors: &'c Anchors,
     pub(crate) at: UnixTime,
     pub(crate) crypto: &'c CryptoProvider,
+    /// Certificates whose signature was asked about before, within this verification.
+    pub(crate) answers: chain::Answers<'c>,
+}
+
+impl<'c> Context<'c> {
+    pub(crate) fn new(
+        heap: &'c Endorsements,
+        anchors: &'c Anchors,
+        at: UnixTime,
+        crypto: &'c CryptoProvider,
+    ) -> Self {
+        Self {
+            heap,
+            anchors,
+            at,
+            crypto,
+            answers: chain::Answers::default(),
+        }
+    }
 }
 
 /// A name for people: the common name, or the whole name in hex where there is none.

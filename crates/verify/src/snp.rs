@@ -20,8 +20,11 @@ use crate::{
 
 mod candidates;
 mod fields;
+mod kept;
 mod needs;
 
+use candidates::Proven;
+pub use kept::{KeptChain, snp_with_kept};
 pub use needs::{EndorsementId, needs};
 // Words of this file's signatures, for rooms that may use this one alone.
 pub use zeuge_evidence::snp::{Product, Report};
@@ -130,20 +133,40 @@ pub fn snp(
     at: UnixTime,
     crypto: &CryptoProvider,
 ) -> Result<Verified<SnpFacts>, Error> {
-    let context = Context {
-        heap: endorsements,
-        anchors,
-        at,
-        crypto,
-    };
+    let (trail, named, proven) = prove(report, endorsements, anchors, binding, at, crypto)?;
+    Ok(facts(trail, report, named, proven, anchors, binding))
+}
+
+/// Every check, in the order of the ids on the trail; the product that the report named.
+fn prove(
+    report: &Report<'_>,
+    endorsements: &Endorsements,
+    anchors: &Anchors,
+    binding: &Binding,
+    at: UnixTime,
+    crypto: &CryptoProvider,
+) -> Result<(Trail, Option<Product>, Proven), Error> {
+    let context = Context::new(endorsements, anchors, at, crypto);
     let mut trail = Trail::new();
-    let product = fields::check(&mut trail, &report.claims)?;
-    let proven = candidates::find(&mut trail, &context, report, product)?;
+    let named = fields::check(&mut trail, &report.claims)?;
+    let proven = candidates::find(&mut trail, &context, report, named)?;
     binding.check(&mut trail, &report.claims.report_data)?;
+    Ok((trail, named, proven))
+}
+
+/// What is proven, as the caller gets it.
+fn facts(
+    trail: Trail,
+    report: &Report<'_>,
+    named: Option<Product>,
+    proven: Proven,
+    anchors: &Anchors,
+    binding: &Binding,
+) -> Verified<SnpFacts> {
     let facts = SnpFacts {
         claims: report.claims.clone(),
         product: proven.product,
-        product_from: if product.is_some() {
+        product_from: if named.is_some() {
             ProductSource::Report
         } else {
             ProductSource::Certificate
@@ -161,7 +184,7 @@ pub fn snp(
         notes: proven.notes,
         binding: binding.clone(),
     };
-    Ok(Verified::assertion(facts, trail))
+    Verified::assertion(facts, trail)
 }
 
 /// The same outcome, unless what is missing in it lay beside the report and was broken: then that

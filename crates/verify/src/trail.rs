@@ -18,6 +18,20 @@ impl Trail {
         Self { passed: Vec::new() }
     }
 
+    /// An empty trail with room for this many ids.
+    pub(crate) fn with_room(ids: usize) -> Self {
+        Self {
+            passed: Vec::with_capacity(ids),
+        }
+    }
+
+    /// Puts these ids in the place of all after the first `kept`. For a chain that was verified
+    /// before: its checks held on the same bytes, and stand in the order of that verification.
+    pub(crate) fn replace_after(&mut self, kept: usize, ids: &[&'static str]) {
+        self.passed.truncate(kept);
+        self.passed.extend_from_slice(ids);
+    }
+
     /// Runs the body of the check with this id; records it when it holds.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! Only in builds with `--cfg zeuge_mutants` (`make mutants`).
 #![cfg(zeuge_mutants)]
 
+mod kept_lies;
 mod told;
 
 use told::{instant, judge, machines, trusted};
@@ -39,6 +40,16 @@ fn without_its_body_no_check_catches_its_lie() {
                 survivors.push(format!("{id} of {:?} {:?}", spec.product, spec.signer));
             }
             println!("{id} of {:?} {:?}: {mutant:?}", spec.product, spec.signer);
+        }
+    }
+    // The same for a chain that was kept: each check of the report alone stands between the lie
+    // and belief.
+    for (id, lie) in machines().flat_map(|spec| kept_lies::all(&spec)) {
+        mutants::take_away(None);
+        assert!(!lie.is_believed(), "{id} with a kept chain");
+        mutants::take_away(Some(id));
+        if !lie.is_believed() {
+            survivors.push(format!("{id} with a kept chain"));
         }
     }
     mutants::take_away(None);

@@ -1,7 +1,10 @@
 //! The links of AMD's chain above the leaf, and the leaf's own signature.
 //!
 //! Chooses the nearest root and intermediate first and checks them afterwards, so that each rule
-//! has exactly one place where it can fail. Being chosen is not being believed.
+//! has exactly one place where it can fail. Being chosen is not being believed. No signature is
+//! computed twice in one verification: choosing and checking ask the same question.
+
+use std::cell::Cell;
 
 use zeuge_evidence::{
     snp::Product,
@@ -29,6 +32,45 @@ pub(crate) struct Sourced<'c> {
     pub(crate) certificate: Certificate<'c>,
 }
 
+/// One certificate (whole, as received), one key, and whether the key signed the certificate.
+type Answer<'c> = (&'c [u8], &'c [u8], bool);
+
+/// The signatures of one verification that were computed: what was asked, byte for byte, and the
+/// answer. Grows by one entry per computed signature, so it is bounded by what bounds those.
+#[derive(Default)]
+pub(crate) struct Answers<'c>(Cell<Vec<Answer<'c>>>);
+
+impl std::fmt::Debug for Answers<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Answers")
+    }
+}
+
+impl<'c> Answers<'c> {
+    /// The answer for these bytes, computed when they were not asked about before.
+    fn or_compute(
+        &self,
+        certificate: &'c [u8],
+        key: &'c [u8],
+        compute: impl FnOnce() -> bool,
+    ) -> bool {
+        let mut known = self.0.take();
+        let found = known
+            .iter()
+            .find(|(other, other_key, _)| *other == certificate && *other_key == key);
+        let answer = match found {
+            Some((_, _, answer)) => *answer,
+            None => {
+                let answer = compute();
+                known.push((certificate, key, answer));
+                answer
+            }
+        };
+        self.0.set(known);
+        answer
+    }
+}
+
 /// Every certificate of the heap that can be read.
 pub(crate) fn certificates<'c>(context: &Context<'c>) -> Vec<Sourced<'c>> {
     let held = &context.heap.certificates;
@@ -47,7 +89,7 @@ pub(crate) fn certificates<'c>(context: &Context<'c>) -> Vec<Sourced<'c>> {
 pub(crate) fn intermediates<'c>(
     context: &Context<'c>,
     held: &[Sourced<'c>],
-    leaf: &Certificate<'_>,
+    leaf: &Certificate<'c>,
     kind: Kind,
     product: Product,
 ) -> Vec<Sourced<'c>> {
@@ -69,8 +111,8 @@ pub(crate) fn intermediates<'c>(
         }
     }
     let anchor = Certificate::parse(context.anchors.amd(product).certificate()).ok();
-    let signed_leaf = |ask: &Sourced<'_>| is_signed_by(context, leaf, &ask.certificate.public_key);
-    let rank = |ask: &Sourced<'_>| {
+    let signed_leaf = |ask: &Sourced<'c>| is_signed_by(context, leaf, &ask.certificate.public_key);
+    let rank = |ask: &Sourced<'c>| {
         let rooted = anchor
             .as_ref()
             .is_some_and(|ark| is_signed_by(context, &ask.certificate, &ark.public_key));
@@ -90,7 +132,7 @@ pub(crate) fn root<'c>(
     context: &Context<'c>,
     held: &[Sourced<'c>],
     anchor: &'c Anchor,
-    ask: &Certificate<'_>,
+    ask: &Certificate<'c>,
 ) -> Result<Certificate<'c>, Error> {
     let pinned = Certificate::parse(anchor.certificate())?;
     if is_signed_by(context, ask, &pinned.public_key) {
@@ -135,12 +177,12 @@ pub(crate) fn available<'s, 'c>(
 }
 
 /// Root and intermediate: pinned, named, signed, allowed to certify, in force.
-pub(crate) fn check(
+pub(crate) fn check<'c>(
     trail: &mut Trail,
-    context: &Context<'_>,
+    context: &Context<'c>,
     anchor: &Anchor,
-    ark: &Certificate<'_>,
-    ask: &Sourced<'_>,
+    ark: &Certificate<'c>,
+    ask: &Sourced<'c>,
 ) -> Result<(), Error> {
     let Sourced {
         source,
@@ -185,11 +227,11 @@ pub(crate) fn check(
 }
 
 /// The leaf: signed by the intermediate with AMD's scheme, in force, and about a key on P-384.
-pub(crate) fn check_leaf(
+pub(crate) fn check_leaf<'c>(
     trail: &mut Trail,
-    context: &Context<'_>,
-    ask: &Certificate<'_>,
-    leaf: &Sourced<'_>,
+    context: &Context<'c>,
+    ask: &Certificate<'c>,
+    leaf: &Sourced<'c>,
 ) -> Result<(), Error> {
     let Sourced {
         source,
@@ -232,22 +274,22 @@ pub(crate) fn check_leaf(
 
 /// Whether this key made the signature with AMD's scheme. What the identifiers say is a question
 /// of its own.
-fn is_signed_by(
-    context: &Context<'_>,
-    certificate: &Certificate<'_>,
-    issuer: &PublicKeyInfo<'_>,
+fn is_signed_by<'c>(
+    context: &Context<'c>,
+    certificate: &Certificate<'c>,
+    issuer: &PublicKeyInfo<'c>,
 ) -> bool {
+    let compute = || {
+        let signatures = context.crypto.signatures;
+        let (message, signature) = (certificate.signed, certificate.signature);
+        signatures
+            .verify(Scheme::RsaPssSha384, issuer.key, message, signature)
+            .is_ok()
+    };
     key_kind(issuer) == Some(KeyKind::Rsa)
         && context
-            .crypto
-            .signatures
-            .verify(
-                Scheme::RsaPssSha384,
-                issuer.key,
-                certificate.signed,
-                certificate.signature,
-            )
-            .is_ok()
+            .answers
+            .or_compute(certificate.raw, issuer.key, compute)
 }
 
 fn in_force(context: &Context<'_>, certificate: &Certificate<'_>) -> Result<(), Window> {
@@ -302,12 +344,8 @@ mod tests {
         change: impl FnOnce(&mut Certificate<'_>),
     ) -> Result<Vec<&'static str>, Error> {
         let (heap, anchors) = (Endorsements::new(), Anchors::makers());
-        let context = Context {
-            heap: &heap,
-            anchors: &anchors,
-            at: UnixTime::from_civil(year, 1, 1, 0, 0, 0).unwrap(),
-            crypto: &AWS_LC,
-        };
+        let at = UnixTime::from_civil(year, 1, 1, 0, 0, 0).unwrap();
+        let context = Context::new(&heap, &anchors, at, &AWS_LC);
         let mut ask = Sourced {
             source: "test",
             certificate: Certificate::parse(ASK).unwrap(),

@@ -31,13 +31,8 @@ pub struct Basis<'b> {
 }
 
 impl<'b> Basis<'b> {
-    const fn context(self) -> Context<'b> {
-        Context {
-            heap: self.heap,
-            anchors: self.anchors,
-            at: self.at,
-            crypto: self.crypto,
-        }
+    fn context(self) -> Context<'b> {
+        Context::new(self.heap, self.anchors, self.at, self.crypto)
     }
 }
 
@@ -188,11 +183,11 @@ fn fits(
     })
 }
 
-fn rooted(
-    context: &Context<'_>,
-    held: &[Sourced<'_>],
+fn rooted<'c>(
+    context: &Context<'c>,
+    held: &[Sourced<'c>],
     product: Product,
-    ask: &Sourced<'_>,
+    ask: &Sourced<'c>,
 ) -> Result<UnixTime, Error> {
     let anchor = context.anchors.amd(product);
     let ark = chain::root(context, held, anchor, &ask.certificate)?;

@@ -20,6 +20,7 @@ use crate::{
         leaf::{self, Kind},
     },
     anchors::fingerprint,
+    crypto::CryptoProvider,
     x509::is_valid_at,
 };
 
@@ -27,8 +28,21 @@ use crate::{
 /// the earliest dates, is not looked at, so that a hostile heap costs little.
 const LEAVES_MAX: usize = 32;
 
+/// What a report is held against, of the leaf that certifies its signer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spoken {
+    /// By the subject, by the issuer.
+    kinds: (Kind, Kind),
+    /// hwID, padded to the width of CHIP_ID.
+    chip: Option<[u8; 64]>,
+    /// TCB_VERSION, in the layout of the product.
+    tcb: Option<[u8; 8]>,
+}
+
 /// What a chain proves about its report.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Proven {
+    pub(super) spoken: Spoken,
     pub(super) product: Product,
     pub(super) signer: Signer,
     pub(super) leaf_fingerprint: [u8; 32],
@@ -45,9 +59,9 @@ pub(super) struct Proven {
 type Fit = (bool, bool, bool, bool);
 
 /// Finds a leaf whose chain holds and which signed the report.
-pub(super) fn find(
+pub(super) fn find<'c>(
     trail: &mut Trail,
-    context: &Context<'_>,
+    context: &Context<'c>,
     report: &Report<'_>,
     product: Option<Product>,
 ) -> Result<Proven, Error> {
@@ -120,7 +134,7 @@ fn fit(report: &Report<'_>, product: Option<Product>, leaf: &Certificate<'_>) ->
     };
     let product = product.or(issuer.map(|(_, product)| product))?;
     let chip_fits = match kind {
-        Kind::Vcek => chip_id(report, leaf, product).is_ok(),
+        Kind::Vcek => names_chip(padded(leaf, product).as_ref(), &report.claims.chip_id),
         Kind::Vlek => true,
     };
     let tcb_fits = leaf::tcb(leaf, product) == Some(report.claims.reported_tcb.0);
@@ -131,7 +145,7 @@ fn intermediates<'c>(
     context: &Context<'c>,
     held: &[Sourced<'c>],
     product: Option<Product>,
-    leaf: &Sourced<'_>,
+    leaf: &Sourced<'c>,
 ) -> Vec<Sourced<'c>> {
     let issuer = leaf::of_issuer(&leaf.certificate);
     let product = product.or(issuer.map(|(_, product)| product));
@@ -145,20 +159,23 @@ fn intermediates<'c>(
 
 /// Every check from the leaf's kind to the report's signature, for one leaf and the first of these
 /// intermediates.
-fn prove(
+fn prove<'c>(
     trail: &mut Trail,
-    context: &Context<'_>,
-    held: &[Sourced<'_>],
+    context: &Context<'c>,
+    held: &[Sourced<'c>],
     report: &Report<'_>,
     product: Option<Product>,
-    leaf: &Sourced<'_>,
-    asks: &[Sourced<'_>],
+    leaf: &Sourced<'c>,
+    asks: &[Sourced<'c>],
 ) -> Result<Proven, Error> {
     let certificate = &leaf.certificate;
-    let kind = check_kind(trail, report, certificate)?;
+    let subject = Kind::of_subject(certificate).ok_or_else(unsigned)?;
+    let issuer = leaf::of_issuer(certificate).map_or(subject, |(kind, _)| kind);
+    let kinds = (subject, issuer);
+    check_kind(trail, report, kinds)?;
     let product = check_product(trail, product, certificate)?;
     let anchor = context.anchors.amd(product);
-    let ask = chain::available(trail, asks, kind, product)?;
+    let ask = chain::available(trail, asks, subject, product)?;
     check_issuer(trail, certificate, &ask.certificate)?;
     let ark = chain::root(context, held, anchor, &ask.certificate)?;
     chain::check(trail, context, anchor, &ark, ask)?;
@@ -166,24 +183,28 @@ fn prove(
     let revocation = crl::check(trail, context, &ark, &ask.certificate, &mut notes)?;
     chain::check_leaf(trail, context, &ask.certificate, leaf)?;
     trail.check("snp.vcek.extensions", || {
-        Ok(leaf::well_formed(certificate, kind, product)?)
+        Ok(leaf::well_formed(certificate, subject, product)?)
     })?;
-    let signer = match kind {
+    let spoken = Spoken {
+        kinds,
+        chip: padded(certificate, product),
+        tcb: leaf::tcb(certificate, product),
+    };
+    let signer = match subject {
         Kind::Vcek => {
-            trail.check("snp.vcek.chip-id", || {
-                Ok(chip_id(report, certificate, product)?)
-            })?;
+            check_chip(trail, report, &spoken)?;
             Signer::Vcek {
                 chip_id: report.claims.chip_id,
             }
         }
         Kind::Vlek => check_vlek(trail, certificate)?,
     };
-    check_tcb(trail, report, certificate, product)?;
+    check_tcb(trail, report, &spoken)?;
     let leaf_fingerprint = fingerprint(certificate.raw);
     let key = certificate.public_key.key;
     super::signature(trail, report, key, &leaf_fingerprint, context.crypto)?;
     Ok(Proven {
+        spoken,
         product,
         signer,
         leaf_fingerprint,
@@ -207,15 +228,30 @@ fn wanted_kind(report: &Report<'_>) -> Option<Kind> {
     }
 }
 
+/// The checks of one report against a leaf whose chain held before: kind, chip, TCB, signature.
+/// They are those of [`find`], which meets them on its way.
+pub(super) fn check_again(
+    trail: &mut Trail,
+    report: &Report<'_>,
+    proven: &Proven,
+    crypto: &CryptoProvider,
+) -> Result<(), Error> {
+    check_kind(trail, report, proven.spoken.kinds)?;
+    if proven.spoken.kinds.0 == Kind::Vcek {
+        check_chip(trail, report, &proven.spoken)?;
+    }
+    check_tcb(trail, report, &proven.spoken)?;
+    let (key, leaf) = (&proven.leaf_public_key, &proven.leaf_fingerprint);
+    super::signature(trail, report, key, leaf, crypto)
+}
+
 /// The leaf's kind, which must be the one that SIGNING_KEY names, in subject and issuer alike.
 fn check_kind(
     trail: &mut Trail,
     report: &Report<'_>,
-    leaf: &Certificate<'_>,
-) -> Result<Kind, Error> {
-    let subject = Kind::of_subject(leaf).ok_or_else(unsigned)?;
+    (subject, issuer): (Kind, Kind),
+) -> Result<(), Error> {
     trail.check("snp.vcek.kind", || {
-        let issuer = leaf::of_issuer(leaf).map_or(subject, |(kind, _)| kind);
         let wanted = wanted_kind(report);
         if Some(subject) == wanted && issuer == subject {
             return Ok(());
@@ -227,8 +263,7 @@ fn check_kind(
         };
         let wanted = wanted.map_or("none", Kind::name);
         Err(Broken::LeafKindDiffers { found, wanted }.into())
-    })?;
-    Ok(subject)
+    })
 }
 
 /// The product that the report named, else the one that the leaf's issuer names.
@@ -265,22 +300,35 @@ fn check_issuer(
     })
 }
 
-/// hwID must be the whole CHIP_ID; on Turin the first eight bytes, with zeros after them. A
-/// prefix of the chip's id is another id.
-fn chip_id(report: &Report<'_>, leaf: &Certificate<'_>, product: Product) -> Result<(), Broken> {
+/// hwID as a report would write it: on Turin with zeros after its eight bytes.
+fn padded(leaf: &Certificate<'_>, product: Product) -> Option<[u8; 64]> {
+    let hwid = leaf::hwid(leaf, product)?;
+    let mut chip = [0; 64];
+    chip.get_mut(..hwid.len())?.copy_from_slice(hwid);
+    Some(chip)
+}
+
+/// hwID must be the whole CHIP_ID: a prefix of the chip's id is another id. A masked CHIP_ID, all
+/// zero, is no chip's.
+fn names_chip(certified: Option<&[u8; 64]>, claimed: &[u8; 64]) -> bool {
+    certified == Some(claimed) && *claimed != [0; 64]
+}
+
+fn check_chip(trail: &mut Trail, report: &Report<'_>, spoken: &Spoken) -> Result<(), Error> {
     let claimed = &report.claims.chip_id;
-    if claimed.iter().all(|byte| *byte == 0) {
-        return Err(Broken::ChipIdMasked);
-    }
-    let certified = leaf::hwid(leaf, product);
-    let mut padded = certified.unwrap_or_default().to_vec();
-    padded.resize(claimed.len(), 0);
-    if certified.is_some() && padded == claimed {
-        return Ok(());
-    }
-    Err(Broken::ChipIdDiffers {
-        report: hex::encode(claimed),
-        certificate: certified.map_or_else(|| "none".to_owned(), hex::encode),
+    trail.check("snp.vcek.chip-id", || {
+        if names_chip(spoken.chip.as_ref(), claimed) {
+            return Ok(());
+        }
+        if *claimed == [0; 64] {
+            return Err(Broken::ChipIdMasked.into());
+        }
+        let certified = spoken.chip.as_ref();
+        Err(Broken::ChipIdDiffers {
+            report: hex::encode(claimed),
+            certificate: certified.map_or_else(|| "none".to_owned(), hex::encode),
+        }
+        .into())
     })
 }
 
@@ -304,18 +352,13 @@ fn check_vlek(trail: &mut Trail, leaf: &Certificate<'_>) -> Result<Signer, Error
 }
 
 /// The certificate's components must equal REPORTED_TCB, each of them.
-fn check_tcb(
-    trail: &mut Trail,
-    report: &Report<'_>,
-    leaf: &Certificate<'_>,
-    product: Product,
-) -> Result<(), Error> {
+fn check_tcb(trail: &mut Trail, report: &Report<'_>, spoken: &Spoken) -> Result<(), Error> {
     trail.check("snp.vcek.tcb", || {
-        let certified = leaf::tcb(leaf, product);
         let reported = report.claims.reported_tcb.0;
-        if certified == Some(reported) {
+        if spoken.tcb == Some(reported) {
             return Ok(());
         }
+        let certified = spoken.tcb.as_ref();
         Err(Broken::LeafTcbDiffers {
             certificate: certified.map_or_else(|| "incomplete".to_owned(), hex::encode),
             report: hex::encode(reported),

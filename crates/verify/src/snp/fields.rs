@@ -2,7 +2,7 @@
 //!
 //! Never looks at a wish: debug bits, floors and measurements belong to appraisal.
 
-use zeuge_evidence::snp::{Claims, Product, SigningKey, TcbBytes};
+use zeuge_evidence::snp::{Claims, Cpuid, Product, SigningKey, TcbBytes};
 
 use crate::{Error, Trail, amd::Broken};
 
@@ -28,25 +28,20 @@ pub(super) fn check(trail: &mut Trail, claims: &Claims) -> Result<Option<Product
         refuse_if(unknown, || Broken::SignatureAlgorithmUnknown { found })
     })?;
     key_info_checks(trail, claims)?;
-    let product = claims.cpuid.as_ref().map(|cpuid| {
-        let product = Product::from_cpuid(cpuid.family, cpuid.model);
-        let found = || {
-            let (family, model) = (cpuid.family, cpuid.model);
-            format!(
-                "family {family:#04x} model {model:#04x} stepping {}",
-                cpuid.stepping
-            )
-        };
-        (product, found())
-    });
-    if let Some((known, found)) = &product {
+    let known = |cpuid: &Cpuid| Product::from_cpuid(cpuid.family, cpuid.model);
+    if let Some(cpuid) = &claims.cpuid {
         trail.check("snp.product", || {
-            let found = found.clone();
-            refuse_if(known.is_none(), || Broken::ProductUnknown { found })
+            let (family, model) = (cpuid.family, cpuid.model);
+            refuse_if(known(cpuid).is_none(), || Broken::ProductUnknown {
+                found: format!(
+                    "family {family:#04x} model {model:#04x} stepping {}",
+                    cpuid.stepping
+                ),
+            })
         })?;
     }
     trail.check("snp.tcb.order", || tcb_order(claims))?;
-    Ok(product.and_then(|(known, _)| known))
+    Ok(claims.cpuid.as_ref().and_then(known))
 }
 
 fn key_info_checks(trail: &mut Trail, claims: &Claims) -> Result<(), Error> {

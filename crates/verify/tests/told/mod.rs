@@ -29,14 +29,20 @@ pub(crate) fn instant(text: &str) -> UnixTime {
     UnixTime::parse_rfc3339(text).expect("a good instant")
 }
 
-/// Reads a told file in whatever form it has, with what lies beside its report, and verifies it at
-/// its instant.
-pub(crate) fn judge(told: &ToyEvidence, anchors: &Anchors) -> Result<(), Error> {
-    let evidence = Evidence::read(&told.evidence_file)?;
+/// A heap of everything that came with the evidence.
+pub(crate) fn heap(told: &ToyEvidence) -> Endorsements {
     let mut heap = Endorsements::new();
     for (name, bytes) in &told.endorsements {
         heap.add(name, bytes);
     }
+    heap
+}
+
+/// Reads a told file in whatever form it has, with what lies beside its report, and verifies it at
+/// its instant.
+pub(crate) fn judge(told: &ToyEvidence, anchors: &Anchors) -> Result<(), Error> {
+    let evidence = Evidence::read(&told.evidence_file)?;
+    let mut heap = heap(told);
     let broken = heap.add_beside(&evidence.endorsements);
     let report = Report::parse(&evidence.report)?;
     let binding = Binding::ReportData(told.expected_report_data);
