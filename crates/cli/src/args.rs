@@ -1,5 +1,6 @@
 //! What the command line accepts, with its help.
 
+pub(crate) mod collateral;
 pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod owner;
@@ -55,6 +56,9 @@ pub(crate) enum Command {
     /// The witness's log: verify it, prove an entry, look at the newest.
     #[command(subcommand)]
     Log(log::Log),
+    /// Certificates and revocation lists of the makers: fetch, carry, look at them.
+    #[command(subcommand)]
+    Collateral(collateral::Collateral),
     /// Is this machine, this configuration, every witness all right?
     #[command(after_help = "Example:\n  zeuge doctor")]
     Doctor,
@@ -99,9 +103,11 @@ Examples:
       --endorsements amd/ report.bin
   zeuge verify --unbound \"a published sample\" --hardware-only --at 2024-10-23T12:00:00Z \\
       --endorsements amd/ --format json report.bin
+  zeuge verify --fetch --nonce \"$NONCE\" --reference-values web.toml report.bin
 
 One of --report-data, --nonce and --unbound is required: evidence that answers no question of \
-yours may be old or somebody else's. Nothing is fetched; give endorsements as files."
+yours may be old or somebody else's. Nothing is fetched without --fetch, and with it only AMD's \
+certificates that are neither beside the evidence nor in the cache."
 )]
 pub(crate) struct Verify {
     /// Evidence; - is standard input.
@@ -135,9 +141,15 @@ pub(crate) struct Verify {
     /// Demand no measurement: look at the hardware alone. It shows in the verdict.
     #[arg(long)]
     pub(crate) hardware_only: bool,
-    /// Ask the makers' services for what is missing.
-    #[arg(long)]
+    /// Ask the makers' services for what is missing; verifies at the present instant.
+    #[arg(long, conflicts_with = "at")]
     pub(crate) fetch: bool,
+    /// AMD's key service, or a mirror of it: https, or http on this machine.
+    #[arg(long, value_name = "URL", requires = "fetch")]
+    pub(crate) kds: Option<String>,
+    /// Where to keep what was fetched; without it zeuge/collateral in XDG_CACHE_HOME or ~/.cache.
+    #[arg(long, value_name = "DIR", requires = "fetch")]
+    pub(crate) cache: Option<PathBuf>,
     /// DANGEROUS: trust the toy vendor of tests, whose roots stand in this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) dangerous_trust_sim: Option<PathBuf>,
@@ -177,7 +189,7 @@ pub(crate) enum Format {
     Text,
     /// One JSON object per line.
     Json,
-    /// An unsigned EAR claims set (not supported yet).
+    /// An unsigned EAR claims set.
     Ear,
 }
 

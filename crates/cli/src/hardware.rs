@@ -92,10 +92,12 @@ fn enroll(arguments: &Enroll) -> Outcome {
             because: "enrolment asks which chip this is, not when it spoke".to_owned(),
         },
         policy: Policy::default(),
+        policy_ids: Vec::new(),
         reference_values: ReferenceValues::default(),
         hardware: None,
         hardware_only: Some("enrolment looks at the hardware alone".to_owned()),
         at: clock::now()?,
+        makers: None,
     };
     let name = arguments.report.display().to_string();
     let verdict = judge::judge(&input::read(&arguments.report)?, args::Kind::Snp, &setting)?;

@@ -21,7 +21,12 @@ const FOLDER_DEPTH_MAX: usize = 4;
 /// Reads a file, or standard input for `-`. The result may be one byte longer than the limit, so
 /// that the parser sees that it is too long.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let limit = u64::try_from(INPUT_BYTES_MAX)
+    read_up_to(path, INPUT_BYTES_MAX)
+}
+
+/// As [`read`], with a limit of the caller's.
+pub(crate) fn read_up_to(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let limit = u64::try_from(bytes_max)
         .unwrap_or(u64::MAX)
         .saturating_add(1);
     let mut bytes = Vec::new();

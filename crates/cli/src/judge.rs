@@ -2,12 +2,14 @@
 //!
 //! Chooses the platform and nothing else.
 
-use zeuge_appraise::{Facts, HardwareRegistry, Kind, Policy, ReferenceValues, Verdict, Wanted};
+use zeuge_appraise::{
+    Facts, Finding, HardwareRegistry, Kind, Policy, ReferenceValues, Verdict, Wanted, Word,
+};
 use zeuge_evidence::{Malformed, UnixTime, What, dcap, kind, snp};
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::{Anchors, Binding, Endorsements, Error, crypto::AWS_LC};
 
-use crate::{args, input::INPUT_BYTES_MAX};
+use crate::{args, collateral::Line, input::INPUT_BYTES_MAX};
 
 /// What all files of one call share.
 pub(crate) struct Setting {
@@ -15,10 +17,14 @@ pub(crate) struct Setting {
     pub(crate) anchors: Anchors,
     pub(crate) binding: Binding,
     pub(crate) policy: Policy,
+    /// Digests of the policy's text, as tokens name it; none for the built-in floor.
+    pub(crate) policy_ids: Vec<String>,
     pub(crate) reference_values: ReferenceValues,
     pub(crate) hardware: Option<HardwareRegistry>,
     pub(crate) hardware_only: Option<String>,
     pub(crate) at: UnixTime,
+    /// The way to the makers, where they may be asked.
+    pub(crate) makers: Option<Line>,
 }
 
 /// What the file is, by the caller's word or by its bytes.
@@ -73,9 +79,9 @@ pub(crate) fn judge(
         ));
     }
     match platform(bytes, wanted) {
-        Platform::Snp => Ok(snp(bytes, setting)),
+        Platform::Snp => snp(bytes, setting),
         Platform::Quote(kind) => Ok(quote(bytes, kind, setting)),
-        Platform::Bundle => Ok(bundle(bytes, setting)),
+        Platform::Bundle => bundle(bytes, setting),
         Platform::Unsupported(kind) => Err(format!(
             "evidence of the kind {kind} is recognised, but verifying it is not supported yet"
         )),
@@ -101,32 +107,89 @@ fn wanted(setting: &Setting) -> Wanted<'_> {
     }
 }
 
-fn snp(bytes: &[u8], setting: &Setting) -> Verdict {
+fn snp(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
     match try_snp(bytes, setting) {
-        Ok(verdict) => verdict,
-        Err(error) => Verdict::refused(Kind::Snp, &error, setting.at),
+        Ok(verdict) => Ok(verdict),
+        Err(Stop::Refused(error)) => Ok(Verdict::refused(Kind::Snp, &error, setting.at)),
+        Err(Stop::Local(sentence)) => Err(sentence),
     }
 }
 
-fn try_snp(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
+/// Why there is no verdict on proven facts.
+enum Stop {
+    /// Verification refuses.
+    Refused(Error),
+    /// This machine cannot go on.
+    Local(String),
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+fn try_snp(bytes: &[u8], setting: &Setting) -> Result<Verdict, Stop> {
     let evidence = snp::Evidence::read(bytes)?;
     let mut heap = setting.endorsements.clone();
     let broken = heap.add_beside(&evidence.endorsements);
     let report = snp::Report::parse(&evidence.report)?;
-    let outcome = zeuge_verify::snp::snp(
-        &report,
-        &heap,
-        &setting.anchors,
-        &setting.binding,
-        setting.at,
-        &AWS_LC,
-    );
-    let verified = zeuge_verify::snp::unless_broken_beside(outcome, &broken)?;
+    let mut notes = Vec::new();
+    let outcome = match &setting.makers {
+        None => zeuge_verify::snp::snp(
+            &report,
+            &heap,
+            &setting.anchors,
+            &setting.binding,
+            setting.at,
+            &AWS_LC,
+        ),
+        Some(makers) => {
+            let proof = makers
+                .prove(&report, &heap, &setting.binding)
+                .map_err(Stop::Local)?;
+            let told = |(key, problem): (String, &zeuge_collateral::Problem)| {
+                format!("{key}: {}: {problem}", problem.check())
+            };
+            notes.extend(proof.problems().map(told));
+            if let Some(problem) = &proof.rollback {
+                return Ok(behind(problem, notes, setting.at));
+            }
+            heap = proof.heap;
+            proof.outcome
+        }
+    };
+    let verified = match zeuge_verify::snp::unless_broken_beside(outcome, &broken) {
+        Ok(verified) => verified,
+        Err(error) => {
+            let mut verdict = Verdict::refused(Kind::Snp, &error, setting.at);
+            verdict.notes = notes;
+            return Ok(verdict);
+        }
+    };
     let facts = Facts::from(verified.fact().clone());
     let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
     verdict.notes.extend(evidence.notes);
     verdict.notes.extend(skipped(&heap));
+    verdict.notes.extend(notes);
     Ok(verdict)
+}
+
+/// The verdict on evidence that holds only under an older list than one already seen.
+fn behind(problem: &zeuge_collateral::Problem, notes: Vec<String>, at: UnixTime) -> Verdict {
+    let (found, wanted) = problem.difference();
+    let finding = Finding::fail(problem.check(), problem.to_string());
+    Verdict {
+        word: Word::Untrusted,
+        kind: Kind::Snp,
+        product: None,
+        at,
+        findings: vec![finding.difference(found, wanted)],
+        facts: None,
+        roots: Vec::new(),
+        not_proved: Vec::new(),
+        notes,
+    }
 }
 
 /// Files in which no endorsement was found; a folder may hold many, so they are counted.
@@ -141,10 +204,15 @@ fn skipped(heap: &Endorsements) -> Option<String> {
 }
 
 fn quote(bytes: &[u8], kind: Kind, setting: &Setting) -> Verdict {
-    match try_quote(bytes, setting) {
+    let mut verdict = match try_quote(bytes, setting) {
         Ok(verdict) => verdict,
         Err(error) => Verdict::refused(kind, &error, setting.at),
+    };
+    if setting.makers.is_some() {
+        let unasked = "--fetch asks AMD alone; Intel's collateral is taken from files only";
+        verdict.notes.push(unasked.to_owned());
     }
+    verdict
 }
 
 fn try_quote(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
@@ -170,12 +238,10 @@ fn try_quote(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
 
 /// A bundle of ours with the evidence of one device. A member that nobody would look at is a
 /// refusal: silence about it would read as consent.
-fn bundle(bytes: &[u8], setting: &Setting) -> Verdict {
+fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
     let refused = |because| {
-        unrecognised(
-            Malformed::invalid(kind::UNKNOWN, 0, "the bundle", because),
-            setting,
-        )
+        let malformed = Malformed::invalid(kind::UNKNOWN, 0, "the bundle", because);
+        Ok(unrecognised(malformed, setting))
     };
     let Ok(bundle) = Bundle::parse(bytes) else {
         return refused("it is no CMW collection of the agreed form");
@@ -203,8 +269,8 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Verdict {
             let table = bundle.only(Media::SnpCertificates).unwrap_or_default();
             snp(&[report, table].concat(), setting)
         }
-        (None, Some(bytes), None) => quote(bytes, Kind::Tdx, setting),
-        (None, None, Some(bytes)) => quote(bytes, Kind::Sgx, setting),
+        (None, Some(bytes), None) => Ok(quote(bytes, Kind::Tdx, setting)),
+        (None, None, Some(bytes)) => Ok(quote(bytes, Kind::Sgx, setting)),
         _ => refused("it does not hold the evidence of exactly one device"),
     }
 }

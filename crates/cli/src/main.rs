@@ -7,6 +7,7 @@
 mod apply;
 mod args;
 mod clock;
+mod collateral;
 mod contexts;
 mod doctor;
 mod hardware;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Hardware(hardware) => hardware::run(&hardware),
         Command::Token(token) => token::run(&token),
         Command::Log(log) => log::run(&log),
+        Command::Collateral(collateral) => collateral::run(&collateral),
         Command::Doctor => doctor::run(),
         Command::Later(later) => Err(later.refusal()),
         Command::Completions { shell } => args::completions(shell),

@@ -6,6 +6,7 @@ use std::{path::Path, time::SystemTime};
 
 use zeuge_appraise::{Policy, ReferenceValues};
 use zeuge_evidence::UnixTime;
+use zeuge_log::hash::sha256;
 use zeuge_protocol::api::VerdictWord;
 use zeuge_report as report;
 use zeuge_verify::{Anchors, Binding};
@@ -13,6 +14,7 @@ use zeuge_verify::{Anchors, Binding};
 use crate::{
     Outcome,
     args::{Format, Language, Verify},
+    collateral::Line,
     input,
     judge::{self, Setting},
 };
@@ -24,12 +26,6 @@ const NONCE_MIN: usize = 8;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Verify) -> Outcome {
-    if arguments.fetch {
-        return Err("--fetch is not supported yet; give endorsements as files".to_owned());
-    }
-    if arguments.format == Format::Ear {
-        return Err("--format ear is not supported yet; --format json has every claim".to_owned());
-    }
     let setting = setting(arguments)?;
     let mut codes = Vec::new();
     for file in &arguments.files {
@@ -51,7 +47,13 @@ fn one(file: &Path, arguments: &Verify, setting: &Setting) -> Outcome {
         .map_err(|sentence| format!("{name}: {sentence}"))?;
     let wire = report::verdict(&verdict, Some(&name));
     let text = match arguments.format {
-        Format::Json | Format::Ear => {
+        Format::Ear => {
+            let build = concat!("zeuge ", env!("CARGO_PKG_VERSION"));
+            let developer = "tag:zeuge.invalid,2026";
+            let ear = report::unsigned(&verdict, setting.policy_ids.clone(), build, developer);
+            format!("{ear}\n")
+        }
+        Format::Json => {
             let json = serde_json::to_string(&wire).map_err(|error| error.to_string())?;
             format!("{json}\n")
         }
@@ -70,9 +72,13 @@ const fn language(language: Language) -> report::Language {
 
 fn setting(arguments: &Verify) -> Result<Setting, String> {
     let named = |path: &Path, sentence: String| format!("{}: {sentence}", path.display());
+    let mut policy_ids = Vec::new();
     let policy = match &arguments.policy {
         Some(path) => {
-            Policy::parse(&input::text(path)?).map_err(|error| named(path, error.to_string()))?
+            let text = input::text(path)?;
+            let digest = sha256(&[text.as_bytes()]);
+            policy_ids.push(format!("sha256:{}", hex::encode(digest)));
+            Policy::parse(&text).map_err(|error| named(path, error.to_string()))?
         }
         None => Policy::default(),
     };
@@ -92,16 +98,23 @@ fn setting(arguments: &Verify) -> Result<Setting, String> {
         }
         None => Anchors::makers(),
     };
+    let makers = arguments.fetch.then(|| {
+        let sim = arguments.dangerous_trust_sim.is_some();
+        let (folder, kds) = (arguments.cache.as_deref(), arguments.kds.as_deref());
+        Line::open(folder, kds, sim, &anchors)
+    });
     let reason = "--hardware-only was given: no measurement is demanded";
     Ok(Setting {
         endorsements: input::endorsements(&arguments.endorsements)?,
         anchors,
         binding: binding(arguments)?,
         policy,
+        policy_ids,
         reference_values,
         hardware: None,
         hardware_only: arguments.hardware_only.then(|| reason.to_owned()),
         at: at(arguments.at.as_deref())?,
+        makers: makers.transpose()?,
     })
 }
 

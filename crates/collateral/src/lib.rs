@@ -27,6 +27,7 @@ mod http;
 mod mark;
 mod obtain;
 mod problem;
+mod prove;
 mod wanted;
 
 pub use address::{BaseUrl, Sources};
@@ -37,8 +38,9 @@ pub use cache::{EntryStatus, Status};
 pub use fetch::{Answer, Fetcher, Got, Unreachable};
 pub use http::{BadTls, HttpFetcher};
 pub use mark::Mark;
-pub use obtain::{Ages, Collateral, Obtained, Outcome, State};
+pub use obtain::{Ages, Collateral, HeldAge, Obtained, Outcome, State};
 pub use problem::{CacheError, Problem};
+pub use prove::{Proof, Question};
 pub use wanted::Wanted;
 
 /// The ids of all checks of this room, by the file that owns them.

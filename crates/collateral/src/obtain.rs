@@ -3,12 +3,12 @@
 //! The decisions are functions of what is held and the instant; the waiting is here alone.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use zeuge_verify::{Anchors, Endorsements, SnpFacts, UnixTime, Verified, amd::Revocation};
+use zeuge_verify::{Anchors, Endorsements, UnixTime};
 
 use crate::{
     Allowance, CacheError, EntryStatus, Fetcher, Imported, Problem, Sources, Status, Unreachable,
@@ -112,6 +112,22 @@ pub struct Obtained {
     pub outcomes: Vec<Outcome>,
 }
 
+/// The name under which certificates of chips are counted together.
+const LEAVES: &str = "amd/vcek";
+
+/// How old something in the cache is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldAge {
+    /// The key of a chain or list; `amd/vcek` for all certificates of chips.
+    pub key: String,
+    /// How many there are of it.
+    pub count: u64,
+    /// Seconds since the oldest of them was had from its maker.
+    pub oldest_secs: i64,
+    /// For a list: seconds until it ends; negative when it has ended.
+    pub left_secs: Option<i64>,
+}
+
 /// Held bytes that passed.
 #[derive(Debug, Clone)]
 struct Found {
@@ -202,27 +218,55 @@ impl Collateral {
         self.all(wanted, source, now, true).await
     }
 
-    /// Raises the mark of the issuer by the list that came with verified evidence; never lowers
-    /// it. Only for evidence that was verified at an instant of the real clock.
-    ///
-    /// # Errors
-    /// [`CacheError`] when the mark cannot be written.
-    pub fn observe(&self, proven: &Verified<SnpFacts>) -> Result<(), CacheError> {
-        let facts = proven.fact();
-        let Revocation::Checked {
-            this_update,
-            number,
-            ..
-        } = &facts.revocation
-        else {
-            return Ok(());
-        };
-        let mark = Mark {
-            number: *number,
-            this_update: this_update.0,
-        };
-        let issuer = hex::encode(facts.root.fingerprint);
-        self.with_cache(|cache| cache.raise(&issuer, mark))
+    /// How long things are kept.
+    pub(crate) fn ages(&self) -> &Ages {
+        &self.inner.ages
+    }
+
+    /// The roots that everything is held against.
+    pub(crate) fn anchors(&self) -> &Anchors {
+        &self.inner.anchors
+    }
+
+    /// Whether a list with this mark is older than one already seen.
+    pub(crate) fn is_behind(&self, mark: &(String, Mark)) -> bool {
+        held(&self.inner.cache).behind(Some(mark)).is_err()
+    }
+
+    /// Raises the mark of an issuer by a list that the root signed, and keeps the list where its
+    /// bytes are at hand.
+    pub(crate) fn saw(
+        &self,
+        wanted: &Wanted,
+        mark: &(String, Mark),
+        bytes: Option<&[u8]>,
+        now: UnixTime,
+    ) -> Result<Result<(), Problem>, CacheError> {
+        self.with_cache(|cache| {
+            if let Err(problem) = cache.behind(Some(mark)) {
+                return Ok(Err(problem));
+            }
+            let (issuer, level) = mark;
+            if cache
+                .marks()
+                .any(|(seen, at)| seen == issuer && at == level)
+            {
+                return Ok(Ok(()));
+            }
+            let Some(bytes) = bytes else {
+                return cache.raise(issuer, *level).map(Ok);
+            };
+            // Not as young as if the maker had been asked now: a list from a machine may be old.
+            let asked = cache.held(wanted)?.map(|held| held.entry.fetched_at);
+            let since = asked.unwrap_or(i64::MIN).max(level.this_update);
+            cache.keep(
+                wanted,
+                bytes,
+                Some(mark),
+                UnixTime(since).min(now),
+                "evidence",
+            )
+        })
     }
 
     /// Writes what is held and would be handed out into one bundle.
@@ -310,6 +354,47 @@ impl Collateral {
                     .collect(),
             })
         })
+    }
+
+    /// How old what is held is, without looking at every certificate: leaves are counted together.
+    ///
+    /// # Errors
+    /// [`CacheError`] when a list cannot be read.
+    pub fn held_ages(&self, now: UnixTime) -> Result<Vec<HeldAge>, CacheError> {
+        let keys: Vec<(String, i64)> = self.with_cache(|cache| {
+            let entries = cache.index().entries.iter();
+            Ok(entries
+                .map(|(key, entry)| (key.clone(), entry.fetched_at))
+                .collect())
+        })?;
+        let mut ages: BTreeMap<String, HeldAge> = BTreeMap::new();
+        for (key, fetched_at) in keys {
+            let Some(wanted) = Wanted::parse(&key) else {
+                continue;
+            };
+            let mut left_secs = None;
+            if wanted.is_list()
+                && let Some(list) = self.with_cache(|cache| cache.held(&wanted))?
+            {
+                let until = self.judge(&wanted, &list, now)?.0;
+                left_secs = until.map(|until| until.0.saturating_sub(now.0));
+            }
+            let key = if wanted.chain().is_some() {
+                LEAVES.to_owned()
+            } else {
+                key
+            };
+            let age = ages.entry(key.clone()).or_insert(HeldAge {
+                key,
+                count: 0,
+                oldest_secs: 0,
+                left_secs,
+            });
+            age.count = age.count.saturating_add(1);
+            let secs = now.0.saturating_sub(fetched_at);
+            age.oldest_secs = age.oldest_secs.max(secs);
+        }
+        Ok(ages.into_values().collect())
     }
 
     async fn all(

@@ -15,11 +15,11 @@ use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
 use zeuge_collateral::{
     Ages, Allowance, Answer, BaseUrl, Collateral, Fetcher, Got, HttpFetcher, Mark, Obtained,
-    Problem, Sources, State, Unreachable, Wanted,
+    Problem, Proof, Question, Sources, State, Unreachable, Wanted,
 };
 use zeuge_sim::{Product as ToyProduct, ReportSpec, Signer, Tcb, ToyAmd};
 use zeuge_verify::{
-    Anchors, Binding, SnpFacts, UnixTime, Verified,
+    Anchors, Binding, Endorsements, SnpFacts, UnixTime, Verified,
     crypto::AWS_LC,
     snp::{EndorsementId, Product, Report, needs},
 };
@@ -454,8 +454,10 @@ async fn a_list_that_came_with_evidence_raises_the_mark_and_never_lowers_it() {
     let new = open(late.path(), &memory);
     let new_proof = verify(&new.obtain(&wanted(), "a", later).await.unwrap(), later);
 
-    old.observe(&new_proof).unwrap();
-    old.observe(&old_proof).unwrap();
+    let nothing = Endorsements::new();
+    old.observe(&new_proof, &nothing, later).unwrap().unwrap();
+    let refused = old.observe(&old_proof, &nothing, later).unwrap();
+    assert_eq!(refused.unwrap_err().check(), "collateral.rollback");
     let marks = old.status(later).unwrap().marks;
     assert_eq!(marks[0].1.this_update, NOW.0 + 10 * DAY);
     // What is held is now behind and no longer counts.
@@ -649,4 +651,115 @@ async fn a_chip_id_of_another_form_never_gets_into_an_address() {
 fn a_forecast_is_refused_by_name() {
     let problem = zeuge_collateral::forecast().unwrap_err();
     assert_eq!(problem.check(), "collateral.forecast");
+}
+
+/// Proves the toy's report of an instant with this beside it.
+async fn prove(
+    collateral: &Collateral,
+    beside: &[(String, Vec<u8>)],
+    made: UnixTime,
+    now: UnixTime,
+) -> Proof {
+    let told = ToyAmd::shared().tell(None, &spec(), made);
+    let report = Report::parse(&told.report).unwrap();
+    let mut heap = Endorsements::new();
+    for (name, bytes) in beside {
+        heap.add(name, bytes);
+    }
+    let question = Question {
+        report: &report,
+        heap: &heap,
+        binding: &Binding::ReportData(told.expected_report_data),
+        source: "a",
+        now,
+    };
+    collateral.prove(&question).await.unwrap()
+}
+
+fn beside(at: UnixTime) -> Vec<(String, Vec<u8>)> {
+    ToyAmd::shared().tell(None, &spec(), at).endorsements
+}
+
+#[tokio::test]
+async fn what_a_report_lacks_is_had_once_and_nobody_is_called_for_one_that_lacks_nothing() {
+    let folder = TempDir::new().unwrap();
+    let memory = Memory::honest();
+    let collateral = open(folder.path(), &memory);
+    let proof = prove(&collateral, &[], NOW, NOW).await;
+    proof.outcome.unwrap();
+    assert_eq!(memory.asked(), 3);
+    memory.mood(Mood::Dead);
+    let proof = prove(&collateral, &[], NOW, NOW.plus(60)).await;
+    proof.outcome.unwrap();
+    assert_eq!(memory.asked(), 3, "the cache has it");
+    // The list beside is ten days old, so a younger one is looked for, in the cache first.
+    let proof = prove(&collateral, &beside(NOW), NOW, NOW.plus(60)).await;
+    assert_eq!((proof.rollback, memory.asked()), (None, 3));
+    let ages = collateral.held_ages(NOW.plus(60)).unwrap();
+    let of = |key: &str| ages.iter().find(|age| age.key == key).unwrap();
+    assert_eq!((of("amd/vcek").count, of("amd/vcek").oldest_secs), (1, 60));
+    assert!(of("amd/crl/Milan/vcek").left_secs.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_chip_beside_a_report_does_not_hide_the_right_one() {
+    let folder = TempDir::new().unwrap();
+    let memory = Memory::honest();
+    let collateral = open(folder.path(), &memory);
+    let other = ReportSpec {
+        chip_id: ToyProduct::Milan.chip(0x77),
+        ..spec()
+    };
+    let leaf = ToyAmd::shared().leaf(&other, NOW);
+    let proof = prove(&collateral, &[("other".to_owned(), leaf)], NOW, NOW).await;
+    proof.outcome.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_beside_a_report_raises_the_mark_and_is_kept_and_an_older_one_proves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let offline = |folder: &Path| open_with(folder, None, "http://127.0.0.1:1", Ages::default());
+    let collateral = offline(folder.path());
+    let later = NOW.plus(20 * DAY);
+    let proof = prove(&collateral, &beside(later), later, later).await;
+    assert_eq!(proof.rollback, None);
+    // The next machine brings the older list; the newer one was kept and counts.
+    let restarted = offline(folder.path());
+    let proof = prove(&restarted, &beside(NOW), later, later).await;
+    assert_eq!(proof.rollback, None);
+    proof.outcome.unwrap();
+    // Without the kept one the mark still stands.
+    std::fs::remove_file(folder.path().join("index.json")).unwrap();
+    let restarted = offline(folder.path());
+    let proof = prove(&restarted, &beside(NOW), later, later).await;
+    let rollback = proof.rollback.as_ref().map(Problem::check);
+    assert_eq!(rollback, Some("collateral.rollback"));
+    let problems: Vec<_> = proof
+        .problems()
+        .map(|(_, problem)| problem.check())
+        .collect();
+    assert!(problems.contains(&"collateral.offline"), "{problems:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_called_for_a_report_that_no_certificate_can_mend() {
+    let folder = TempDir::new().unwrap();
+    let memory = Memory::honest();
+    let collateral = open(folder.path(), &memory);
+    let told = ToyAmd::shared().tell(None, &spec(), NOW);
+    let report = Report::parse(&told.report).unwrap();
+    let mut heap = Endorsements::new();
+    for (name, bytes) in &told.endorsements {
+        heap.add(name, bytes);
+    }
+    let question = Question {
+        report: &report,
+        heap: &heap,
+        binding: &Binding::ReportData([1; 64]),
+        source: "a",
+        now: NOW,
+    };
+    let proof = collateral.prove(&question).await.unwrap();
+    assert_eq!(proof.outcome.unwrap_err().check(), "binding.report-data");
+    assert_eq!(memory.asked(), 0);
 }

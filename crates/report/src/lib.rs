@@ -4,10 +4,12 @@
 //! (`checks.toml`) with the sentences that explain each of them.
 #![forbid(unsafe_code)]
 
+mod ear;
 mod json;
 mod table;
 mod text;
 
+pub use ear::{appraisal, unsigned};
 pub use json::{claims, verdict};
 pub use table::{Explanation, Severity, Table};
 pub use text::{Language, render};

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use zeuge_appraise::{Status, Verdict, Word};
+use zeuge_appraise::Verdict;
 use zeuge_protocol::api;
 use zeuge_protocol::binding::{Binding, Role};
-use zeuge_protocol::ear::{self, Appraisal, Confirmation, Ear, Jwk, Vector, VerifierId};
+use zeuge_protocol::ear::{self, Confirmation, Ear, Jwk, VerifierId};
 use zeuge_protocol::name::Name;
 
 use crate::refusal::Refusal;
@@ -37,21 +37,6 @@ pub fn verdict(verdict: &Verdict) -> api::Verdict {
     out
 }
 
-/// The AR4SI claim of the checks with these ids: affirming, warning or contraindicated by the
-/// worst of them, 0 where none of them ran.
-fn claim(verdict: &Verdict, ids: &[&str]) -> i8 {
-    let found = verdict
-        .findings
-        .iter()
-        .filter(|finding| ids.contains(&finding.id));
-    match found.map(|finding| finding.status).max() {
-        None | Some(Status::Unchecked) => 0,
-        Some(Status::Pass) => 2,
-        Some(Status::Warn) => 32,
-        Some(Status::Fail) => 96,
-    }
-}
-
 /// The Attestation Result, where the request names an audience.
 ///
 /// # Errors
@@ -64,27 +49,6 @@ pub(crate) fn token(
     if session.audience.is_empty() {
         return Ok(None);
     }
-    let status = match verdict.word {
-        Word::Affirming => ear::Status::Affirming,
-        Word::Warning => ear::Status::Warning,
-        Word::Contraindicated | Word::Malformed | Word::Unavailable | Word::Untrusted => {
-            ear::Status::Contraindicated
-        }
-    };
-    let vector = Vector {
-        instance_identity: claim(verdict, &["hardware.enrolled", "hardware.key"]),
-        configuration: claim(
-            verdict,
-            &["policy.debug", "policy.migration", "policy.vmpl"],
-        ),
-        executables: claim(verdict, &["policy.measurement", "policy.host-data"]),
-        hardware: claim(
-            verdict,
-            &["policy.tcb", "amd.crl.fresh", "dangerous.sim-root"],
-        ),
-        runtime_opaque: claim(verdict, &["policy.debug", "policy.migration"]),
-        ..Vector::default()
-    };
     let roles = [
         Role::Tls,
         Role::Workload,
@@ -95,16 +59,8 @@ pub(crate) fn token(
         .into_iter()
         .find_map(|role| session.binding.key(role).and_then(Jwk::from_bound))
         .map(|jwk| Confirmation { jwk });
-    let device = Appraisal {
-        status: status.max(vector.worst()),
-        vector,
-        policy_ids: vec![format!("sha256:{}", hex::encode(session.policy_digest))],
-        claims: verdict
-            .facts
-            .as_ref()
-            .map(zeuge_report::claims)
-            .unwrap_or_default(),
-    };
+    let policy = format!("sha256:{}", hex::encode(session.policy_digest));
+    let device = zeuge_report::appraisal(verdict, vec![policy]);
     let ear = Ear {
         profile: ear::PROFILE.to_owned(),
         issuer: session.witness.issuer(),
