@@ -1,7 +1,8 @@
 //! From a bundle to verified facts and a verdict, for one tenant.
 //!
 //! Chooses anchors by tenant: only the tenant `sim` may chain to a toy's root, and only when the
-//! witness was told so. Never fetches; what is needed must be in the bundle or at hand.
+//! witness was told so. What is neither in the bundle nor at hand, `zeuge-collateral` has in its
+//! cache or asks for, under the budget of the source that sent the bundle.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,12 +13,12 @@ use std::time::SystemTime;
 use zeuge_appraise::{
     Facts, HardwareRegistry, Policy, ReferenceValues, ReleaseRule, Verdict, Wanted, judge,
 };
+use zeuge_collateral::{Collateral, Problem, Proof, Question};
 use zeuge_evidence::UnixTime;
 use zeuge_evidence::snp::{CertificateTable, Report};
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::document::OwnerSet;
-use zeuge_verify::crypto::AWS_LC;
-use zeuge_verify::{Anchors, Binding, Endorsements, SnpFacts, Verified, snp};
+use zeuge_verify::{Binding, Endorsements, SnpFacts, Verified};
 
 use crate::refusal::Refusal;
 
@@ -74,11 +75,28 @@ pub struct Appraised {
     pub endorsements: Vec<Vec<u8>>,
 }
 
-/// Trust anchors by tenant, and the endorsements that are at hand.
+/// One bundle whose evidence holds, and is not yet judged.
+#[derive(Debug)]
+pub struct Proven {
+    /// What is proven.
+    verified: Verified<SnpFacts>,
+    /// What endorsed it, for the archive.
+    endorsements: Vec<Vec<u8>>,
+}
+
+/// Caches by tenant: each has the roots that its content is held against.
+#[derive(Debug)]
+pub struct Lines {
+    /// Of the makers.
+    pub makers: Collateral,
+    /// Of the toy, for the tenant `sim`.
+    pub sim: Option<Collateral>,
+}
+
+/// Verifies and judges; holds the caches and the endorsements that are at hand.
 #[derive(Debug)]
 pub struct Judge {
-    makers: Anchors,
-    sim: Option<Anchors>,
+    lines: Lines,
     folder: Option<PathBuf>,
     held: Mutex<(Vec<Stamp>, Arc<Endorsements>)>,
 }
@@ -87,40 +105,44 @@ pub struct Judge {
 type Stamp = (PathBuf, Option<SystemTime>, u64);
 
 impl Judge {
-    /// A judge with the makers' anchors, the toy's for the tenant `sim`, and a folder of
-    /// endorsements that is read again when its files change.
+    /// A judge with caches, and a folder of endorsements that is read again when its files change.
     #[must_use]
-    pub fn new(sim: Option<Anchors>, folder: Option<PathBuf>) -> Self {
+    pub fn new(lines: Lines, folder: Option<PathBuf>) -> Self {
         Self {
-            makers: Anchors::makers(),
-            sim,
+            lines,
             folder,
             held: Mutex::default(),
         }
     }
 
-    /// The anchors of a tenant.
+    /// The caches.
     #[must_use]
-    pub fn anchors(&self, tenant: &str) -> &Anchors {
-        match &self.sim {
+    pub const fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    fn line(&self, tenant: &str) -> &Collateral {
+        match &self.lines.sim {
             Some(sim) if tenant == SIM_TENANT => sim,
-            _ => &self.makers,
+            _ => &self.lines.makers,
         }
     }
 
-    /// Verifies and judges the one report of a bundle, which must carry `report_data`.
+    /// Verifies the one report of a bundle, which must carry `report_data`. May ask the makers, and
+    /// then takes as long as they do: call it where waiting holds up nobody, inside a runtime.
     ///
     /// # Errors
     /// `bundle.evidence` when there is not exactly one SNP report, or there is evidence that this
-    /// witness cannot judge yet; those of the report's format; those of `zeuge-verify`.
-    pub fn appraise(
+    /// witness cannot judge yet; those of the report's format; those of `zeuge-verify`;
+    /// `collateral.rollback` for a report that holds only under an older list than one seen.
+    pub fn verify(
         &self,
         tenant: &str,
         bundle: &Bundle,
         report_data: [u8; 64],
-        wishes: &Wishes,
+        source: &str,
         at: UnixTime,
-    ) -> Result<Appraised, Refusal> {
+    ) -> Result<Proven, Refusal> {
         let report = report(bundle)?;
         let mut heap = self.at_hand().as_ref().clone();
         let mut endorsements = Vec::new();
@@ -132,11 +154,18 @@ impl Judge {
             }
         }
         let report = Report::parse(report).map_err(zeuge_verify::Error::from)?;
-        let binding = Binding::ReportData(report_data);
-        let anchors = self.anchors(tenant);
-        let verified = snp(&report, &heap, anchors, &binding, at, &AWS_LC)?;
-        let facts = Facts::from(verified.fact().clone());
-        let verdict = judge(&facts, verified.trail().passed(), &wishes.wanted(at));
+        let question = Question {
+            report: &report,
+            heap: &heap,
+            binding: &Binding::ReportData(report_data),
+            source,
+            now: at,
+        };
+        let asked = self.line(tenant).prove(&question);
+        let proof = tokio::runtime::Handle::current()
+            .block_on(asked)
+            .map_err(|error| Refusal::store(&error))?;
+        let (verified, heap) = believe(proof)?;
         let leaf = verified.fact().leaf_fingerprint;
         for held in heap.certificates.iter().chain(&heap.revocation_lists) {
             let is_list = heap.revocation_lists.contains(held);
@@ -144,6 +173,21 @@ impl Judge {
                 endorsements.push(held.bytes.clone());
             }
         }
+        Ok(Proven {
+            verified,
+            endorsements,
+        })
+    }
+
+    /// Judges what is proven.
+    #[must_use]
+    pub fn judge(&self, proven: Proven, wishes: &Wishes, at: UnixTime) -> Appraised {
+        let Proven {
+            verified,
+            endorsements,
+        } = proven;
+        let facts = Facts::from(verified.fact().clone());
+        let verdict = judge(&facts, verified.trail().passed(), &wishes.wanted(at));
         let named = wishes
             .hardware
             .as_ref()
@@ -152,12 +196,12 @@ impl Judge {
             || hex::encode(verified.fact().claims.chip_id),
             str::to_owned,
         );
-        Ok(Appraised {
+        Appraised {
             verified,
             verdict,
             machine,
             endorsements,
-        })
+        }
     }
 
     /// What lies in the folder, read again if a file changed.
@@ -183,6 +227,35 @@ impl Judge {
             *held = (stamps, Arc::new(heap));
         }
         Arc::clone(&held.1)
+    }
+}
+
+/// Takes a proof apart: what holds, or the refusal with what stood in the way of mending it.
+fn believe(proof: Proof) -> Result<(Verified<SnpFacts>, Endorsements), Refusal> {
+    let tell =
+        |(key, problem): (String, &Problem)| format!("{key}: {}: {problem}", problem.check());
+    let problems: Vec<_> = proof.problems().map(tell).collect();
+    let refuse = |refusal: Refusal| Refusal {
+        because: match problems.is_empty() {
+            true => refusal.because,
+            false => format!("{}; {}", refusal.because, problems.join("; ")),
+        },
+        ..refusal
+    };
+    if let Some(problem) = &proof.rollback {
+        let (found, wanted) = problem.difference();
+        let because = "the evidence holds only under an older revocation list than one seen before";
+        let refusal = Refusal::new(problem.check(), 403, because);
+        return Err(refuse(refusal.difference(found, wanted)));
+    }
+    match proof.outcome {
+        Ok(verified) => {
+            if !problems.is_empty() {
+                tracing::debug!(problems = problems.join("; "), "held without the makers");
+            }
+            Ok((verified, proof.heap))
+        }
+        Err(error) => Err(refuse(Refusal::from(error))),
     }
 }
 

@@ -20,6 +20,7 @@ use axum::serve::IncomingStream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
+use zeuge_evidence::UnixTime;
 use zeuge_log::hash::sha256;
 use zeuge_log::leaf::Leaf;
 use zeuge_log::tile::TileId;
@@ -29,6 +30,7 @@ use zeuge_protocol::ear::Jwks;
 use zeuge_protocol::request::Purpose;
 
 use crate::documents::{self, KINDS, Shelf as _};
+use crate::metrics::labelled;
 use crate::refusal::Refusal;
 use crate::secrets::{self, UPLOAD_BYTES_MAX, Vault as _};
 use crate::sequencer::{NewLeaf, salted};
@@ -489,7 +491,9 @@ async fn metrics(State(witness): Shared) -> Answer {
         .checkpoint()
         .map_or(0, |signed| signed.checkpoint().size);
     let ready = u64::from(witness.ready().is_ok());
-    Ok(text(witness.metrics.text(&[
+    let this = Arc::clone(&witness);
+    let ages = blocking(move || collateral_ages(&this)).await?;
+    let counted = witness.metrics.text(&[
         (
             "zeuge_archive_bytes",
             "Bytes of archived evidence.",
@@ -497,5 +501,37 @@ async fn metrics(State(witness): Shared) -> Answer {
         ),
         ("zeuge_log_size", "Entries under the last checkpoint.", size),
         ("zeuge_ready", "Whether this witness can release.", ready),
-    ])))
+    ]);
+    Ok(text(format!("{counted}{ages}")))
+}
+
+/// How old the makers' certificates and lists in the caches are.
+fn collateral_ages(witness: &Witness) -> Result<String, Refusal> {
+    let now = UnixTime(witness.clock.wall());
+    let lines = witness.judge.lines();
+    let (mut ages, mut left) = (Vec::new(), Vec::new());
+    for (prefix, line) in [("", Some(&lines.makers)), ("sim/", lines.sim.as_ref())] {
+        let Some(line) = line else {
+            continue;
+        };
+        let held = line.held_ages(now);
+        for age in held.map_err(|error| Refusal::store(&error))? {
+            let key = format!("{prefix}{}", age.key);
+            left.extend(age.left_secs.map(|secs| (key.clone(), secs)));
+            ages.push((key, age.oldest_secs));
+        }
+    }
+    let oldest = labelled(
+        "zeuge_collateral_age_seconds",
+        "Seconds since the oldest of its kind was had from its maker.",
+        "key",
+        &ages,
+    );
+    let ends = labelled(
+        "zeuge_collateral_list_left_seconds",
+        "Seconds until a revocation list in the cache ends.",
+        "key",
+        &left,
+    );
+    Ok(format!("{oldest}{ends}"))
 }

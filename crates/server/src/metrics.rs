@@ -65,6 +65,19 @@ impl Metrics {
     }
 }
 
+/// Gauges of one name, one for each value of a label; nothing where there is none.
+#[must_use]
+pub fn labelled(name: &str, help: &str, label: &str, values: &[(String, i64)]) -> String {
+    let mut out = String::new();
+    for (place, (value, number)) in values.iter().enumerate() {
+        if place == 0 {
+            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+        }
+        let _ = writeln!(out, "{name}{{{label}=\"{value}\"}} {number}");
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,7 +44,9 @@ enum Command {
     /// Serve a data folder over HTTP until SIGTERM or SIGINT, then finish what is under way.
     #[command(after_help = "Examples:\n  zeuged serve --data /var/lib/zeuge\n  \
                             zeuged serve --data /var/lib/zeuge --listen 0.0.0.0:8443 \
-                            --endorsements /var/lib/zeuge-endorsements")]
+                            --endorsements /var/lib/zeuge-endorsements\n  \
+                            zeuged serve --data /var/lib/zeuge --kds https://kds-mirror.example\n  \
+                            zeuged serve --data /var/lib/zeuge --offline")]
     Serve(Serve),
     /// Make the next generation of a key; the older ones stay good for what they made.
     #[command(
@@ -122,9 +124,23 @@ struct Serve {
     /// Bytes of evidence to keep; when they are used up, nothing more is appraised.
     #[arg(long, value_name = "BYTES", default_value_t = 10 << 30)]
     archive_bytes_max: u64,
+    /// Ask no maker: what evidence lacks must be in the cache or the folder of endorsements.
+    #[arg(long)]
+    offline: bool,
+    /// AMD's key service, or a mirror of it: https, or http on this machine.
+    #[arg(long, value_name = "URL", conflicts_with = "offline")]
+    kds: Option<String>,
     /// DANGEROUS: believe the toy roots of this file for the tenant sim.
     #[arg(long, value_name = "FILE")]
     dangerous_trust_sim: Option<PathBuf>,
+    /// The toy's key service, asked for the tenant sim alone; without it nobody is.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "dangerous_trust_sim",
+        conflicts_with = "offline"
+    )]
+    sim_kds: Option<String>,
     /// DANGEROUS: plain HTTP on an address that is not loopback.
     #[arg(long)]
     dangerous_plain_http: bool,

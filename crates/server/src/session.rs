@@ -1,7 +1,7 @@
 //! One attestation, from the body of a request to a signed answer.
 //!
 //! *Flow*: the challenge's MAC and expiry, before anything else is read → the binding, field by
-//! field → evidence and verdict → admissions → **one transaction** that spends the challenge,
+//! field → evidence, perhaps with what a maker adds → verdict → admissions → **one transaction** that spends the challenge,
 //! compares the epoch and writes verdict and leaves → the log publishes → `release` → the answer,
 //! signed over the binding.
 //!
@@ -30,7 +30,7 @@ use zeuge_protocol::keys::KeyId;
 use zeuge_protocol::name::Name;
 use zeuge_protocol::request::{Purpose, Request, Wanted};
 
-use crate::appraisal::{Appraised, Wishes};
+use crate::appraisal::{Appraised, Proven, Wishes};
 use crate::documents;
 use crate::keys;
 use crate::refusal::Refusal;
@@ -176,11 +176,16 @@ pub async fn attest(
         .map_err(|_| Refusal::new("session.busy", 503, "too many appraisals").retry_after(1))?;
     let opened = open(witness, &head, challenge, purpose, body)?;
     let span = tracing::info_span!("attest", tenant = %head.tenant, %source);
+    let (this, inside, asker) = (Arc::clone(witness), span.clone(), source.to_string());
+    let proving = move || inside.in_scope(|| prove(&this, opened, &asker, now));
+    let (opened, proven) = blocking(proving).await?;
+    // Asking a maker takes its time; what is granted is granted from now on.
+    let now = witness.clock.now()?;
     // Until everything is sealed, see `Witness::gate`.
     let gate = Arc::clone(&witness.gate).read_owned().await;
     let this = Arc::clone(witness);
     let inside = span.clone();
-    let decided = blocking(move || inside.in_scope(|| decide(&this, opened, now))).await?;
+    let decided = blocking(move || inside.in_scope(|| decide(&this, opened, proven, now))).await?;
     witness.sequencer.wake();
     let last = decided
         .first
@@ -262,15 +267,28 @@ fn open(
     })
 }
 
-/// Verifies, judges, admits, archives, and commits in one transaction.
-fn decide(witness: &Witness, opened: Opened, now: i64) -> Result<Decided, Refusal> {
+/// Verifies, perhaps with what a maker adds.
+fn prove(
+    witness: &Witness,
+    opened: Opened,
+    source: &str,
+    now: i64,
+) -> Result<(Opened, Proven), Refusal> {
+    let tenant = opened.challenge.tenant.as_str();
+    let data = opened.binding.report_data();
+    let at = UnixTime(now);
+    let proven = witness
+        .judge
+        .verify(tenant, &opened.bundle, data, source, at)?;
+    Ok((opened, proven))
+}
+
+/// Judges, admits, archives, and commits in one transaction.
+fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result<Decided, Refusal> {
     let at = UnixTime(now);
     let tenant = opened.challenge.tenant.to_string();
     let wishes = documents::wishes(witness.store.as_ref(), &tenant, now)?;
-    let data = opened.binding.report_data();
-    let appraised = witness
-        .judge
-        .appraise(&tenant, &opened.bundle, data, &wishes, at)?;
+    let appraised = witness.judge.judge(proven, &wishes, at);
     let evidence = witness.archive.keep(&opened.evidence)?;
     for endorsement in &appraised.endorsements {
         witness.archive.keep(endorsement)?;

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{RwLock, Semaphore};
+use zeuge_collateral::{Ages, Allowance, Collateral, Fetcher, HttpFetcher, Sources};
 use zeuge_protocol::name::Name;
 use zeuge_verify::Anchors;
 
-use crate::appraisal::Judge;
+use crate::appraisal::{Judge, Lines};
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::denials::Denials;
@@ -35,6 +36,21 @@ pub struct Options {
     pub sim: Option<Anchors>,
     /// The largest archive in bytes.
     pub archive_bytes_max: u64,
+    /// The makers' services or mirrors of them; `None` asks nobody.
+    pub makers: Option<Sources>,
+    /// The toy's service, for the tenant `sim` alone; `None` asks nobody.
+    pub sim_makers: Option<Sources>,
+}
+
+/// Opens a cache below the data folder; with sources it may ask them.
+fn line(folder: &Path, sources: Option<Sources>, anchors: Anchors) -> io::Result<Collateral> {
+    let fetcher: Option<Arc<dyn Fetcher>> = match &sources {
+        Some(_) => Some(Arc::new(HttpFetcher::new().map_err(io::Error::other)?)),
+        None => None,
+    };
+    let sources = sources.unwrap_or_else(Sources::makers);
+    let (ages, allowance) = (Ages::default(), Allowance::default());
+    Collateral::open(folder, fetcher, sources, anchors, ages, allowance).map_err(io::Error::other)
 }
 
 /// A running witness.
@@ -116,6 +132,18 @@ impl Witness {
         let signer = Keys::open(&keys_folder, id.as_str())?.log;
         let entries = Arc::clone(&store);
         let sequencer = Sequencer::open(entries, folder.join("log"), signer);
+        let sim = options
+            .sim
+            .map(|anchors| line(&folder.join("collateral-sim"), options.sim_makers, anchors));
+        let makers = line(
+            &folder.join("collateral"),
+            options.makers,
+            Anchors::makers(),
+        )?;
+        let lines = Lines {
+            makers,
+            sim: sim.transpose()?,
+        };
         let high_water = store.high_water().map_err(io::Error::other)?;
         Ok(Arc::new(Self {
             id,
@@ -123,7 +151,7 @@ impl Witness {
             sequencer: Arc::new(sequencer.map_err(io::Error::other)?),
             archive: Archive::open(folder.join("archive"), options.archive_bytes_max)?,
             clock: clock(high_water),
-            judge: Judge::new(options.sim, options.endorsements),
+            judge: Judge::new(lines, options.endorsements),
             denials: Denials::default(),
             metrics: Metrics::default(),
             gate: Arc::new(RwLock::new(())),

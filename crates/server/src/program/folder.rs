@@ -1,7 +1,7 @@
 //! Data folders: made, copied, given new keys.
 //!
-//! A folder holds `zeuge.sqlite` (the truth), `keys/`, `tls/`, `archive/`, and `log/` whose tiles
-//! derive from the database. Never overwrites a folder or a file.
+//! A folder holds `zeuge.sqlite` (the truth), `keys/`, `tls/`, `archive/`, caches of the makers'
+//! certificates in `collateral/`, and `log/` whose tiles derive from the database. Never overwrites a folder or a file.
 
 use std::fs;
 use std::io;
@@ -25,8 +25,9 @@ use crate::store::Sqlite;
 
 /// An owner file is a key or a small set.
 const OWNER_BYTES_MAX: u64 = 64 * 1024;
-/// What a backup carries beside the database. Tiles derive from it.
-const FOLDERS: [&str; 3] = ["keys", "tls", "archive"];
+/// What a backup carries beside the database: of the caches the marks and the index, not what can
+/// be fetched again. Tiles derive from the database.
+const FOLDERS: [&str; 5] = ["keys", "tls", "archive", "collateral", "collateral-sim"];
 
 /// The refusal of what comes later.
 pub(super) fn later(what: &str, data: &Path) -> io::Error {
@@ -217,7 +218,7 @@ pub(super) fn backup(backup: &Backup) -> io::Result<()> {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.starts_with('.') {
+            if name.starts_with('.') || !entry.file_type()?.is_file() {
                 continue;
             }
             let bytes = Zeroizing::new(fs::read(entry.path())?);

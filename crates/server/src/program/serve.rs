@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use zeuge_collateral::{BaseUrl, Sources};
 use zeuge_verify::Anchors;
 
 use super::Serve;
@@ -53,7 +54,15 @@ fn transport(options: &Serve) -> io::Result<Option<(PathBuf, PathBuf)>> {
     Ok(Some((folder.join("cert.pem"), folder.join("key.pem"))))
 }
 
-async fn run(options: &Serve) -> io::Result<()> {
+/// A key service under another address than AMD's.
+fn sources(option: &str, url: &str) -> io::Result<Sources> {
+    let amd = BaseUrl::parse(url)
+        .map_err(|problem| io::Error::other(format!("{}: {option}: {problem}", problem.check())))?;
+    Ok(Sources { amd })
+}
+
+/// What the options say about endorsements and trust.
+fn opening(options: &Serve) -> io::Result<Options> {
     let sim = options.dangerous_trust_sim.as_ref().map(|path| {
         let named = |error: &dyn std::fmt::Display| {
             io::Error::other(format!("{}: {error}", path.display()))
@@ -65,11 +74,25 @@ async fn run(options: &Serve) -> io::Result<()> {
         );
         Anchors::dangerous_sim(&text).map_err(|error| named(&error))
     });
-    let opening = Options {
+    let makers = match (options.offline, &options.kds) {
+        (true, _) => None,
+        (false, Some(url)) => Some(sources("--kds", url)?),
+        (false, None) => Some(Sources::makers()),
+    };
+    let sim_makers = options.sim_kds.as_deref();
+    Ok(Options {
         endorsements: options.endorsements.clone(),
         sim: sim.transpose()?,
         archive_bytes_max: options.archive_bytes_max,
-    };
+        makers,
+        sim_makers: sim_makers
+            .map(|url| sources("--sim-kds", url))
+            .transpose()?,
+    })
+}
+
+async fn run(options: &Serve) -> io::Result<()> {
+    let opening = opening(options)?;
     let transport = transport(options)?;
     // Before anybody is told that it listens.
     let mut terminate = signal(SignalKind::terminate())?;

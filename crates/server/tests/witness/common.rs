@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use zeuge_collateral::Sources;
 use zeuge_evidence::UnixTime;
 use zeuge_protocol::api::{AttestRequest, ChallengeAnswer, Problem, SecretUpload};
 use zeuge_protocol::binding::{Binding, Role, Witness as BoundWitness};
@@ -140,10 +141,17 @@ impl World {
 
     /// Serves a folder with the toy's roots for the tenant `sim`. Its clocks are this world's.
     pub(crate) fn start_on(&self, data: &Path) -> Running {
+        self.start_with(data, None)
+    }
+
+    /// The same, with a key service for the tenant `sim`.
+    pub(crate) fn start_with(&self, data: &Path, sim_kds: Option<Sources>) -> Running {
         let options = Options {
             endorsements: None,
             sim: Some(Anchors::dangerous_sim(&ToyAmd::shared().trust_file(&Product::ALL)).unwrap()),
             archive_bytes_max: 1 << 30,
+            makers: None,
+            sim_makers: sim_kds,
         };
         // What the wall clock is ahead of true time.
         let wall = Arc::new(AtomicI64::new(0));

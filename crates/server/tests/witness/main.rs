@@ -1,5 +1,6 @@
 //! The witness from outside: the whole loop, the last door, the process.
 
+mod collateral;
 mod common;
 mod process;
 mod release;

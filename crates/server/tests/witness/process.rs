@@ -127,3 +127,20 @@ fn a_database_that_was_set_back_behind_what_was_shown_is_not_served() {
     let refusal = zeuged(&arguments).unwrap_err();
     assert!(refusal.contains("log.rollback"), "{refusal}");
 }
+
+#[test]
+fn a_key_service_over_plain_http_on_another_machine_is_refused_at_the_start() {
+    let world = World::new();
+    let data = world.data();
+    let serve = [
+        "serve",
+        "--data",
+        data.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let refused = zeuged(&[&serve[..], &["--kds", "http://kds.example"]].concat()).unwrap_err();
+    assert!(refused.contains("collateral.address"), "{refused}");
+    let both = ["--offline", "--kds", "https://kds.example"];
+    assert!(zeuged(&[&serve[..], &both[..]].concat()).is_err());
+}
