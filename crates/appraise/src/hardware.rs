@@ -5,11 +5,13 @@
 //! Never enrols by itself: there is no trust on first use.
 
 use serde::Deserialize;
+use zeuge_verify::tpm::{EnrolledAk, TpmFacts, TrustBasis};
 
 use crate::{
     Facts,
     document::{self, DocumentError, Hex},
     findings::{Finding, Findings},
+    tpm::EnrolledTpm,
 };
 
 /// The schema of this document.
@@ -25,6 +27,9 @@ pub struct HardwareRegistry {
     /// The chips.
     #[serde(default)]
     pub chip: Vec<Chip>,
+    /// The TPMs.
+    #[serde(default)]
+    pub tpm: Vec<EnrolledTpm>,
 }
 
 /// One enrolled chip.
@@ -75,14 +80,46 @@ impl HardwareRegistry {
                 return bad(format!("the chip of \"{}\" stands twice", chip.name));
             }
         }
+        if let Some(because) = registry.tpm.iter().find_map(EnrolledTpm::fault) {
+            return Err(DocumentError {
+                wanted: SCHEMA,
+                because,
+            });
+        }
         Ok(registry)
+    }
+
+    /// The AKs that the owner vouches for.
+    #[must_use]
+    pub fn aks(&self) -> Vec<EnrolledAk> {
+        self.tpm.iter().flat_map(EnrolledTpm::aks).collect()
+    }
+
+    /// The enrolled TPM that these facts come from, by its AK or by its EK certificate.
+    fn tpm_of(&self, facts: &TpmFacts) -> Option<&EnrolledTpm> {
+        let certificate = match &facts.trust {
+            TrustBasis::Activated(ek) => Some(ek.certificate),
+            _ => None,
+        };
+        self.tpm.iter().find(|tpm| {
+            let ak = tpm.aks().iter().any(|ak| match ak {
+                EnrolledAk::Name(name) => Some(name) == facts.ak_name.as_ref(),
+                EnrolledAk::Key(key) => *key == facts.ak_key,
+            });
+            let ek = tpm
+                .ek_certificate
+                .is_some_and(|ek| Some(ek.0) == certificate);
+            ak || ek
+        })
     }
 
     /// The enrolled name of the machine, if its chip is enrolled.
     #[must_use]
     pub fn name_of(&self, facts: &Facts) -> Option<&str> {
-        let Facts::Snp(facts) = facts else {
-            return None;
+        let facts = match facts {
+            Facts::Snp(facts) => facts,
+            Facts::Tpm(facts) => return self.tpm_of(facts).map(|tpm| tpm.name.as_str()),
+            Facts::Quote(_) => return None,
         };
         let chip = self
             .chip
@@ -94,12 +131,31 @@ impl HardwareRegistry {
 
 /// Whether chip and key are enrolled.
 pub(crate) fn check(registry: &HardwareRegistry, facts: &Facts, findings: &mut Findings) {
-    let Facts::Snp(facts) = facts else {
-        findings.check("hardware.enrolled", || {
-            let because = "only chips of SEV-SNP can be enrolled yet";
-            Some(Finding::fail("hardware.enrolled", because))
-        });
-        return;
+    let facts = match facts {
+        Facts::Snp(facts) => facts,
+        Facts::Tpm(facts) => {
+            findings.check("hardware.enrolled", || {
+                Some(match registry.tpm_of(facts) {
+                    Some(_) => Finding::pass("hardware.enrolled"),
+                    None => Finding::fail(
+                        "hardware.enrolled",
+                        "this TPM is not in the owner's registry",
+                    )
+                    .difference(
+                        hex::encode(facts.ak_key),
+                        "an enrolled AK or EK certificate",
+                    ),
+                })
+            });
+            return;
+        }
+        Facts::Quote(_) => {
+            findings.check("hardware.enrolled", || {
+                let because = "only chips of SEV-SNP and TPMs can be enrolled yet";
+                Some(Finding::fail("hardware.enrolled", because))
+            });
+            return;
+        }
     };
     let chip_id = facts.claims.chip_id;
     let chip = registry

@@ -30,6 +30,7 @@ pub mod policy;
 pub mod reference;
 pub mod rule;
 pub mod snp;
+pub mod tpm;
 mod verdict;
 
 pub use admission::{Admission, Admitted, Grant, admit};
@@ -43,7 +44,7 @@ pub use verdict::{Kind, NotProved, RootNamed, Verdict, Word};
 
 pub use zeuge_evidence::dcap::Body;
 pub use zeuge_evidence::{UnixTime, snp::TcbBytes};
-pub use zeuge_verify::{dcap::QuoteFacts, snp::SnpFacts};
+pub use zeuge_verify::{dcap::QuoteFacts, snp::SnpFacts, tpm::TpmFacts};
 
 /// The ids of this room.
 pub const CHECKS: &[&[&str]] = &[
@@ -52,6 +53,7 @@ pub const CHECKS: &[&[&str]] = &[
     snp::CHECKS,
     hardware::CHECKS,
     rule::CHECKS,
+    tpm::CHECKS,
 ];
 
 /// What is proven about one machine, whoever made it.
@@ -62,6 +64,14 @@ pub enum Facts {
     Quote(Box<QuoteFacts>),
     /// An AMD SEV-SNP report.
     Snp(Box<SnpFacts>),
+    /// A quote of a TPM, with the logs that came along.
+    Tpm(Box<TpmFacts>),
+}
+
+impl From<TpmFacts> for Facts {
+    fn from(facts: TpmFacts) -> Self {
+        Self::Tpm(Box::new(facts))
+    }
 }
 
 impl From<QuoteFacts> for Facts {
@@ -98,5 +108,6 @@ pub fn judge(facts: &Facts, passed: &[&'static str], wanted: &Wanted<'_>) -> Ver
     match facts {
         Facts::Quote(facts) => dcap::judge(facts, wanted, &mut findings),
         Facts::Snp(facts) => snp::judge(facts, wanted, &mut findings),
+        Facts::Tpm(facts) => tpm::judge(facts, wanted, &mut findings),
     }
 }

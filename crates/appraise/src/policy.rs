@@ -14,6 +14,7 @@ use zeuge_evidence::{
 use crate::{
     TcbFloor,
     document::{self, DocumentError},
+    tpm::TpmPolicy,
 };
 
 /// The schema of this document.
@@ -45,6 +46,9 @@ pub struct Policy {
     /// Intel TDX and SGX.
     #[serde(default)]
     pub intel: IntelPolicy,
+    /// TPMs and the boot.
+    #[serde(default)]
+    pub tpm: TpmPolicy,
 }
 
 /// The part for Intel TDX and SGX.
@@ -189,6 +193,7 @@ impl Default for Policy {
             crl_age_days_max: crl_days(),
             snp: SnpPolicy::default(),
             intel: IntelPolicy::default(),
+            tpm: TpmPolicy::default(),
         }
     }
 }
@@ -219,13 +224,16 @@ impl Policy {
                 ));
             }
         }
-        if let Some(because) = policy.intel.fault() {
+        if let Some(because) = policy.intel.fault().or_else(|| policy.tpm.fault()) {
             return bad(because);
         }
         let reasons = [
             &policy.intel.dangerous_allow_debug,
             &policy.intel.dangerous_allow_migration,
             &policy.intel.dangerous_without_crl,
+            &policy.tpm.dangerous_without_crl,
+            &policy.tpm.dangerous_allow_sha1_bank,
+            &policy.tpm.dangerous_allow_unproven_ak,
             &snp.dangerous_allow_debug,
             &snp.dangerous_allow_migration,
             &snp.dangerous_without_crl,

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use zeuge_evidence::snp::{Product, Tcb};
 
-use crate::document::{self, DocumentError, Hex};
+use crate::{
+    document::{self, DocumentError, Hex},
+    tpm::TpmReference,
+};
 
 /// The schema of this document.
 pub const SCHEMA: &str = "zeuge.reference-values.v1";
@@ -27,6 +30,9 @@ pub struct ReferenceValues {
     /// Intel SGX enclaves.
     #[serde(default)]
     pub sgx: Vec<SgxReference>,
+    /// Machines as their TPM tells of them.
+    #[serde(default)]
+    pub tpm: Vec<TpmReference>,
     /// Lowest accepted versions by product, above the built-in floor.
     #[serde(default)]
     pub minimum_tcb: BTreeMap<String, TcbFloor>,
@@ -205,7 +211,8 @@ impl ReferenceValues {
                 return bad(format!("the name \"{name}\" stands twice"));
             }
         }
-        if let Some(because) = values.intel_fault() {
+        let tpm = values.tpm.iter().find_map(TpmReference::fault);
+        if let Some(because) = values.intel_fault().or(tpm) {
             return bad(because);
         }
         for product in values.minimum_tcb.keys() {

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use crate::{
-    Facts, Finding, Kind, Verdict, Wanted, Word,
+    Facts, Finding, Kind, TpmFacts, Verdict, Wanted, Word,
     document::{self, DocumentError, Hex},
     findings::Findings,
     snp::is_workload,
@@ -89,8 +89,16 @@ impl ReleaseRule {
         if rule.evidence.is_empty() {
             return bad("evidence is empty: a rule names the kinds that must be there");
         }
-        if rule.evidence.iter().any(|kind| kind != Kind::Snp.word()) {
-            return bad("evidence names a kind that rules cannot demand yet; \"snp\" is supported");
+        let known = [Kind::Snp.word(), Kind::Tpm.word()];
+        if rule
+            .evidence
+            .iter()
+            .any(|kind| !known.contains(&kind.as_str()))
+        {
+            return bad(
+                "evidence names a kind that rules cannot demand yet; \"snp\" and \"tpm\" are \
+                 supported",
+            );
         }
         if rule.door != "agent" {
             return bad("the door is not supported; \"agent\" is");
@@ -195,8 +203,10 @@ impl ReleaseRule {
             )
             .difference(found, wanted)
         };
-        let Some(Facts::Snp(facts)) = &verdict.facts else {
-            return fail("nothing proven".to_owned(), "a proven workload".to_owned());
+        let facts = match &verdict.facts {
+            Some(Facts::Snp(facts)) => facts,
+            Some(Facts::Tpm(facts)) => return self.boot(facts, wanted),
+            _ => return fail("nothing proven".to_owned(), "a proven workload".to_owned()),
         };
         if let Some(host_data) = self.host_data
             && host_data.0 != facts.claims.host_data
@@ -214,6 +224,26 @@ impl ReleaseRule {
             }
         }
         Finding::pass("release.workload")
+    }
+}
+
+impl ReleaseRule {
+    /// The workload as a TPM tells of it. It has no HOST_DATA.
+    fn boot(&self, facts: &TpmFacts, wanted: &Wanted<'_>) -> Finding {
+        let because = "the machine is not the workload that the rule names";
+        let fail = |found: String, wanted: String| {
+            Finding::fail("release.workload", because).difference(found, wanted)
+        };
+        if let Some(host_data) = self.host_data {
+            return fail("a TPM has none".to_owned(), hex::encode(host_data.0));
+        }
+        let name = self.workload.as_deref().unwrap_or_default();
+        let mut values = wanted.reference_values.tpm.iter();
+        if values.any(|value| value.name == name && crate::tpm::is_workload(value, facts)) {
+            Finding::pass("release.workload")
+        } else {
+            fail(crate::tpm::printed(facts), format!("\"{name}\""))
+        }
     }
 }
 

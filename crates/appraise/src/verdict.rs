@@ -114,6 +114,10 @@ pub enum NotProved {
     Freshness,
     /// What the run-time registers stand for, without the boot log.
     Registers,
+    /// That nobody reads the machine's memory: a TPM alone says nothing about it.
+    Memory,
+    /// Which programs ran after the boot, without an IMA list.
+    Programs,
 }
 
 /// The appraised outcome of one bundle.

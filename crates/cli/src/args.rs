@@ -126,7 +126,8 @@ pub(crate) struct Verify {
     /// The 64 bytes that the report data must be, as 128 hex digits.
     #[arg(long, value_name = "HEX")]
     pub(crate) report_data: Option<String>,
-    /// The nonce, 8 to 64 bytes in hex, that the report data must begin with; zeros must follow.
+    /// The nonce, 8 to 64 bytes in hex, that the report data must begin with; zeros must follow. A
+    /// TPM's qualifying data must be the nonce and nothing else.
     #[arg(long, value_name = "HEX")]
     pub(crate) nonce: Option<String>,
     /// Demand no binding, for this reason; it shows in the verdict.
@@ -138,6 +139,16 @@ pub(crate) struct Verify {
     /// The owner's reference values (zeuge.reference-values.v1).
     #[arg(long, value_name = "FILE")]
     pub(crate) reference_values: Option<PathBuf>,
+    /// The owner's registry of machines (zeuge.hardware.v1): chips, and TPMs with their AKs.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hardware: Option<PathBuf>,
+    /// The PCRs that a TPM was asked for, such as sha256:0,1,7; repeatable, one bank each.
+    #[arg(long, value_name = "BANK:LIST")]
+    pub(crate) pcrs: Vec<String>,
+    /// Roots of TPM makers beyond the shipped ones: a folder with tpm-roots.toml
+    /// (zeuge.tpm-roots.v1: file, maker, jurisdiction, origin), or that file; repeatable.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) tpm_roots: Vec<PathBuf>,
     /// Demand no measurement: look at the hardware alone. It shows in the verdict.
     #[arg(long)]
     pub(crate) hardware_only: bool,
@@ -172,7 +183,7 @@ pub(crate) enum Kind {
     Tdx,
     /// Intel SGX.
     Sgx,
-    /// A TPM (not supported yet).
+    /// A quote of a TPM.
     Tpm,
     /// Azure's HCL report (not supported yet).
     Azure,

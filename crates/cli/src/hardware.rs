@@ -96,6 +96,7 @@ fn enroll(arguments: &Enroll) -> Outcome {
         reference_values: ReferenceValues::default(),
         hardware: None,
         hardware_only: Some("enrolment looks at the hardware alone".to_owned()),
+        tpm: crate::judge_tpm::TpmSetting::default(),
         at: clock::now()?,
         makers: None,
     };

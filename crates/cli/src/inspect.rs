@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use serde_json::{Value, json};
-use zeuge_evidence::{Malformed, annotate::Node, dcap, der, eventlog, kind, snp, tpm, x509};
+use zeuge_evidence::{Malformed, annotate::Node, dcap, der, eventlog, ima, kind, snp, tpm, x509};
 use zeuge_protocol::api::VerdictWord;
 
 use crate::{
@@ -89,6 +89,9 @@ fn tree(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
         Kind::Crl => Ok(("crl", x509::annotate::annotate(bytes, 0).map(one)?)),
         Kind::TpmAttest => Ok(("tpm", tpm::annotate_attest(bytes, 0).map(one)?)),
         Kind::EventLog => Ok(("eventlog", event_log(bytes).map(one)?)),
+        Kind::ImaList => Ok(("ima", ima::annotate(bytes).map(one)?)),
+        Kind::TpmPublic => Ok(("tpm", tpm::annotate_public(bytes, 0).map(one)?)),
+        Kind::TpmQuote | Kind::TpmJson => Ok(("tpm", quotes(bytes)?)),
         _ => wrapped(bytes),
     }
 }
@@ -167,6 +170,43 @@ fn lines(out: &mut String, node: &Node, depth: usize) {
     for child in &node.children {
         lines(out, child, depth.saturating_add(1));
     }
+}
+
+/// The parts of each quote in a file; offsets are those inside the part.
+fn quotes(bytes: &[u8]) -> Result<Vec<Node>, Malformed> {
+    let mut out = Vec::new();
+    for quote in tpm::QuoteBundle::read(bytes)? {
+        let mut parts = vec![tpm::annotate_attest(&quote.attest, 0)?];
+        parts.push(Node::bytes("signature", 0, &quote.signature));
+        for value in &quote.pcrs {
+            parts.push(Node::bytes(
+                format!("{} PCR {}", value.bank, value.index),
+                0,
+                &value.value,
+            ));
+        }
+        if let Some(public) = &quote.ak_public {
+            let public = tpm::annotate_public(public, 0);
+            parts.extend(public.ok());
+        }
+        for (name, file) in [
+            ("AK certificate", &quote.ak_certificate),
+            ("EK certificate", &quote.ek_certificate),
+        ] {
+            let Some(file) = file else { continue };
+            let der = tpm::certificate_in(file)?;
+            let node = x509::annotate::annotate(&der, 0)?;
+            parts.push(Node::group(name, 0, der.len(), vec![node]));
+        }
+        if let Some(log) = &quote.eventlog {
+            parts.push(event_log(log)?);
+        }
+        if let Some(list) = &quote.ima {
+            parts.push(ima::annotate(list)?);
+        }
+        out.push(Node::group("quote", 0, quote.attest.len(), parts));
+    }
+    Ok(out)
 }
 
 /// A boot log of a TPM, or the log of a confidential machine.

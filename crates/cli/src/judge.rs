@@ -9,7 +9,12 @@ use zeuge_evidence::{Malformed, UnixTime, What, dcap, kind, snp};
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::{Anchors, Binding, Endorsements, Error, crypto::AWS_LC};
 
-use crate::{args, collateral::Line, input::INPUT_BYTES_MAX};
+use crate::{
+    args,
+    collateral::Line,
+    input::INPUT_BYTES_MAX,
+    judge_tpm::{self, TpmSetting},
+};
 
 /// What all files of one call share.
 pub(crate) struct Setting {
@@ -22,6 +27,7 @@ pub(crate) struct Setting {
     pub(crate) reference_values: ReferenceValues,
     pub(crate) hardware: Option<HardwareRegistry>,
     pub(crate) hardware_only: Option<String>,
+    pub(crate) tpm: TpmSetting,
     pub(crate) at: UnixTime,
     /// The way to the makers, where they may be asked.
     pub(crate) makers: Option<Line>,
@@ -32,6 +38,7 @@ enum Platform {
     Snp,
     Quote(Kind),
     Bundle,
+    Tpm,
     Unsupported(&'static str),
     Unknown,
 }
@@ -43,7 +50,10 @@ fn platform(bytes: &[u8], wanted: args::Kind) -> Platform {
         args::Kind::Tdx => Platform::Quote(Kind::Tdx),
         args::Kind::Sgx => Platform::Quote(Kind::Sgx),
         args::Kind::Bundle => Platform::Bundle,
-        args::Kind::Tpm => Platform::Unsupported("tpm"),
+        args::Kind::Tpm => match kind::detect(bytes) {
+            Seen::Bundle => Platform::Bundle,
+            _ => Platform::Tpm,
+        },
         args::Kind::Azure => Platform::Unsupported("azure"),
         args::Kind::Nitro => Platform::Unsupported("nitro"),
         args::Kind::Auto => match kind::detect(bytes) {
@@ -53,7 +63,7 @@ fn platform(bytes: &[u8], wanted: args::Kind) -> Platform {
             Seen::Bundle => Platform::Bundle,
             Seen::AzureHcl | Seen::AzureJson => Platform::Unsupported("azure"),
             Seen::NitroCose => Platform::Unsupported("nitro"),
-            Seen::TpmAttest | Seen::TpmJson => Platform::Unsupported("tpm"),
+            Seen::TpmAttest | Seen::TpmJson | Seen::TpmQuote => Platform::Tpm,
             _ => Platform::Unknown,
         },
     }
@@ -82,6 +92,7 @@ pub(crate) fn judge(
         Platform::Snp => snp(bytes, setting),
         Platform::Quote(kind) => Ok(quote(bytes, kind, setting)),
         Platform::Bundle => bundle(bytes, setting),
+        Platform::Tpm => Ok(judge_tpm::file(bytes, setting)),
         Platform::Unsupported(kind) => Err(format!(
             "evidence of the kind {kind} is recognised, but verifying it is not supported yet"
         )),
@@ -97,7 +108,7 @@ fn unrecognised(malformed: Malformed, setting: &Setting) -> Verdict {
     Verdict::refused(Kind::Unknown, &Error::Malformed(malformed), setting.at)
 }
 
-fn wanted(setting: &Setting) -> Wanted<'_> {
+pub(crate) fn wanted(setting: &Setting) -> Wanted<'_> {
     Wanted {
         policy: &setting.policy,
         reference_values: &setting.reference_values,
@@ -251,6 +262,9 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
         Media::SnpCertificates,
         Media::TdxQuote,
         Media::SgxQuote,
+        Media::TpmQuote,
+        Media::TcgEventLog,
+        Media::ImaList,
     ];
     if bundle
         .members()
@@ -260,6 +274,20 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
         return refused("it holds a member of a kind that is not verified yet");
     }
     let only = |media| bundle.only(media);
+    let holds = |media| {
+        bundle
+            .members()
+            .values()
+            .any(|member| member.media == media)
+    };
+    let tpm = [Media::TpmQuote, Media::TcgEventLog, Media::ImaList];
+    let others = [Media::SnpReport, Media::TdxQuote, Media::SgxQuote];
+    if tpm.into_iter().any(holds) {
+        if others.into_iter().any(holds) || holds(Media::SnpCertificates) {
+            return refused("evidence of a CPU and of a TPM in one bundle is not verified yet");
+        }
+        return judge_tpm::members(&bundle, setting);
+    }
     match (
         only(Media::SnpReport),
         only(Media::TdxQuote),

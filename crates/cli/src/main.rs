@@ -14,6 +14,7 @@ mod hardware;
 mod input;
 mod inspect;
 mod judge;
+mod judge_tpm;
 mod log;
 mod output;
 mod owner;

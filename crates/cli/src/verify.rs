@@ -4,7 +4,7 @@
 
 use std::{path::Path, time::SystemTime};
 
-use zeuge_appraise::{Policy, ReferenceValues};
+use zeuge_appraise::{HardwareRegistry, Policy, ReferenceValues};
 use zeuge_evidence::UnixTime;
 use zeuge_log::hash::sha256;
 use zeuge_protocol::api::VerdictWord;
@@ -17,6 +17,7 @@ use crate::{
     collateral::Line,
     input,
     judge::{self, Setting},
+    judge_tpm::{self, TpmSetting},
 };
 
 /// Bytes of report data.
@@ -111,10 +112,45 @@ fn setting(arguments: &Verify) -> Result<Setting, String> {
         policy,
         policy_ids,
         reference_values,
-        hardware: None,
+        hardware: registry(arguments)?,
+        tpm: tpm(arguments)?,
         hardware_only: arguments.hardware_only.then(|| reason.to_owned()),
         at: at(arguments.at.as_deref())?,
         makers: makers.transpose()?,
+    })
+}
+
+fn registry(arguments: &Verify) -> Result<Option<HardwareRegistry>, String> {
+    let Some(path) = &arguments.hardware else {
+        return Ok(None);
+    };
+    HardwareRegistry::parse(&input::text(path)?)
+        .map(Some)
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What only quotes of TPMs need. Their qualifying data has no fixed length: a nonce is compared
+/// as it is, never filled up.
+fn tpm(arguments: &Verify) -> Result<TpmSetting, String> {
+    let pcrs: Result<Vec<_>, String> = arguments
+        .pcrs
+        .iter()
+        .map(|text| {
+            zeuge_appraise::tpm::selection(text)
+                .ok_or_else(|| format!("--pcrs {text}: write it like sha256:0,1,7"))
+        })
+        .collect();
+    let mut roots = Vec::new();
+    for path in &arguments.tpm_roots {
+        roots.extend(judge_tpm::roots(path)?);
+    }
+    Ok(TpmSetting {
+        nonce: arguments
+            .nonce
+            .as_ref()
+            .and_then(|text| hex::decode(text).ok()),
+        pcrs: pcrs?,
+        roots,
     })
 }
 

@@ -10,7 +10,7 @@ pub mod facts;
 mod replay;
 pub mod uefi;
 
-pub use annotate::annotate;
+pub use annotate::{annotate, describe};
 pub use replay::{Register, Replay};
 
 use crate::{Malformed, What, reader::Reader, tpm::HashAlgorithm};

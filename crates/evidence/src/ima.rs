@@ -5,10 +5,12 @@
 //! decides whether a file is wanted, never checks a file signature.
 //! Sources: kernel `Documentation/security/IMA-templates.rst`, `security/integrity/ima`.
 
+mod annotate;
 mod line;
 mod replay;
 
-pub use line::{parse_ascii, parse_binary};
+pub use annotate::annotate;
+pub use line::{parse_any, parse_ascii, parse_binary};
 pub use replay::{Filling, ImaReplay};
 
 use crate::tpm::HashAlgorithm;

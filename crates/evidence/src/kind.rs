@@ -5,6 +5,7 @@
 
 use crate::{
     der::{Der, tag},
+    eventlog::EventKind,
     reader::Reader,
 };
 
@@ -33,6 +34,8 @@ pub enum Kind {
     Crl,
     /// A boot event log, of a TPM or of a confidential machine.
     EventLog,
+    /// The IMA list of a Linux kernel, text or binary.
+    ImaList,
     /// JSON of no known kind.
     Json,
     /// A COSE_Sign1 document of AWS Nitro.
@@ -58,6 +61,10 @@ pub enum Kind {
     TpmAttest,
     /// JSON around a TPM quote.
     TpmJson,
+    /// The public part of a TPM's key (`TPMT_PUBLIC` or `TPM2B_PUBLIC`).
+    TpmPublic,
+    /// A TPM quote with its parts in the binary form of another project.
+    TpmQuote,
     /// None of these.
     Unknown,
 }
@@ -88,8 +95,57 @@ fn binary(bytes: &[u8]) -> Kind {
         [0xa0..=0xbf, ..] if holds(bytes, b"\x68__cmwc_t") => Kind::Bundle,
         [0x30, ..] => der(bytes),
         [0x0a, ..] if let Some(kind) = protobuf(bytes) => kind,
+        _ if let Some(kind) = tpm(bytes) => kind,
         _ => header(bytes),
     }
+}
+
+/// What begins with a TPM's big-endian numbers, or wraps them.
+fn tpm(bytes: &[u8]) -> Option<Kind> {
+    // Type RSA or ECC, and SHA-256, -384 or -512 as the hash of the name.
+    let is_public = |bytes: &[u8]| matches!(bytes, [0, 1 | 0x23, 0, 0x0b..=0x0d, 0, ..]);
+    let sized = |bytes: &[u8]| {
+        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        (usize::from(u16::from_be_bytes(*length)) == rest.len()).then_some(is_public(rest))
+    };
+    if is_public(bytes) || sized(bytes) == Some(true) {
+        return Some(Kind::TpmPublic);
+    }
+    // Azure's client: the length of a bare RSA signature, it, the length of the statement, it.
+    if let Some((length, rest)) = bytes.split_first_chunk::<8>() {
+        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let statement = length.checked_add(8).and_then(|at| rest.get(at..));
+        if length <= 512 && statement.is_some_and(|at| at.starts_with(b"\xffTCG")) {
+            return Some(Kind::TpmQuote);
+        }
+    }
+    // Google's message: field 1 is the AK.
+    if let [0x0a, first, second, rest @ ..] = bytes {
+        let public = if first & 0x80 == 0 {
+            bytes.get(2..)
+        } else {
+            (second & 0x80 == 0).then_some(rest)
+        };
+        if public.is_some_and(is_public) {
+            return Some(Kind::TpmQuote);
+        }
+    }
+    is_ima(bytes).then_some(Kind::ImaList)
+}
+
+/// An IMA list: register 10, the template's digest, and a template whose name begins with `ima`.
+fn is_ima(bytes: &[u8]) -> bool {
+    if let [10, 0, 0, 0, rest @ ..] = bytes {
+        return rest.get(24..27) == Some(b"ima");
+    }
+    let line = bytes.get(..256).unwrap_or(bytes);
+    let mut fields = line.split(|byte| *byte == b' ');
+    let number = |text: &[u8]| (1..=2).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    fields.next().is_some_and(number)
+        && fields
+            .next()
+            .is_some_and(|text| text.iter().all(u8::is_ascii_hexdigit))
+        && fields.next().is_some_and(|text| text.starts_with(b"ima"))
 }
 
 /// Quotes and reports begin with a little-endian version.
@@ -124,8 +180,26 @@ fn header(bytes: &[u8]) -> Kind {
 
 /// The first event of a log in TCG's format says so: register 0 or 1, type `EV_NO_ACTION`, and a
 /// name behind the fixed fields.
+///
+/// The old form has no header: two records of known types for registers of a TPM must follow each
+/// other.
 fn is_event_log(bytes: &[u8]) -> bool {
-    bytes.get(4..8) == Some(&[3, 0, 0, 0]) && bytes.get(32..41) == Some(b"Spec ID E")
+    let header = bytes.get(4..8) == Some(&[3, 0, 0, 0]) && bytes.get(32..41) == Some(b"Spec ID E");
+    let mut at = Reader::new(bytes, "");
+    header || (old_record(&mut at).is_some() && old_record(&mut at).is_some())
+}
+
+/// One record in the form of TPM 1.2.
+fn old_record(at: &mut Reader<'_>) -> Option<()> {
+    let register = at.u32_le().ok()?;
+    let kind = EventKind(at.u32_le().ok()?);
+    let digest = at.take(20).ok()?;
+    let length = usize::try_from(at.u32_le().ok()?).ok()?;
+    let is_digest = kind == EventKind::NO_ACTION || digest.iter().any(|byte| *byte != 0);
+    if register > 23 || kind.name().is_empty() || !is_digest {
+        return None;
+    }
+    at.take(length).ok().map(|_| ())
 }
 
 /// A list has an instant after its issuer, a certificate a SEQUENCE of two.
@@ -172,6 +246,7 @@ fn protobuf(bytes: &[u8]) -> Option<Kind> {
 /// The names that tell JSON apart, in the two outermost objects.
 #[derive(Debug, Default)]
 struct Names {
+    attest: bool,
     chip_id: bool,
     collection: bool,
     hcl_report: bool,
@@ -190,6 +265,7 @@ impl Names {
     fn see(&mut self, name: &[u8]) {
         match name {
             b"__cmwc_t" => self.collection = true,
+            b"attest" => self.attest = true,
             b"attestation_report" => self.snp = true,
             b"chip_id" => self.chip_id = true,
             b"attestation_doc_b64" | b"enclaveAttestationReport" => self.tinfoil = true,
@@ -212,7 +288,7 @@ impl Names {
             Kind::AzureJson
         } else if self.snp || (self.tinfoil && self.vcek) || (self.measurement && self.chip_id) {
             Kind::SnpJson
-        } else if self.tpm_quote || (self.message && self.pcrs) {
+        } else if self.tpm_quote || ((self.message || self.attest) && self.pcrs) {
             Kind::TpmJson
         } else if self.quote {
             Kind::QuoteJson
@@ -334,6 +410,7 @@ mod tests {
                 Kind::TpmJson,
             ),
             (r#"{"signature":"","message":"","pcrs":[]}"#, Kind::TpmJson),
+            (r#"{"schema":"","attest":"","pcrs":{}}"#, Kind::TpmJson),
             (r#"{"quote":"BAAC","cc_eventlog":null}"#, Kind::QuoteJson),
             (r#"{"__cmwc_t":"tag:x","quote":["m","v"]}"#, Kind::Bundle),
             (r#"{"a":"attestation_report","b":"\"quote\":"}"#, Kind::Json),
@@ -352,9 +429,33 @@ mod tests {
             Kind::SnpProtobuf
         );
         assert_eq!(detect(&[0x0a, 0x30, 0x08, 4, 0x10, 2]), Kind::TdxProtobuf);
-        // A public area of a TPM, and a message of another project that carries a raw report.
-        assert_eq!(detect(&[0x0a, 0x98, 0x02, 0, 1, 0]), Kind::Unknown);
+        // A message that begins with the public area of a TPM's key, and one of another project
+        // that carries a raw report.
+        let google = [0x0a, 0x98, 0x02, 0, 1, 0, 0x0b, 0];
+        assert_eq!(detect(&google), Kind::TpmQuote);
         assert_eq!(detect(&[0x0a, 0x8d, 0x0a, 8, 1, 0x12, 0xa0]), Kind::Unknown);
+    }
+
+    #[test]
+    fn keys_and_lists_of_a_tpm_are_known_by_their_first_fields() {
+        let key = [0, 0x23, 0, 0x0b, 0, 5, 0, 0x72];
+        assert_eq!(detect(&key), Kind::TpmPublic);
+        assert_eq!(detect(&[&[0, 8][..], &key].concat()), Kind::TpmPublic);
+        assert_eq!(detect(&[&[0, 9][..], &key].concat()), Kind::Unknown);
+        let sample = [&256_u64.to_le_bytes()[..], &[7; 256], &[9; 8], b"\xffTCG"].concat();
+        assert_eq!(detect(&sample), Kind::TpmQuote);
+        assert_eq!(detect(b"10 00ff ima-ng sha1:00 /a\n"), Kind::ImaList);
+        assert_eq!(detect(b"10 00ff other sha1:00 /a\n"), Kind::Unknown);
+        let mut binary = vec![10, 0, 0, 0];
+        binary.extend([7; 20]);
+        binary.extend(b"\x06\0\0\0ima-ng");
+        assert_eq!(detect(&binary), Kind::ImaList);
+        let record = |kind: u32| {
+            let head = [&[0; 4][..], &kind.to_le_bytes(), &[7; 20], &[4, 0, 0, 0]].concat();
+            [head, vec![1; 4]].concat()
+        };
+        assert_eq!(detect(&[record(8), record(4)].concat()), Kind::EventLog);
+        assert_eq!(detect(&[record(8), record(0x77)].concat()), Kind::Unknown);
     }
 
     #[test]

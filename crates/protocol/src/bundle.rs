@@ -39,6 +39,8 @@ pub enum Media {
     AzureHcl,
     /// A Confidential Computing Event Log, as ACPI hands it out.
     CcEventLog,
+    /// The list of files that Linux measured (IMA), text or binary.
+    ImaList,
     /// Initdata whose digest stands in host data.
     Initdata,
     /// A Nitro attestation document (COSE_Sign1).
@@ -59,9 +61,10 @@ pub enum Media {
 
 impl Media {
     /// Every kind of member.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AzureHcl,
         Self::CcEventLog,
+        Self::ImaList,
         Self::Initdata,
         Self::NitroDocument,
         Self::SgxQuote,
@@ -78,6 +81,7 @@ impl Media {
         match self {
             Self::AzureHcl => "application/vnd.zeuge.azure-hcl",
             Self::CcEventLog => "application/vnd.zeuge.cc-event-log",
+            Self::ImaList => "application/vnd.zeuge.ima-list",
             Self::Initdata => "application/vnd.zeuge.initdata",
             Self::NitroDocument => "application/vnd.zeuge.nitro-document",
             Self::SgxQuote => "application/vnd.zeuge.sgx-quote",
@@ -101,6 +105,8 @@ impl Media {
         match self {
             // Firmware reserves at most 64 KiB to a few hundred; a megabyte is hostile beyond.
             Self::CcEventLog | Self::TcgEventLog => 1024 * 1024,
+            // Some 10 000 entries; a longer list has to be read step by step.
+            Self::ImaList => 2 * 1024 * 1024,
             // Certificates that a hypervisor hands out: SNP_EXT_GUEST_REQUEST gives some pages.
             Self::SnpCertificates | Self::Initdata => 128 * 1024,
             // The report, with room for bytes that some tools append.

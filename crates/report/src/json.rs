@@ -72,6 +72,7 @@ pub fn claims(facts: &Facts) -> Value {
     match facts {
         Facts::Quote(facts) => quote(facts),
         Facts::Snp(facts) => json!({ "snp": snp(facts) }),
+        Facts::Tpm(facts) => json!({ "tpm": crate::json_tpm::claims(facts) }),
         _ => json!({}),
     }
 }

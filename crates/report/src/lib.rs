@@ -6,6 +6,7 @@
 
 mod ear;
 mod json;
+mod json_tpm;
 mod table;
 mod text;
 

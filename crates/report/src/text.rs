@@ -120,6 +120,10 @@ fn what(out: &mut String, verdict: &Verdict, language: Language) {
                 "chip_id",
                 "tcb",
                 "tcb_status",
+                "ak_name",
+                "trust",
+                "secure_boot",
+                "firmware",
             ] {
                 match fields.get(name) {
                     Some(serde_json::Value::String(text)) => {
@@ -271,6 +275,16 @@ pub(crate) const fn not_proved(item: NotProved, language: Language) -> &'static 
         NotProved::Freshness => language.pick(
             "That the evidence is fresh, or belongs to any key.",
             "Dass der Nachweis frisch ist oder zu irgendeinem Schlüssel gehört.",
+        ),
+        NotProved::Memory => language.pick(
+            "That nobody reads or changes the machine's memory: a TPM says what was started, and \
+             nothing about the host below.",
+            "Dass niemand den Speicher der Maschine liest oder verändert: Ein TPM sagt, was \
+             gestartet wurde, und nichts über den Wirt darunter.",
+        ),
+        NotProved::Programs => language.pick(
+            "Which programs ran after the boot: no list of the kernel's (IMA) came along.",
+            "Welche Programme nach dem Start liefen: Eine Liste des Kerns (IMA) kam nicht mit.",
         ),
         NotProved::Registers => language.pick(
             "What the run-time registers stand for: without the boot log their values are compared \

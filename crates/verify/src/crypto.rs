@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use aws_lc_rs::signature::{self, UnparsedPublicKey};
+use aws_lc_rs::{
+    digest::{self, Digest},
+    signature::{self, UnparsedPublicKey},
+};
 
 /// A signature scheme with all its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +23,14 @@ pub enum Scheme {
     EcdsaP384Sha384Der,
     /// ECDSA on P-384 with SHA-256, DER (some TPM makers' certificates).
     EcdsaP384Sha256Der,
+    /// ECDSA on P-256 with SHA-384, DER (TPM makers may sign with a longer hash than the curve).
+    EcdsaP256Sha384Der,
+    /// ECDSA on P-384 with SHA-512, DER.
+    EcdsaP384Sha512Der,
+    /// ECDSA on P-521 with SHA-256, DER.
+    EcdsaP521Sha256Der,
+    /// ECDSA on P-521 with SHA-384, DER.
+    EcdsaP521Sha384Der,
     /// ECDSA on P-521 with SHA-512, DER.
     EcdsaP521Sha512Der,
     /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 to 8192 bits.
@@ -70,6 +81,22 @@ pub trait Signatures: fmt::Debug + Send + Sync {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), BadSignature>;
+
+    /// Checks `signature` over a digest that somebody else computed: signatures on files in IMA's
+    /// list. As [`Signatures::verify`] otherwise; a provider without it refuses.
+    ///
+    /// # Errors
+    /// [`BadSignature`], also for a digest of another length than the scheme's hash.
+    fn verify_digest(
+        &self,
+        scheme: Scheme,
+        key: &[u8],
+        digest: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        let _ = (scheme, key, digest, signature);
+        Err(BadSignature)
+    }
 }
 
 /// What verification may call.
@@ -95,31 +122,57 @@ impl Signatures for AwsLc {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), BadSignature> {
-        let algorithm: &'static dyn signature::VerificationAlgorithm = match scheme {
-            Scheme::EcdsaP256Sha256Fixed => &signature::ECDSA_P256_SHA256_FIXED,
-            Scheme::EcdsaP256Sha256Der => &signature::ECDSA_P256_SHA256_ASN1,
-            Scheme::EcdsaP384Sha384Fixed => &signature::ECDSA_P384_SHA384_FIXED,
-            Scheme::EcdsaP384Sha384Der => &signature::ECDSA_P384_SHA384_ASN1,
-            Scheme::EcdsaP384Sha256Der => &signature::ECDSA_P384_SHA256_ASN1,
-            Scheme::EcdsaP521Sha512Der => &signature::ECDSA_P521_SHA512_ASN1,
-            Scheme::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
-            Scheme::RsaPkcs1Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
-            Scheme::RsaPkcs1Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
-            Scheme::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
-            Scheme::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
-            Scheme::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
-            Scheme::RsaPssSha256LongSalt => {
-                &const { signature::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(LONGEST) }
-            }
-            Scheme::RsaPssSha384LongSalt => {
-                &const { signature::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(LONGEST) }
-            }
-            Scheme::RsaPssSha512LongSalt => {
-                &const { signature::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(LONGEST) }
-            }
-        };
-        UnparsedPublicKey::new(algorithm, key)
+        UnparsedPublicKey::new(algorithm(scheme), key)
             .verify(message, signature)
             .map_err(|_| BadSignature)
+    }
+
+    fn verify_digest(
+        &self,
+        scheme: Scheme,
+        key: &[u8],
+        digest: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        let hash = match digest.len() {
+            32 => &digest::SHA256,
+            48 => &digest::SHA384,
+            64 => &digest::SHA512,
+            _ => return Err(BadSignature),
+        };
+        let digest = Digest::import_less_safe(digest, hash).map_err(|_| BadSignature)?;
+        UnparsedPublicKey::new(algorithm(scheme), key)
+            .verify_digest(&digest, signature)
+            .map_err(|_| BadSignature)
+    }
+}
+
+fn algorithm(scheme: Scheme) -> &'static dyn signature::VerificationAlgorithm {
+    match scheme {
+        Scheme::EcdsaP256Sha256Fixed => &signature::ECDSA_P256_SHA256_FIXED,
+        Scheme::EcdsaP256Sha256Der => &signature::ECDSA_P256_SHA256_ASN1,
+        Scheme::EcdsaP384Sha384Fixed => &signature::ECDSA_P384_SHA384_FIXED,
+        Scheme::EcdsaP384Sha384Der => &signature::ECDSA_P384_SHA384_ASN1,
+        Scheme::EcdsaP384Sha256Der => &signature::ECDSA_P384_SHA256_ASN1,
+        Scheme::EcdsaP256Sha384Der => &signature::ECDSA_P256_SHA384_ASN1,
+        Scheme::EcdsaP384Sha512Der => &signature::ECDSA_P384_SHA512_ASN1,
+        Scheme::EcdsaP521Sha256Der => &signature::ECDSA_P521_SHA256_ASN1,
+        Scheme::EcdsaP521Sha384Der => &signature::ECDSA_P521_SHA384_ASN1,
+        Scheme::EcdsaP521Sha512Der => &signature::ECDSA_P521_SHA512_ASN1,
+        Scheme::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Scheme::RsaPkcs1Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        Scheme::RsaPkcs1Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        Scheme::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
+        Scheme::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
+        Scheme::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
+        Scheme::RsaPssSha256LongSalt => {
+            &const { signature::RSA_PSS_2048_8192_SHA256.with_pss_salt_length(LONGEST) }
+        }
+        Scheme::RsaPssSha384LongSalt => {
+            &const { signature::RSA_PSS_2048_8192_SHA384.with_pss_salt_length(LONGEST) }
+        }
+        Scheme::RsaPssSha512LongSalt => {
+            &const { signature::RSA_PSS_2048_8192_SHA512.with_pss_salt_length(LONGEST) }
+        }
     }
 }

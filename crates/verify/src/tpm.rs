@@ -22,11 +22,13 @@ mod rsa;
 mod trust;
 
 pub use broken::Broken;
-pub use chain::Context;
+pub use chain::{Context, Revocation};
 pub use ek::{EkFacts, verify_ek};
 pub use key::AttestationKey;
-pub use quote::{Demand, Nonce, Selection, TpmFacts, check_quote_signature, verify};
-pub use replay::ImaFacts;
+pub use quote::{
+    Demand, Nonce, Selection, TpmFacts, check_quote_signature, qualifying_data, verify,
+};
+pub use replay::{ImaFacts, PcrEvent};
 pub use roots::{MakerRoot, ROOTS_MAX, TpmRoots};
 pub use trust::{AkTrust, EnrolledAk, TrustBasis, verify_ak_certificate};
 
@@ -39,6 +41,7 @@ pub const CHECKS: &[&str] = &[
     "tpm.ak.chain",
     "tpm.ak.issuer",
     "tpm.ak.key",
+    "tpm.ak.proof",
     "tpm.ak.trust",
     "tpm.ak.validity",
     "tpm.ek.available",
@@ -48,6 +51,7 @@ pub const CHECKS: &[&str] = &[
     "tpm.ek.validity",
     "tpm.eventlog.replay",
     "tpm.ima.replay",
+    "tpm.quote.available",
     "tpm.quote.bank",
     "tpm.quote.clock",
     "tpm.quote.magic",

@@ -322,6 +322,7 @@ fn demand<'a>(nonce: &'a [u8], selection: &'a [PcrSelection]) -> Demand<'a> {
         selection: Selection::Exactly(selection),
         previous: None,
         replayed: PcrSet::ALL,
+        ima_signers: &[],
         dangerous_sha1_bank: None,
     }
 }

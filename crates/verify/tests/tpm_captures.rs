@@ -199,6 +199,7 @@ fn azures_samples_are_signed_by_the_ak_of_their_hcl_report_in_the_endorsement_hi
             selection: Selection::Exactly(&[pcrs]),
             previous: None,
             replayed: Demand::BOOT,
+            ima_signers: &[],
             dangerous_sha1_bank: None,
         };
         let bundle = QuoteBundle {
@@ -208,7 +209,7 @@ fn azures_samples_are_signed_by_the_ak_of_their_hcl_report_in_the_endorsement_hi
         let world = World::new(&root);
         let context = world.at(instant(""));
         let untrusted = verify(&bundle, &demand, AkTrust::default(), context).unwrap_err();
-        assert_eq!(untrusted.check(), "tpm.ak.trust");
+        assert_eq!(untrusted.check(), "tpm.ak.proof");
         let enrolled = [EnrolledAk::Name(name)];
         let trust = AkTrust {
             enrolled: &enrolled,
@@ -265,6 +266,7 @@ fn trustees_evidence_holds_with_its_nonce_and_the_key_it_carries() {
         },
         previous: None,
         replayed: Demand::BOOT,
+        ima_signers: &[],
         dangerous_sha1_bank: None,
     };
     let context = world.at(instant(""));
@@ -293,6 +295,7 @@ fn googles_quotes_hold_bank_by_bank_and_their_log_replays() {
                 },
                 previous: None,
                 replayed: Demand::BOOT,
+                ima_signers: &[],
                 dangerous_sha1_bank: None,
             };
             outcomes.push(

@@ -18,8 +18,8 @@ use zeuge_verify::{
     Endorsements, Error,
     crypto::AWS_LC,
     tpm::{
-        AkTrust, AttestationKey, Context, Demand, EnrolledAk, Nonce, Selection, TpmRoots,
-        TrustBasis, credential, verify, verify_ak_certificate, verify_ek,
+        AkTrust, AttestationKey, Context, Demand, EnrolledAk, Nonce, Revocation, Selection,
+        TpmRoots, TrustBasis, credential, verify, verify_ak_certificate, verify_ek,
     },
 };
 
@@ -133,6 +133,7 @@ fn demand(previous: Option<ClockInfo>) -> Demand<'static> {
         ),
         previous,
         replayed: Demand::BOOT,
+        ima_signers: &[],
         dangerous_sha1_bank: None,
     }
 }
@@ -338,10 +339,8 @@ fn every_rule_of_an_ek_certificate_refuses_by_its_own_name() {
     let ek = leaf(&key, &maker.middle, KeyUsagePurpose::KeyAgreement);
     let verified = verify_ek(&ek, maker.at(NOW)).unwrap();
     assert_eq!(verified.fact().root.maker, "a maker");
-    assert_eq!(
-        (verified.fact().issuers, verified.fact().revocation_lists),
-        (1, 0)
-    );
+    assert_eq!(verified.fact().issuers, 1);
+    assert_eq!(verified.fact().revocation, Revocation::NotChecked);
 
     let refused = |file: &[u8], context: Context<'_>| verify_ek(file, context).unwrap_err().check();
     assert_eq!(refused(&ek, maker.at(LATE)), "tpm.ek.validity");

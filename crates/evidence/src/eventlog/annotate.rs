@@ -57,10 +57,13 @@ fn record((index, event): (usize, &Event<'_>)) -> Node {
         register => format!("register {register}"),
     };
     let name = format!("event {index}: {register}, {}", event.kind);
-    Node::group(name, event.offset, event.length, children).meaning(meaning(event))
+    Node::group(name, event.offset, event.length, children).meaning(describe(event))
 }
 
-fn meaning(event: &Event<'_>) -> String {
+/// What a record is about, in the log's own words: a variable's name, a path, a sentence. Empty
+/// where the log has no words for it. A label, believed by nobody.
+#[must_use]
+pub fn describe(event: &Event<'_>) -> String {
     match event.kind {
         EventKind::VARIABLE_DRIVER_CONFIG
         | EventKind::VARIABLE_BOOT

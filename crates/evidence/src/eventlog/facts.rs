@@ -235,29 +235,43 @@ impl BootFacts {
                 }
             }
             EventKind::EFI_ACTION => self.add_action(event),
-            EventKind::S_CRTM_VERSION => {
-                let text = match event.data {
-                    [_, 0, ..] => uefi::utf16(event.data),
-                    _ => String::from_utf8_lossy(event.data).into_owned(),
-                };
-                let proof = self.proof(event, event.data);
-                self.firmware_version = Some(Text {
-                    event: index,
-                    register: event.register,
-                    text,
-                    proof,
-                });
-            }
-            EventKind::NONHOST_INFO => {
-                let technology = event.data.strip_prefix(b"GCE NonHostInfo\0");
-                if self.proof(event, event.data) == Proof::Whole {
-                    self.google_technology = technology.and_then(|rest| rest.first().copied());
-                }
+            EventKind::S_CRTM_VERSION | EventKind::NONHOST_INFO => {
+                self.add_firmware(registers, index, event);
             }
             EventKind::EVENT_TAG => self.add_tag(index, event),
             EventKind::IPL => self.add_ipl(index, event),
             _ => {}
         }
+    }
+
+    /// What the firmware says of itself. Whoever runs later can extend the same register with the
+    /// same kind of record, so only the first one counts, and only before the separator.
+    fn add_firmware(&mut self, registers: Registers, index: usize, event: &Event<'_>) {
+        let wanted = match registers {
+            Registers::Tpm => 0,
+            Registers::ConfidentialComputing => 1,
+        };
+        if event.register != wanted || self.is_separated(event.register) {
+            return;
+        }
+        let proof = self.proof(event, event.data);
+        if event.kind == EventKind::NONHOST_INFO {
+            let technology = event.data.strip_prefix(b"GCE NonHostInfo\0");
+            if let Some([technology, ..]) = technology.filter(|_| proof == Proof::Whole) {
+                self.google_technology.get_or_insert(*technology);
+            }
+            return;
+        }
+        let text = match event.data {
+            [_, 0, ..] => uefi::utf16(event.data),
+            _ => String::from_utf8_lossy(event.data).into_owned(),
+        };
+        self.firmware_version.get_or_insert(Text {
+            event: index,
+            register: event.register,
+            text,
+            proof,
+        });
     }
 
     fn proof(&self, event: &Event<'_>, part: &[u8]) -> Proof {
@@ -328,18 +342,23 @@ impl BootFacts {
             data: variable.data.to_vec(),
             proof,
         };
+        let wanted = match registers {
+            Registers::Tpm => 7,
+            Registers::ConfidentialComputing => 1,
+        };
         if event.kind == EventKind::VARIABLE_AUTHORITY {
-            if measured.name == "SbatLevel" && proof == Proof::Whole {
+            // Shim says it once; a later record of the same name is somebody else's word.
+            if measured.name == "SbatLevel"
+                && proof == Proof::Whole
+                && event.register == wanted
+                && self.sbat_level.is_none()
+            {
                 self.sbat_level = std::str::from_utf8(variable.data).ok().map(str::to_owned);
             }
             self.authorities.push(measured);
             return;
         }
         if event.kind == EventKind::VARIABLE_DRIVER_CONFIG {
-            let wanted = match registers {
-                Registers::Tpm => 7,
-                Registers::ConfidentialComputing => 1,
-            };
             // A confidential VM's register holds PCR 1 and 7: only the first separator counts.
             if self.is_separated(event.register) || event.register != wanted {
                 self.notes
@@ -434,6 +453,24 @@ mod tests {
         let facts = BootFacts::of(&read, HashAlgorithm::SHA256);
         assert_eq!(facts.secure_boot, None);
         assert_eq!(facts.notes, [Note::VariableNotProven { event: 0 }]);
+    }
+
+    #[test]
+    fn what_runs_later_cannot_raise_the_sbat_level_or_change_the_firmware() {
+        let level = |text: &str| variable("SbatLevel", text.as_bytes());
+        let (true_level, raised) = (level("sbat,1,2023\n"), level("sbat,1,2099\n"));
+        let facts = facts(&[
+            (0, 8, b"v1"),
+            (0, 4, &[0; 4]),
+            (5, 0x8000_00e0, &raised),
+            (7, 0x8000_00e0, &true_level),
+            (7, 0x8000_00e0, &raised),
+            (0, 8, b"v2"),
+            (0, 0x11, b"GCE NonHostInfo\0\x04"),
+        ]);
+        assert_eq!(facts.sbat_level.as_deref(), Some("sbat,1,2023\n"));
+        assert_eq!(facts.firmware_version.unwrap().text, "v1");
+        assert_eq!(facts.google_technology, None);
     }
 
     #[test]

@@ -80,14 +80,27 @@ impl EventLog<'_> {
         event.data.last().copied()
     }
 
+    /// Whether the hardware measured the first firmware code before the TPM was started
+    /// (`EV_EFI_HCRTM_EVENT`) and no record says from which locality: PCR 0 may then have begun
+    /// at 4 (TPM 2.0 Library, part 1 §35; no real quote at hand shows which).
+    #[must_use]
+    pub fn may_start_at_locality_4(&self) -> bool {
+        let hardware = |event: &Event<'_>| event.kind.0 == 0x8000_0010 && event.register == 0;
+        self.startup_locality().is_none() && self.events.iter().any(hardware)
+    }
+
     fn empty_replay(&self, bank: HashAlgorithm) -> Option<Replay> {
+        self.empty_at(bank, self.startup_locality().unwrap_or_default())
+    }
+
+    fn empty_at(&self, bank: HashAlgorithm, locality: u8) -> Option<Replay> {
         bank.digest(&[])?;
         Some(Replay {
             bank,
             registers: BTreeMap::new(),
             size: bank.size()?,
             kind: self.registers,
-            locality: self.startup_locality().unwrap_or_default(),
+            locality,
         })
     }
 
@@ -95,10 +108,16 @@ impl EventLog<'_> {
     /// program does not compute.
     #[must_use]
     pub fn replay(&self, bank: HashAlgorithm) -> Option<Replay> {
+        self.replay_at(bank, self.startup_locality().unwrap_or_default())
+    }
+
+    /// As [`EventLog::replay`], with PCR 0 begun at this locality whatever the log says.
+    #[must_use]
+    pub fn replay_at(&self, bank: HashAlgorithm, locality: u8) -> Option<Replay> {
         if !self.banks().contains(&bank) {
             return None;
         }
-        let mut replay = self.empty_replay(bank)?;
+        let mut replay = self.empty_at(bank, locality)?;
         for (index, event) in self.events.iter().enumerate() {
             if self.counts(event) {
                 let before = replay.value(event.register);

@@ -21,6 +21,19 @@ fn limited(bytes: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// Reads a list of either form: a binary one begins with a register, whose upper bytes are zero, a
+/// text with a digit.
+///
+/// # Errors
+/// As [`parse_ascii`] and [`parse_binary`].
+pub fn parse_any(bytes: &[u8]) -> Result<Part, Malformed> {
+    if bytes.first().is_some_and(u8::is_ascii_digit) {
+        parse_ascii(bytes)
+    } else {
+        parse_binary(bytes)
+    }
+}
+
 /// Reads `ascii_runtime_measurements`: `PCR template-hash template fields…`, one entry a line. A
 /// last line without its newline is left for the next call.
 ///
@@ -39,8 +52,6 @@ pub fn parse_ascii(bytes: &[u8]) -> Result<Part, Malformed> {
             return Err(bad(offset, "line", "it is longer than any entry"));
         }
         if !text.trim_ascii().is_empty() {
-            let text =
-                std::str::from_utf8(text).map_err(|_| bad(offset, "line", "it is not text"))?;
             if out.entries.len() >= ENTRIES_MAX {
                 return Err(bad(offset, "list", "it has more than 500000 entries"));
             }
@@ -51,51 +62,61 @@ pub fn parse_ascii(bytes: &[u8]) -> Result<Part, Malformed> {
     Ok(out)
 }
 
-fn ascii(line: &str, offset: usize) -> Result<Entry, Malformed> {
-    let mut fields = line.split(' ');
+/// A path need not be UTF-8 and is hashed as it is; all other fields are ASCII.
+fn ascii(line: &[u8], offset: usize) -> Result<Entry, Malformed> {
+    let mut fields = line.split(|byte| *byte == b' ');
     let mut next = |field: &'static str| {
         fields
             .next()
             .filter(|text| !text.is_empty())
             .ok_or_else(|| bad(offset, field, "it is missing"))
     };
-    let pcr = next("PCR")?
+    let plain = |bytes: &'_ [u8]| text(bytes, offset);
+    let pcr = plain(next("PCR")?)?
         .parse()
         .ok()
         .filter(|pcr| *pcr < 32)
         .ok_or_else(|| bad(offset, "PCR", "it is no number from 0 to 31"))?;
-    let template_digest = hexadecimal(next("template-hash")?, offset, "template-hash")?;
+    let template_digest = plain(next("template-hash")?)?;
+    let template_digest = hexadecimal(&template_digest, offset, "template-hash")?;
     if !matches!(template_digest.len(), 20 | 32 | 48 | 64) {
         return Err(bad(offset, "template-hash", "no hash has its length"));
     }
-    let template = next("template")?.to_owned();
-    let digest = next("digest")?.to_owned();
-    let name = next("name")?.to_owned();
-    let rest: Vec<&str> = fields.collect();
+    let template = plain(next("template")?)?;
+    let digest = plain(next("digest")?)?;
+    let path = next("name")?;
+    let rest: Result<Vec<String>, Malformed> = fields.map(plain).collect();
+    let rest = rest?;
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let mut entry = Entry {
         pcr,
         template_digest,
         template,
         algorithm: String::new(),
         digest: Vec::new(),
-        name,
+        name: String::from_utf8_lossy(path).into_owned(),
         verity: false,
         signature: Vec::new(),
         buffer: Vec::new(),
         data: Vec::new(),
         offset,
     };
-    ascii_fields(&mut entry, &digest, &rest)?;
+    ascii_fields(&mut entry, &digest, path, &rest)?;
     Ok(entry)
 }
 
 /// The digest and what stands behind the name, by the template.
-fn ascii_fields(entry: &mut Entry, digest: &str, rest: &[&str]) -> Result<(), Malformed> {
+fn ascii_fields(
+    entry: &mut Entry,
+    digest: &str,
+    path: &[u8],
+    rest: &[&str],
+) -> Result<(), Malformed> {
     let offset = entry.offset;
     if entry.template == "ima" {
         entry.algorithm = "sha1".to_owned();
         entry.digest = hexadecimal(digest, offset, "digest")?;
-        entry.data = legacy_data(&entry.digest, entry.name.as_bytes(), offset)?;
+        entry.data = legacy_data(&entry.digest, path, offset)?;
         return Ok(());
     }
     let extra = |index: usize| {
@@ -108,7 +129,7 @@ fn ascii_fields(entry: &mut Entry, digest: &str, rest: &[&str]) -> Result<(), Ma
     entry.digest = hexadecimal(value, offset, "digest")?;
     set_algorithm(entry, prefix);
     let stored = [prefix.as_bytes(), b":\0", &entry.digest].concat();
-    let path = [entry.name.as_bytes(), &[0]].concat();
+    let path = [path, &[0]].concat();
     let mut data = field(&stored);
     data.extend(field(&path));
     let fields_wanted = match entry.template.as_str() {
@@ -241,8 +262,9 @@ fn binary(reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
     if entry.template == "ima" {
         entry.digest = reader.take(20)?.to_vec();
         let name_length = length(reader, 255, "name")?;
-        entry.name = text(reader.take(name_length)?, offset)?;
-        entry.data = legacy_data(&entry.digest, entry.name.as_bytes(), offset)?;
+        let path = reader.take(name_length)?;
+        entry.name = String::from_utf8_lossy(path).into_owned();
+        entry.data = legacy_data(&entry.digest, path, offset)?;
         return Ok(entry);
     }
     let data_length = length(reader, ENTRY_BYTES_MAX, "template data")?;
@@ -349,6 +371,16 @@ mod tests {
         assert_eq!(parse_binary(&bytes).unwrap().entries, [entry]);
         let part = parse_binary(&bytes[..bytes.len() - 1]).unwrap();
         assert_eq!((part.entries.len(), part.consumed), (0, 0));
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf_8_is_hashed_as_it_is() {
+        let mut line =
+            format!("10 {} ima-ng sha1:{} /", "22".repeat(20), "11".repeat(20)).into_bytes();
+        line.extend([0xff, b'\n']);
+        let entry = parse_ascii(&line).unwrap().entries.remove(0);
+        assert_eq!(entry.name, "/\u{fffd}");
+        assert!(entry.data.ends_with(&[b'/', 0xff, 0]));
     }
 
     #[test]

@@ -6,6 +6,9 @@
 use super::Entry;
 use crate::tpm::HashAlgorithm;
 
+/// The register of IMA.
+const PCR: u32 = 10;
+
 /// A replay that can go on when the list has grown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImaReplay {
@@ -46,7 +49,14 @@ impl ImaReplay {
     }
 
     /// Takes the next entry.
+    ///
+    /// A policy of the kernel can send entries to other registers than 10; those are counted and
+    /// extend nothing here.
     pub fn extend(&mut self, entry: &Entry) {
+        self.entries = self.entries.saturating_add(1);
+        if entry.pcr != PCR {
+            return;
+        }
         let size = self.hashed.len();
         let (own, sha1) = if entry.is_violation() {
             (vec![0xff; size], vec![0xff; size])
@@ -61,7 +71,6 @@ impl ImaReplay {
         for (running, next) in [(&mut self.hashed, own), (&mut self.padded, sha1)] {
             *running = self.bank.digest(&[running, &next]).unwrap_or_default();
         }
-        self.entries = self.entries.saturating_add(1);
     }
 
     /// Whether the register now holds `value`, and how the kernel filled it. Before the first
@@ -122,6 +131,17 @@ mod tests {
         steps.extend(&entries[1]);
         assert_eq!(steps, all);
         assert_eq!(steps.entries(), 2);
+    }
+
+    #[test]
+    fn an_entry_of_another_register_extends_nothing() {
+        let mut entries = entries();
+        let mut alone = ImaReplay::new(HashAlgorithm::SHA256).unwrap();
+        alone.extend(&entries[1]);
+        entries[0].pcr = 11;
+        let mut both = ImaReplay::new(HashAlgorithm::SHA256).unwrap();
+        entries.iter().for_each(|entry| both.extend(entry));
+        assert_eq!((both.hashed, both.entries), (alone.hashed, 2));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 use base64::Engine as _;
 use serde_json::{Map, Value};
 
-use super::{BUNDLE, GoogleAttestation, HashAlgorithm, azure_sample};
+use super::{Attest, BUNDLE, GoogleAttestation, HashAlgorithm, TPM_GENERATED_VALUE, azure_sample};
 use crate::{Malformed, What};
 
 /// The name of our own format.
@@ -42,7 +42,7 @@ pub struct PcrValue {
 pub struct QuoteBundle {
     /// The `TPMS_ATTEST`.
     pub attest: Vec<u8>,
-    /// The `TPMT_SIGNATURE`, or bare RSA bytes.
+    /// The `TPMT_SIGNATURE`, or bare RSA bytes; empty where the statement came alone.
     pub signature: Vec<u8>,
     /// The AK: `TPMT_PUBLIC`, `TPM2B_PUBLIC` or SubjectPublicKeyInfo.
     pub ak_public: Option<Vec<u8>>,
@@ -84,6 +84,14 @@ impl QuoteBundle {
         }
         if bytes.trim_ascii_start().first() == Some(&b'{') {
             return Self::from_json(bytes).map(|bundle| vec![bundle]);
+        }
+        // The bare statement: whoever verifies says what is missing.
+        if bytes.starts_with(&TPM_GENERATED_VALUE.to_be_bytes()) {
+            let attest = Attest::parse(bytes)?.bytes.to_vec();
+            return Ok(vec![Self {
+                attest,
+                ..Self::default()
+            }]);
         }
         if let Ok(sample) = azure_sample(bytes) {
             return Ok(vec![sample]);

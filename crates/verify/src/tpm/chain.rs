@@ -65,8 +65,42 @@ pub(super) struct Path<'a> {
     pub(super) root: &'a MakerRoot,
     /// Issuers between, in order from the leaf.
     pub(super) issuers: usize,
-    /// Revocation lists that were signed by an issuer on the way and looked at.
-    pub(super) lists: usize,
+    /// The oldest of the lists that were looked at, one for each certificate on the way; absent
+    /// where an issuer's list is not at hand.
+    pub(super) revocation: Revocation,
+}
+
+/// Whether the issuers on a way were asked about withdrawals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// For one certificate at least, no list of its issuer was at hand.
+    NotChecked,
+    /// Every certificate was looked up; the dates are those of the list that ends first.
+    Checked {
+        /// Its thisUpdate.
+        this_update: UnixTime,
+        /// Its nextUpdate, if it says one.
+        next_update: Option<UnixTime>,
+    },
+}
+
+impl Revocation {
+    /// What holds of both: the one that counts for the shorter time.
+    fn and(self, other: Self) -> Self {
+        let end = |one: &Self| match one {
+            Self::NotChecked => UnixTime(i64::MIN),
+            // A list without an end is judged by its age: as old as it is.
+            Self::Checked {
+                this_update,
+                next_update,
+            } => next_update.unwrap_or(*this_update),
+        };
+        if end(&self) <= end(&other) {
+            self
+        } else {
+            other
+        }
+    }
 }
 
 struct Search<'a> {
@@ -154,11 +188,11 @@ impl<'a> Search<'a> {
                 if !self.is_in_time(issuer) {
                     return None;
                 }
-                let lists = self.looked_up(issuer, certificate)?;
+                let revocation = self.looked_up(issuer, certificate)?;
                 return Some(Path {
                     root,
                     issuers: depth,
-                    lists,
+                    revocation,
                 });
             }
         }
@@ -198,12 +232,12 @@ impl<'a> Search<'a> {
                 }
                 continue;
             }
-            let Some(lists) = self.looked_up(&issuer, certificate) else {
+            let Some(revocation) = self.looked_up(&issuer, certificate) else {
                 continue;
             };
             if let Some(path) = self.from(&issuer, depth.saturating_add(1)) {
                 return Some(Path {
-                    lists: path.lists.saturating_add(lists),
+                    revocation: path.revocation.and(revocation),
                     ..path
                 });
             }
@@ -234,14 +268,13 @@ impl<'a> Search<'a> {
         signed_by(certificate, &issuer.public_key, self.context.crypto).is_ok()
     }
 
-    /// How many lists of this issuer were looked at; `None` when one of them names the
-    /// certificate.
+    /// The newest list of this issuer; `None` when one of its lists names the certificate.
     fn looked_up(
         &mut self,
         issuer: &Certificate<'a>,
         certificate: &Certificate<'a>,
-    ) -> Option<usize> {
-        let mut looked = 0_usize;
+    ) -> Option<Revocation> {
+        let mut newest = Revocation::NotChecked;
         for list in &self.lists {
             let its = list.issuer.raw == issuer.subject.raw
                 && list.this_update <= self.context.at
@@ -249,7 +282,14 @@ impl<'a> Search<'a> {
             if !its {
                 continue;
             }
-            looked = looked.saturating_add(1);
+            let older = matches!(newest, Revocation::Checked { this_update, .. }
+                if this_update >= list.this_update);
+            if !older {
+                newest = Revocation::Checked {
+                    this_update: list.this_update,
+                    next_update: list.next_update,
+                };
+            }
             if list.lists(certificate.serial) {
                 let serial = hex::encode(certificate.serial);
                 self.fault = Some(Fault::Revoked {
@@ -258,7 +298,7 @@ impl<'a> Search<'a> {
                 return None;
             }
         }
-        Some(looked)
+        Some(newest)
     }
 }
 

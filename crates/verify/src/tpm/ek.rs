@@ -11,7 +11,7 @@ use zeuge_evidence::{
 
 use super::{
     Broken,
-    chain::{self, Context, Fault},
+    chain::{self, Context, Fault, Revocation},
     key::AttestationKey,
 };
 use crate::{Error, Trail, Unavailable, Verified, anchors::Root, x509::KeyKind};
@@ -23,8 +23,8 @@ pub struct EkFacts {
     pub root: Root,
     /// Authorities between root and EK.
     pub issuers: usize,
-    /// Revocation lists looked at on the way; 0 means that nobody asked about withdrawals.
-    pub revocation_lists: usize,
+    /// Whether the issuers on the way were asked about withdrawals.
+    pub revocation: Revocation,
     /// What the certificate says about the chip.
     pub identity: EkIdentity,
     /// SHA-256 of the certificate.
@@ -82,7 +82,7 @@ pub fn verify_ek(file: &[u8], context: Context<'_>) -> Result<Verified<EkFacts>,
     let facts = EkFacts {
         root: path.root.root.clone(),
         issuers: path.issuers,
-        revocation_lists: path.lists,
+        revocation: path.revocation,
         identity: EkIdentity::of(&certificate)?,
         certificate: sha256(&der),
         key,

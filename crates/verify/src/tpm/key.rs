@@ -160,6 +160,30 @@ impl AttestationKey {
         }
     }
 
+    /// Whether this key signed a digest that somebody else computed (PKCS #1 v1.5, or ECDSA).
+    pub(super) fn signed_digest(
+        &self,
+        hash: HashAlgorithm,
+        digest: &[u8],
+        signature: &[u8],
+        crypto: &CryptoProvider,
+    ) -> bool {
+        let scheme = match (hash, self.kind) {
+            (HashAlgorithm::SHA256, KeyKind::Rsa) => Scheme::RsaPkcs1Sha256,
+            (HashAlgorithm::SHA384, KeyKind::Rsa) => Scheme::RsaPkcs1Sha384,
+            (HashAlgorithm::SHA512, KeyKind::Rsa) => Scheme::RsaPkcs1Sha512,
+            (HashAlgorithm::SHA256, KeyKind::P256) => Scheme::EcdsaP256Sha256Der,
+            (HashAlgorithm::SHA256, KeyKind::P384) => Scheme::EcdsaP384Sha256Der,
+            (HashAlgorithm::SHA384, KeyKind::P384) => Scheme::EcdsaP384Sha384Der,
+            (HashAlgorithm::SHA512, KeyKind::P521) => Scheme::EcdsaP521Sha512Der,
+            _ => return false,
+        };
+        let verifier = crypto.signatures;
+        verifier
+            .verify_digest(scheme, &self.key, digest, signature)
+            .is_ok()
+    }
+
     /// The schemes that a signature may mean: a TPM's PSS has a salt of the digest's length or
     /// of the greatest possible length.
     fn schemes(&self, signature: &Signature<'_>) -> &'static [Scheme] {

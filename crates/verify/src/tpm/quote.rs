@@ -18,7 +18,7 @@ use super::{
     Broken,
     chain::Context,
     key::AttestationKey,
-    replay::{self, ImaFacts},
+    replay::{self, ImaFacts, PcrEvent},
     trust::{self, AkTrust, TrustBasis},
 };
 use crate::{Error, Trail, Unavailable, Verified, crypto::CryptoProvider, x509::KeyKind};
@@ -58,6 +58,8 @@ pub struct Demand<'a> {
     pub previous: Option<ClockInfo>,
     /// PCRs that the boot log must explain, where they were quoted.
     pub replayed: PcrSet,
+    /// Keys whose signatures on files of the IMA list count; which one signed is a fact.
+    pub ima_signers: &'a [AttestationKey],
     /// Accepts a SHA-1 bank, for a reason that somebody wrote down.
     pub dangerous_sha1_bank: Option<&'a str>,
 }
@@ -88,14 +90,26 @@ pub struct TpmFacts {
     pub clock: ClockInfo,
     /// The TPM's firmware version.
     pub firmware_version: u64,
+    /// Why no selection was demanded; `None` when one was.
+    pub unasked: Option<String>,
+    /// Why SHA-1 was accepted; `None` where no such bank was quoted.
+    pub dangerous_sha1_bank: Option<String>,
     /// The signed PCR values, per bank.
     pub pcrs: BTreeMap<HashAlgorithm, BTreeMap<u32, Vec<u8>>>,
     /// What the boot log says; `None` without a log.
     pub boot: Option<BootFacts>,
     /// The signed PCRs that the boot log explains. Records of other registers prove nothing.
     pub explained: PcrSet,
+    /// The records of those PCRs, in order.
+    pub events: Vec<PcrEvent>,
     /// What the IMA list says; `None` without a list.
     pub ima: Option<ImaFacts>,
+}
+
+/// The qualifying data that stands for a binding: SHA-256 of its 64 bytes (DESIGN §5.3).
+#[must_use]
+pub fn qualifying_data(binding: &[u8; 64]) -> [u8; 32] {
+    super::ek::sha256(binding)
 }
 
 /// Checks only that the key signed these bytes. It says nothing about the key, the nonce or the
@@ -115,7 +129,7 @@ pub fn check_quote_signature(
 /// Verifies one quote with what came along.
 ///
 /// # Errors
-/// The first check that fails, in the order: form of the parts, `tpm.ak.available`, `tpm.ak.key`,
+/// The first check that fails, in the order: form of the parts, `tpm.quote.available`, `tpm.ak.available`, `tpm.ak.key`,
 /// `tpm.ak.attributes`, `tpm.quote.signature`, `tpm.quote.magic`, `tpm.quote.type`,
 /// `tpm.quote.nonce`, `tpm.quote.selection`, `tpm.quote.bank`, `tpm.quote.pcr-digest`,
 /// `tpm.quote.reset`, `tpm.quote.clock`, trust in the AK, `tpm.eventlog.replay`,
@@ -128,6 +142,17 @@ pub fn verify(
 ) -> Result<Verified<TpmFacts>, Error> {
     let mut trail = Trail::new();
     let attest = Attest::parse(&bundle.attest)?;
+    trail.check("tpm.quote.available", || {
+        if bundle.signature.is_empty() {
+            return Err(Unavailable {
+                check: "tpm.quote.available",
+                what: "the TPM's signature over this statement".to_owned(),
+                remedy: "TPM2_Quote returns it beside the statement: put both into one file",
+            }
+            .into());
+        }
+        Ok(())
+    })?;
     let signature = Signature::parse_any(&bundle.signature)?;
     let key = attestation_key(bundle, &mut trail)?;
     trail.check("tpm.quote.signature", || {
@@ -144,8 +169,9 @@ pub fn verify(
         context,
         &mut trail,
     )?;
-    let (boot, explained) = replay::boot(bundle, &pcrs, demand.replayed, &mut trail)?;
+    let boot = replay::boot(bundle, &pcrs, demand.replayed, &mut trail)?;
     let ima = replay::ima(bundle, &pcrs, &mut trail)?;
+    let ima = ima.map(|ima| ima.with_signers(demand.ima_signers, context.crypto));
     let facts = TpmFacts {
         ak_key: key.key_sha256(),
         ak_attributes: key.attributes.filter(|_| trust.covers_name()),
@@ -158,9 +184,18 @@ pub fn verify(
         },
         clock: attest.clock,
         firmware_version: attest.firmware_version,
+        unasked: match demand.selection {
+            Selection::Exactly(_) => None,
+            Selection::AsQuoted { because } => Some(because.to_owned()),
+        },
+        dangerous_sha1_bank: demand
+            .dangerous_sha1_bank
+            .filter(|_| pcrs.contains_key(&HashAlgorithm::SHA1))
+            .map(str::to_owned),
         pcrs,
-        boot,
-        explained,
+        boot: boot.facts,
+        explained: boot.explained,
+        events: boot.events,
         ima,
     };
     Ok(Verified::assertion(facts, trail))

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use zeuge_evidence::{
-    eventlog::{EventLog, Register, facts::BootFacts},
+    eventlog::{self, EventKind, EventLog, Register, Replay, facts::BootFacts},
     ima::{self, Entry, Filling, ImaReplay},
     tpm::{HashAlgorithm, PcrSet, QuoteBundle},
 };
 
-use super::Broken;
-use crate::{Error, Trail};
+use super::{Broken, key::AttestationKey};
+use crate::{Error, Trail, crypto::CryptoProvider};
 
 type Values = BTreeMap<HashAlgorithm, BTreeMap<u32, Vec<u8>>>;
 
@@ -24,13 +24,82 @@ pub struct ImaFacts {
     pub bank: HashAlgorithm,
     /// The entries that the signed value covers.
     pub attested: Vec<Entry>,
-    /// Entries behind them, which nothing covers yet.
+    /// Entries behind them, or of other registers, which nothing covers yet.
     pub unattested: usize,
+    /// For each of them the signer, by its place among the keys that were asked for, whose
+    /// signature on the file's digest holds.
+    pub signers: Vec<Option<usize>>,
     /// How the kernel filled the bank; padded SHA-1 is only as strong as SHA-1.
     pub filling: Filling,
     /// Whether the first entry is the hash of the quoted PCRs 0 to 9 (or 0 to 7); `None` when
     /// they were not quoted or the entry has another form.
     pub boot_aggregate: Option<bool>,
+}
+
+impl ImaFacts {
+    /// The same list with each file's signer, where it is one of `keys`.
+    pub(super) fn with_signers(mut self, keys: &[AttestationKey], crypto: &CryptoProvider) -> Self {
+        self.signers = self
+            .attested
+            .iter()
+            .map(|entry| signer(entry, keys, crypto))
+            .collect();
+        self
+    }
+}
+
+/// Who signed this file's digest. The list has the signature as the kernel stores it
+/// (`security.ima`): type 3, version 2, hash, key id, length, signature over the file's digest.
+fn signer(entry: &Entry, keys: &[AttestationKey], crypto: &CryptoProvider) -> Option<usize> {
+    let [3, 2, hash, _, _, _, _, high, low, signature @ ..] = entry.signature.as_slice() else {
+        return None;
+    };
+    let hash = match hash {
+        4 => HashAlgorithm::SHA256,
+        5 => HashAlgorithm::SHA384,
+        6 => HashAlgorithm::SHA512,
+        _ => return None,
+    };
+    let whole = usize::from(u16::from_be_bytes([*high, *low])) == signature.len();
+    let same = HashAlgorithm::by_name(&entry.algorithm) == Some(hash);
+    // A violation's digest is not the file's, and an fs-verity digest is signed in another form.
+    if !whole || !same || entry.verity || entry.is_violation() {
+        return None;
+    }
+    keys.iter()
+        .position(|key| key.signed_digest(hash, &entry.digest, signature, crypto))
+}
+
+/// One record of a PCR that the log explains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PcrEvent {
+    /// Index of the record in the log.
+    pub index: usize,
+    /// The PCR.
+    pub pcr: u32,
+    /// The type of the record.
+    pub kind: EventKind,
+    /// The digest in the bank of the facts.
+    pub digest: Vec<u8>,
+    /// What the log calls it; a label, not a fact.
+    pub label: String,
+}
+
+/// What a boot log adds.
+#[derive(Debug, Default)]
+pub(super) struct Boot {
+    pub(super) facts: Option<BootFacts>,
+    pub(super) explained: PcrSet,
+    pub(super) events: Vec<PcrEvent>,
+}
+
+fn explains(replay: &Replay, quoted: &BTreeMap<u32, Vec<u8>>) -> PcrSet {
+    quoted
+        .iter()
+        .filter(|(index, value)| replay.value(**index).as_ref() == Some(value))
+        .fold(PcrSet::NONE, |set, (index, _)| {
+            PcrSet(set.0 | PcrSet::of(&[*index]).0)
+        })
 }
 
 /// Replays the boot log in the strongest quoted bank that the log has.
@@ -39,9 +108,9 @@ pub(super) fn boot(
     pcrs: &Values,
     wanted: PcrSet,
     trail: &mut Trail,
-) -> Result<(Option<BootFacts>, PcrSet), Error> {
+) -> Result<Boot, Error> {
     let Some(bytes) = &bundle.eventlog else {
-        return Ok((None, PcrSet::NONE));
+        return Ok(Boot::default());
     };
     let log = EventLog::parse_tpm(bytes)?;
     // Numbers of the SHA family grow with their length; the last one is the strongest.
@@ -50,7 +119,7 @@ pub(super) fn boot(
         .rev()
         .find(|bank| log.replay(**bank).is_some())
         .copied();
-    let Some((bank, replay)) = bank.and_then(|bank| Some((bank, log.replay(bank)?))) else {
+    let Some((bank, mut replay)) = bank.and_then(|bank| Some((bank, log.replay(bank)?))) else {
         let found = "no quoted bank is in the log".to_owned();
         return Err(Broken::EventLogReplay {
             pcr: 0,
@@ -61,12 +130,16 @@ pub(super) fn boot(
         .into());
     };
     let quoted = pcrs.get(&bank).cloned().unwrap_or_default();
-    let explained = quoted
-        .iter()
-        .filter(|(index, value)| replay.value(**index).as_ref() == Some(value))
-        .fold(PcrSet::NONE, |set, (index, _)| {
-            PcrSet(set.0 | PcrSet::of(&[*index]).0)
-        });
+    let mut explained = explains(&replay, &quoted);
+    if quoted.contains_key(&0)
+        && !explained.contains(0)
+        && log.may_start_at_locality_4()
+        && let Some(other) = log.replay_at(bank, 4)
+        && explains(&other, &quoted).contains(0)
+    {
+        explained = explains(&other, &quoted);
+        replay = other;
+    }
     trail.check("tpm.eventlog.replay", || {
         let differs = quoted
             .iter()
@@ -85,7 +158,27 @@ pub(super) fn boot(
             }
         }
     })?;
-    Ok((Some(BootFacts::of(&log, bank)), explained))
+    Ok(Boot {
+        facts: Some(BootFacts::of(&log, bank)),
+        explained,
+        events: events(&log, bank, explained),
+    })
+}
+
+fn events(log: &EventLog<'_>, bank: HashAlgorithm, explained: PcrSet) -> Vec<PcrEvent> {
+    let records = log.events.iter().enumerate();
+    records
+        .filter(|(_, event)| event.extends() && explained.contains(event.register))
+        .filter_map(|(index, event)| {
+            Some(PcrEvent {
+                index,
+                pcr: event.register,
+                kind: event.kind,
+                digest: event.digest(bank)?.to_vec(),
+                label: eventlog::describe(event),
+            })
+        })
+        .collect()
 }
 
 /// The record to look at. Where a beginning of the log explains the signed value, it is the first
@@ -125,13 +218,7 @@ pub(super) fn ima(
     let Some(bytes) = &bundle.ima else {
         return Ok(None);
     };
-    // A binary list begins with the register, 10 and three zeros; a text with two digits.
-    let part = if bytes.first().is_some_and(u8::is_ascii_digit) {
-        ima::parse_ascii(bytes)?
-    } else {
-        ima::parse_binary(bytes)?
-    };
-    let mut entries = part.entries;
+    let mut entries = ima::parse_any(bytes)?.entries;
     let signed = pcrs
         .iter()
         .rev()
@@ -156,11 +243,15 @@ pub(super) fn ima(
     let (Some((taken, filling)), Some((bank, ..))) = (found, signed) else {
         return Ok(None);
     };
-    let unattested = entries.len().saturating_sub(taken);
+    let all = entries.len();
     entries.truncate(taken);
+    // Entries that a policy sent to other registers are covered by nothing here.
+    entries.retain(|entry| entry.pcr == 10);
+    let unattested = all.saturating_sub(entries.len());
     Ok(Some(ImaFacts {
         bank,
         boot_aggregate: aggregate(entries.first(), pcrs),
+        signers: vec![None; entries.len()],
         attested: entries,
         unattested,
         filling,

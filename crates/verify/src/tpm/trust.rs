@@ -1,7 +1,7 @@
 //! Why an AK is believed to live in a genuine TPM.
 //!
-//! Three reasons, each written down in the facts; without one the verdict is `tpm.ak.trust`, and
-//! only an option that names its danger goes on without. Never trusts a key because it was seen
+//! Three reasons, each written down in the facts; without one the verdict is `tpm.ak.trust` (or
+//! `tpm.ak.proof`, where nobody brought any), and only an option that names its danger goes on without. Never trusts a key because it was seen
 //! before.
 
 use zeuge_evidence::{
@@ -98,6 +98,21 @@ pub(super) fn basis(
                 because: because.to_owned(),
             })
     };
+    // Nobody vouches for or against this key: something is missing, and nothing is wrong yet.
+    let no_reason = trust.activation.is_none() && trust.enrolled.is_empty();
+    trail.check("tpm.ak.proof", || match &basis {
+        None if no_reason => Err(Unavailable {
+            check: "tpm.ak.proof",
+            what: format!(
+                "a proof that the AK ({}) lives in a genuine TPM",
+                key.text()
+            ),
+            remedy: "send the AK's certificate, enrol it by activation, or name it in the \
+                     owner's registry",
+        }
+        .into()),
+        _ => Ok(()),
+    })?;
     trail.check("tpm.ak.trust", || match &basis {
         Some(_) => Ok(()),
         None => Err(Broken::AkNotTrusted { found: key.text() }.into()),
@@ -166,7 +181,7 @@ fn certified(
     let facts = EkFacts {
         root: path.root.root.clone(),
         issuers: path.issuers,
-        revocation_lists: path.lists,
+        revocation: path.revocation,
         identity,
         certificate: super::ek::sha256(&der),
         key: AttestationKey::of_certificate(&certificate)?,

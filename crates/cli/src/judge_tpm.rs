@@ -1,0 +1,234 @@
+//! Quotes of TPMs: which parts belong together, what is demanded, whom the caller trusts.
+//!
+//! Takes roots and enrolled keys only from files that the caller named for it, never from
+//! evidence and never from endorsements. A key that nothing vouches for is refused.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use zeuge_appraise::{Facts, Kind, Verdict};
+use zeuge_evidence::{
+    Malformed,
+    tpm::{Attest, BUNDLE, Body, HashAlgorithm, PcrSelection, QuoteBundle},
+};
+use zeuge_protocol::bundle::{Bundle, Media};
+use zeuge_verify::{
+    Binding, Error,
+    crypto::AWS_LC,
+    tpm::{AkTrust, Context, Demand, Nonce, Selection, TpmRoots, qualifying_data, verify},
+};
+
+use crate::{
+    input,
+    judge::{Setting, wanted},
+};
+
+/// The schema of a file that names roots of TPM makers.
+const ROOTS_SCHEMA: &str = "zeuge.tpm-roots.v1";
+/// Its name in a folder.
+const ROOTS_FILE: &str = "tpm-roots.toml";
+
+/// What only quotes of TPMs need.
+#[derive(Debug, Default)]
+pub(crate) struct TpmSetting {
+    /// The exact qualifying data, where the caller named it; else it is that of the binding.
+    pub(crate) nonce: Option<Vec<u8>>,
+    /// Banks and PCRs that must have been quoted, no fewer and no more.
+    pub(crate) pcrs: Vec<PcrSelection>,
+    /// Roots that the caller added to the shipped ones.
+    pub(crate) roots: Vec<OwnRoot>,
+}
+
+/// A root that the caller named.
+#[derive(Debug)]
+pub(crate) struct OwnRoot {
+    maker: String,
+    jurisdiction: String,
+    origin: String,
+    certificate: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RootsFile {
+    schema: String,
+    #[serde(default)]
+    root: Vec<NamedRoot>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedRoot {
+    /// The certificate, beside this file.
+    file: PathBuf,
+    maker: String,
+    jurisdiction: String,
+    origin: String,
+}
+
+/// Reads roots from a folder or the file in it that names them.
+pub(crate) fn roots(path: &Path) -> Result<Vec<OwnRoot>, String> {
+    let file = if path.is_dir() {
+        path.join(ROOTS_FILE)
+    } else {
+        path.to_owned()
+    };
+    let named = |because: String| format!("{}: {because}", file.display());
+    let listed: RootsFile =
+        toml::from_str(&input::text(&file)?).map_err(|error| named(error.to_string()))?;
+    if listed.schema != ROOTS_SCHEMA {
+        return Err(named(format!("its schema is not \"{ROOTS_SCHEMA}\"")));
+    }
+    let folder = file.parent().unwrap_or_else(|| Path::new("."));
+    let mut out = Vec::new();
+    for root in listed.root {
+        if root.maker.trim().is_empty() || root.jurisdiction.trim().is_empty() {
+            return Err(named("a root needs its maker and jurisdiction".to_owned()));
+        }
+        let certificate = input::read(&folder.join(&root.file))?;
+        TpmRoots::none()
+            .add(&root.maker, &root.jurisdiction, &root.origin, &certificate)
+            .map_err(|malformed| format!("{}: {malformed}", root.file.display()))?;
+        out.push(OwnRoot {
+            maker: root.maker,
+            jurisdiction: root.jurisdiction,
+            origin: root.origin,
+            certificate,
+        });
+    }
+    Ok(out)
+}
+
+/// The verdict on a file with a quote.
+pub(crate) fn file(bytes: &[u8], setting: &Setting) -> Verdict {
+    let outcome = QuoteBundle::read(bytes)
+        .map_err(Error::from)
+        .and_then(|quotes| prove(quotes, setting));
+    outcome.unwrap_or_else(|error| Verdict::refused(Kind::Tpm, &error, setting.at))
+}
+
+/// The verdict on the quote of a bundle of ours, with the logs that are members of their own.
+pub(crate) fn members(bundle: &Bundle, setting: &Setting) -> Verdict {
+    let outcome = joined(bundle).and_then(|quotes| prove(quotes, setting));
+    outcome.unwrap_or_else(|error| Verdict::refused(Kind::Tpm, &error, setting.at))
+}
+
+fn joined(bundle: &Bundle) -> Result<Vec<QuoteBundle>, Error> {
+    let bad = |because| Malformed::invalid(BUNDLE, 0, "the bundle", because);
+    let quote = bundle
+        .only(Media::TpmQuote)
+        .ok_or_else(|| bad("it does not hold exactly one TPM quote"))?;
+    let mut quotes = QuoteBundle::read(quote)?;
+    for (media, name) in [
+        (Media::TcgEventLog, "boot log"),
+        (Media::ImaList, "IMA list"),
+    ] {
+        let count = bundle
+            .members()
+            .values()
+            .filter(|member| member.media == media)
+            .count();
+        let Some(log) = bundle.only(media) else {
+            if count > 0 {
+                return Err(bad("it holds more than one log of a kind").into());
+            }
+            continue;
+        };
+        for quote in &mut quotes {
+            let place = match media {
+                Media::ImaList => &mut quote.ima,
+                _ => &mut quote.eventlog,
+            };
+            if place.replace(log.to_vec()).is_some() {
+                let because = match name {
+                    "boot log" => "a boot log stands in the quote and beside it",
+                    _ => "an IMA list stands in the quote and beside it",
+                };
+                return Err(bad(because).into());
+            }
+        }
+    }
+    Ok(quotes)
+}
+
+/// Of several quotes (Google sends one per bank) the one of the strongest bank.
+fn strongest(quotes: Vec<QuoteBundle>) -> Option<QuoteBundle> {
+    let strength = |quote: &QuoteBundle| {
+        let attest = Attest::parse(&quote.attest).ok()?;
+        let Body::Quote { selections, .. } = attest.body else {
+            return None;
+        };
+        let chosen = selections.iter().filter(|one| !one.pcrs.is_empty());
+        chosen.map(|one| one.bank).min()
+    };
+    // Numbers of the SHA family grow with their length.
+    quotes
+        .into_iter()
+        .max_by_key(|quote| strength(quote).unwrap_or(HashAlgorithm(0)))
+}
+
+fn prove(quotes: Vec<QuoteBundle>, setting: &Setting) -> Result<Verdict, Error> {
+    let count = quotes.len();
+    let bundle = strongest(quotes)
+        .ok_or_else(|| Malformed::invalid(BUNDLE, 0, "quotes", "there is none"))?;
+    let policy = &setting.policy.tpm;
+    let own = match (&setting.tpm.nonce, &setting.binding) {
+        (None, Binding::ReportData(binding)) => Some(qualifying_data(binding).to_vec()),
+        (nonce, _) => nonce.clone(),
+    };
+    let nonce = match (&own, &setting.binding) {
+        (None, Binding::Unbound { because }) => Nonce::Unbound { because },
+        (own, _) => Nonce::Exact(own.as_deref().unwrap_or_default()),
+    };
+    let selection = if setting.tpm.pcrs.is_empty() {
+        Selection::AsQuoted {
+            because: "nobody said which PCRs were asked for (--pcrs)",
+        }
+    } else {
+        Selection::Exactly(&setting.tpm.pcrs)
+    };
+    let signers = policy.ima_signers();
+    let demand = Demand {
+        nonce,
+        selection,
+        previous: None,
+        replayed: Demand::BOOT,
+        ima_signers: &signers,
+        dangerous_sha1_bank: policy.dangerous_allow_sha1_bank.as_deref(),
+    };
+    let registry = setting.hardware.as_ref();
+    let enrolled = registry.map_or_else(Vec::new, zeuge_appraise::HardwareRegistry::aks);
+    let trust = AkTrust {
+        activation: None,
+        enrolled: &enrolled,
+        dangerous_unproven: policy.dangerous_allow_unproven_ak.as_deref(),
+    };
+    let mut roots = TpmRoots::of(&setting.anchors);
+    for root in &setting.tpm.roots {
+        let OwnRoot {
+            maker,
+            jurisdiction,
+            origin,
+            certificate,
+        } = root;
+        roots.add(maker, jurisdiction, origin, certificate)?;
+    }
+    let context = Context {
+        endorsements: &setting.endorsements,
+        roots: &roots,
+        at: setting.at,
+        crypto: &AWS_LC,
+    };
+    let verified = verify(&bundle, &demand, trust, context)?;
+    let facts = Facts::from(verified.fact().clone());
+    let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
+    if count > 1 {
+        let note = format!("{count} quotes came along; the one of the strongest bank was judged");
+        verdict.notes.push(note);
+    }
+    if bundle.ek_certificate.is_some() {
+        let note = "an EK certificate lies beside the quote; it proves nothing about the AK";
+        verdict.notes.push(note.to_owned());
+    }
+    Ok(verdict)
+}
