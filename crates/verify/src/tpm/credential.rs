@@ -23,7 +23,7 @@ use super::{
     quote::attests_only,
     rsa,
 };
-use crate::{Error, Verified};
+use crate::{Error, Trail, Verified};
 
 /// Fresh random bytes for one credential. Never used twice, never written down.
 pub struct Randomness {
@@ -99,9 +99,12 @@ impl Pending {
     /// `tpm.ak.activation` when it is not the secret.
     pub fn redeem(self, answer: &[u8]) -> Result<Activation, Error> {
         // Digests are compared, so the time that this takes says nothing about the secret.
-        if sha256(answer) != self.answer {
-            return Err(Broken::ActivationDiffers.into());
-        }
+        Trail::new().check("tpm.ak.activation", || {
+            if sha256(answer) == self.answer {
+                return Ok(());
+            }
+            Err(Broken::ActivationDiffers.into())
+        })?;
         Ok(Activation {
             ak_name: self.ak_name,
             ek: self.ek,
@@ -131,15 +134,20 @@ pub fn begin(
         && attributes.restricted()
         && attributes.decrypt()
         && !attributes.sign();
-    if (certified.kind, &certified.key) != (shown_key.kind, &shown_key.key) || !decrypts_only {
-        return Err(Broken::EkKey {
+    let same = (certified.kind, &certified.key) == (shown_key.kind, &shown_key.key);
+    let mut trail = Trail::new();
+    trail.check("tpm.ek.key", || {
+        if same && decrypts_only {
+            return Ok(());
+        }
+        Err(Broken::EkKey {
             found: format!("{}, {attributes}", shown_key.text()),
             wanted: certified.text(),
         }
-        .into());
-    }
+        .into())
+    })?;
     let ak = AttestationKey::of_public(&Public::parse(ak_public)?)?;
-    attests_only(&ak)?;
+    trail.check("tpm.ak.attributes", || attests_only(&ak))?;
     let ak_name = ak
         .name
         .clone()

@@ -74,8 +74,10 @@ pub fn verify_ek(file: &[u8], context: Context<'_>) -> Result<Verified<EkFacts>,
         .into()),
         _ => Ok(()),
     })?;
-    let path = found.map_err(|_| Broken::EkChain {
+    // The checks above have refused it already.
+    let path = found.map_err(|_| Broken::EkKey {
         found: "no chain".to_owned(),
+        wanted: "a chain".to_owned(),
     })?;
     let key = AttestationKey::of_certificate(&certificate)?;
     trail.check("tpm.ek.key", || is_ek(&certificate, &key))?;

@@ -220,7 +220,11 @@ fn attestation_key(bundle: &QuoteBundle, trail: &mut Trail) -> Result<Attestatio
             let der = zeuge_evidence::tpm::certificate_in(certificate)?;
             AttestationKey::of_certificate(&zeuge_evidence::x509::Certificate::parse(&der)?)?
         }
-        (None, None) => return Err(missing()),
+        // The check above has refused it already.
+        (None, None) => {
+            let found = "no key".to_owned();
+            return Err(Broken::AkKey { found }.into());
+        }
     };
     trail.check("tpm.ak.key", || {
         if key.kind == KeyKind::Rsa && key.bits < 2048 {
@@ -309,7 +313,12 @@ fn values(
         pcr_digest,
     } = &attest.body
     else {
-        return Err(Broken::QuoteType { found: attest.kind }.into());
+        // The check of the type has refused it already.
+        return Err(Broken::QuotePcrDigest {
+            found: "no PCR digest".to_owned(),
+            wanted: "a quote".to_owned(),
+        }
+        .into());
     };
     if let Selection::Exactly(wanted) = demand.selection {
         trail.check("tpm.quote.selection", || {

@@ -117,7 +117,11 @@ pub(super) fn basis(
         Some(_) => Ok(()),
         None => Err(Broken::AkNotTrusted { found: key.text() }.into()),
     })?;
-    basis.ok_or_else(|| Broken::AkNotTrusted { found: key.text() }.into())
+    // The checks above have refused it already.
+    basis.ok_or_else(|| {
+        let found = "no chain".to_owned();
+        Broken::AkChain { found }.into()
+    })
 }
 
 /// Verifies a certificate of an AK (IAK, Google, Azure) for this key, through endorsements.
@@ -175,8 +179,10 @@ fn certified(
         .into()),
         _ => Ok(()),
     })?;
-    let path = found.map_err(|_| Broken::AkChain {
+    // The checks above have refused it already.
+    let path = found.map_err(|_| Broken::AkCertificate {
         found: "no chain".to_owned(),
+        wanted: "a chain".to_owned(),
     })?;
     let facts = EkFacts {
         root: path.root.root.clone(),
