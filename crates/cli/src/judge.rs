@@ -286,7 +286,7 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
         if others.into_iter().any(holds) || holds(Media::SnpCertificates) {
             return refused("evidence of a CPU and of a TPM in one bundle is not verified yet");
         }
-        return judge_tpm::members(&bundle, setting);
+        return Ok(judge_tpm::members(&bundle, setting));
     }
     match (
         only(Media::SnpReport),

@@ -3,8 +3,9 @@
 //! [`ToyAmd`] has random roots, certifies chips, keeps revocation lists, answers like AMD's key
 //! service and writes reports of every version for Milan, Genoa and Turin. [`ToyIntel`] certifies
 //! platforms, signs TCB Info and QE Identity, answers like Intel's provisioning service and writes
-//! quotes of SGX and TDX. [`Lie`] and [`IntelLie`] name what they can lie about: each lie breaks
-//! one rule and keeps all others, so that a test can see that this one check catches it and that
+//! quotes of SGX and TDX. [`ToyTpm`] certifies EKs and AKs, opens credentials, and tells of a boot
+//! in quotes and logs. [`Lie`], [`IntelLie`] and [`TpmLie`] name what they can lie about: each lie
+//! breaks one rule and keeps all others, so that a test can see that this one check catches it and that
 //! no other does.
 //!
 //! **This is a toy.** Nothing real trusts it: its roots are made at random, are in no program, and
@@ -16,6 +17,7 @@ mod amd;
 mod der_write;
 mod intel;
 mod lies;
+pub mod tpm;
 mod x509_write;
 
 pub use amd::{Answer, Product, REPORT_BYTES, ReportSpec, Signer, Tcb, ToyAmd, ToyEvidence};
@@ -23,3 +25,4 @@ pub use intel::{
     Certification, IntelLie, PckCa, PcsAnswer, QuoteForm, QuoteSpec, Tee, ToyIntel, ToyQuote,
 };
 pub use lies::{Lie, Room};
+pub use tpm::{ToyTpm, ToyTpmQuote, TpmLie, TpmSpec};
