@@ -14,9 +14,9 @@ use crate::{
         self, Format,
         tools::{Enroll, Hardware},
     },
-    input,
+    clock, input,
     judge::{self, Setting},
-    output, verify,
+    output,
 };
 
 /// Runs the command.
@@ -97,7 +97,7 @@ fn enroll(arguments: &Enroll) -> Outcome {
         hardware: None,
         hardware_only: Some("enrolment looks at the hardware alone".to_owned()),
         tpm: crate::judge_tpm::TpmSetting::default(),
-        at: verify::at(arguments.at.as_deref())?,
+        at: clock::now()?,
         makers: None,
     };
     let name = arguments.report.display().to_string();

@@ -20,7 +20,6 @@ mod output;
 mod owner;
 mod payload;
 mod policy;
-mod reference;
 mod secret;
 mod token;
 mod verify;
@@ -56,7 +55,6 @@ fn main() -> ExitCode {
         Command::Secret(secret) => secret::run(&secret),
         Command::Context(context) => contexts::run(&context),
         Command::Policy(policy) => policy::run(&policy),
-        Command::Reference(reference) => reference::run(&reference),
         Command::Hardware(hardware) => hardware::run(&hardware),
         Command::Token(token) => token::run(&token),
         Command::Log(log) => log::run(&log),

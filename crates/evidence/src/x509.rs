@@ -434,7 +434,12 @@ pub fn name_attributes(name: &Element<'_>) -> Result<Vec<(String, String)>, Malf
     let mut attributes = Vec::new();
     let mut sets = name.inside();
     while !sets.is_empty() {
-        let mut set = sets.expect(tag::SET, "RelativeDistinguishedName")?.inside();
+        let element = sets.expect(tag::SET, "RelativeDistinguishedName")?;
+        let mut set = element.inside();
+        // RFC 5280 §4.1.2.4: SET SIZE (1..MAX). Readers disagree about what an empty one means.
+        if set.is_empty() {
+            return Err(element.invalid("RelativeDistinguishedName", "it is empty"));
+        }
         while !set.is_empty() {
             let mut pair = set.expect(tag::SEQUENCE, "AttributeTypeAndValue")?.inside();
             let oid = pair.expect(tag::OID, "type")?.oid()?;
@@ -532,6 +537,16 @@ mod tests {
         let long = vec![0x30; CERTIFICATE_BYTES_MAX + 1];
         let refusal = Certificate::parse(&long).unwrap_err();
         assert_eq!(refusal.offset, CERTIFICATE_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_name_may_be_empty_and_a_part_of_it_may_not() {
+        let read = |bytes: &[u8]| {
+            let element = Der::new(bytes, CERTIFICATE).any().unwrap();
+            name_attributes(&element).map_err(|refusal| refusal.offset)
+        };
+        assert_eq!(read(&[0x30, 0]), Ok(Vec::new()));
+        assert_eq!(read(&[0x30, 2, 0x31, 0]), Err(2));
     }
 
     proptest::proptest! {

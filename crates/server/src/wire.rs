@@ -37,21 +37,17 @@ pub fn verdict(verdict: &Verdict) -> api::Verdict {
     out
 }
 
-/// In which form the Attestation Result is wanted (by `Accept`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// As a JWT inside the signed answer, beside verdict and receipt.
-    Answer,
-    /// The JWT alone.
-    Jwt,
-    /// The CWT alone.
-    Cwt,
-}
-
 /// The Attestation Result, where the request names an audience.
-pub(crate) fn token(session: &Session<'_>, verdict: &Verdict, receipt: &str) -> Option<Ear> {
+///
+/// # Errors
+/// `token.malformed`, `token.status` when the claims contradict themselves.
+pub(crate) fn token(
+    session: &Session<'_>,
+    verdict: &Verdict,
+    receipt: &str,
+) -> Result<Option<String>, Refusal> {
     if session.audience.is_empty() {
-        return None;
+        return Ok(None);
     }
     let roles = [
         Role::Tls,
@@ -65,7 +61,7 @@ pub(crate) fn token(session: &Session<'_>, verdict: &Verdict, receipt: &str) -> 
         .map(|jwk| Confirmation { jwk });
     let policy = format!("sha256:{}", hex::encode(session.policy_digest));
     let device = zeuge_report::appraisal(verdict, vec![policy]);
-    Some(Ear {
+    let ear = Ear {
         profile: ear::PROFILE.to_owned(),
         issuer: session.witness.issuer(),
         audience: session.audience.to_owned(),
@@ -82,18 +78,8 @@ pub(crate) fn token(session: &Session<'_>, verdict: &Verdict, receipt: &str) -> 
         knowledge_version: 0,
         receipt: Some(receipt.to_owned()),
         submods: BTreeMap::from([(verdict.kind.word().to_owned(), device)]),
-    })
-}
-
-/// Signs an Attestation Result as it is wanted: text of a JWT, bytes of a CWT.
-///
-/// # Errors
-/// `token.malformed`, `token.status` when the claims contradict themselves.
-pub(crate) fn sign(witness: &Witness, ear: &Ear, form: Form) -> Result<Vec<u8>, Refusal> {
-    let key = witness.keys.ear.first();
+    };
+    let key = session.witness.keys.ear.first();
     let key = key.ok_or_else(|| Refusal::store(&"there is no EAR key"))?;
-    Ok(match form {
-        Form::Cwt => ear::cwt::sign(ear, key)?,
-        Form::Answer | Form::Jwt => ear::jwt::sign(ear, key)?.into_bytes(),
-    })
+    Ok(Some(ear::jwt::sign(&ear, key)?))
 }

@@ -7,7 +7,7 @@
 pub(crate) mod certificates;
 mod containers;
 mod kds;
-mod report;
+pub(crate) mod report;
 mod tell;
 mod trust;
 
@@ -370,7 +370,7 @@ impl ToyAmd {
     }
 
     /// The key that the firmware of this chip derives at this REPORTED_TCB.
-    fn leaf_key(&self, spec: &ReportSpec) -> Arc<EcdsaKeyPair> {
+    pub(crate) fn leaf_key(&self, spec: &ReportSpec) -> Arc<EcdsaKeyPair> {
         let holder = match spec.signer {
             Signer::Vcek => spec.chip_id[..spec.product.chip_bytes()].to_vec(),
             Signer::Vlek => spec.provider.clone().into_bytes(),

@@ -7,7 +7,7 @@
 
 mod certificates;
 mod containers;
-mod documents;
+pub(crate) mod documents;
 mod lies;
 mod pcs;
 mod quote;
@@ -51,11 +51,11 @@ const ISSUE_DAYS: i64 = 30 * DAY;
 const LEAVES_MAX: usize = 16_384;
 
 /// The keys of one house with Intel's names, and its root certificate.
-struct Authorities {
+pub(crate) struct Authorities {
     root: EcdsaKeyPair,
     platform: EcdsaKeyPair,
     processor: EcdsaKeyPair,
-    signing: EcdsaKeyPair,
+    pub(crate) signing: EcdsaKeyPair,
     root_certificate: Vec<u8>,
 }
 
@@ -168,10 +168,10 @@ struct PckIdentity {
 
 /// The toy maker of SGX and TDX, with random keys that live as long as this value.
 pub struct ToyIntel {
-    own: Authorities,
+    pub(crate) own: Authorities,
     /// Somebody else who uses the same names.
     stranger: Authorities,
-    attestation: EcdsaKeyPair,
+    pub(crate) attestation: EcdsaKeyPair,
     leaves: Mutex<HashMap<PckIdentity, Arc<EcdsaKeyPair>>>,
 }
 

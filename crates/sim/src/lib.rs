@@ -17,6 +17,7 @@ mod amd;
 mod der_write;
 mod intel;
 mod lies;
+mod resign;
 pub mod tpm;
 mod x509_write;
 

@@ -23,6 +23,8 @@ pub(crate) enum Later {
     Threats(Rest),
     /// Not supported yet: reference values from artefacts.
     Measure(Rest),
+    /// Not supported yet: list and change reference values; sign them as a file instead.
+    Reference(Rest),
 }
 
 impl Later {
@@ -36,6 +38,10 @@ impl Later {
             ),
             Self::Threats(_) => ("threats", ""),
             Self::Measure(_) => ("measure", ""),
+            Self::Reference(_) => (
+                "reference",
+                "; put the values into a file, and: zeuge owner sign, zeuge apply",
+            ),
         };
         format!("{name} is not supported yet{instead}")
     }

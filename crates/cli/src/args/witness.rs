@@ -30,7 +30,6 @@ pub(crate) struct Target {
 Examples:
   zeuge apply -f fleet --dry-run
   zeuge apply -f fleet --key owner/owner.key
-  zeuge apply -f fleet --key owner/owner.key --prune
 
 Takes *.signed as they are. With --key, texts (*.toml) that changed are signed as the next version.
 What the witness has already is left alone. Owner sets go first, release rules last.")]
@@ -47,8 +46,7 @@ pub(crate) struct Apply {
     /// Show what would change, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Retire the release rules and reference values that the witness has and the folder has not.
-    /// Versions of what was retired never return.
+    /// Name what the witness has and the folder has not. Taking it away is not supported yet.
     #[arg(long)]
     pub(crate) prune: bool,
     /// Which witness.

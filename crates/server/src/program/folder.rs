@@ -169,7 +169,6 @@ fn owners(path: &Path, tenant: Option<&Name>) -> io::Result<OwnerSet> {
         threshold: 1,
         author_is_not_approver: false,
         owners: vec![owner],
-        carries: Default::default(),
     })
 }
 

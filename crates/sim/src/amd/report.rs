@@ -204,6 +204,11 @@ impl ReportSpec {
 pub(crate) struct Draft(Vec<u8>);
 
 impl Draft {
+    /// A report that is there already.
+    pub(crate) fn of(report: &[u8]) -> Self {
+        Self(report.to_vec())
+    }
+
     /// Writes a field at its offset.
     pub(crate) fn put(&mut self, offset: usize, bytes: &[u8]) {
         self.0[offset..offset + bytes.len()].copy_from_slice(bytes);

@@ -285,7 +285,7 @@ pub(super) fn evaluation_numbers(tee: Tee, window: Window, recovery: UnixTime) -
 }
 
 /// `{"member":{…},"signature":"128 hex"}`, signed over the text as it stands there.
-pub(super) fn signed(member: &str, text: &str, key: &EcdsaKeyPair) -> String {
+pub(crate) fn signed(member: &str, text: &str, key: &EcdsaKeyPair) -> String {
     let signature = hex::encode(sign(key, text.as_bytes()));
     format!(r#"{{"{member}":{text},"signature":"{signature}"}}"#)
 }
