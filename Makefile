@@ -1,6 +1,6 @@
 # The habits of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fuzz mutants doc fmt lint
+.PHONY: help demo test bench oracles fuzz mutants doc fmt lint
 
 help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
@@ -18,8 +18,11 @@ test: ## all tests of the workspace
 	@echo "skipped: the mutation loop (make mutants)"
 	cargo test --workspace --locked
 
-bench: ## not yet
-	@echo "bench: there are no benchmarks yet; they come with issue B" >&2; exit 1
+bench: ## what a verification costs, beside bare signatures and the sev crate
+	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench
+
+oracles: ## ask other verifiers about captures, toys and a million mutations (half an hour)
+	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml -- --whole yes $(ORACLES)
 
 fuzz: ## not yet
 	@echo "fuzz: there are no fuzz targets yet; they come with issue B" >&2; exit 1
@@ -28,7 +31,7 @@ mutants: ## remove the body of every check, one by one: its lie must then go unc
 	@set -e; found=; for package in verify appraise; do \
 	 for file in crates/$$package/tests/*_mutants.rs; do \
 	  [ -e "$$file" ] || continue; found=yes; \
-	  RUSTFLAGS="--cfg zeuge_mutants" CARGO_TARGET_DIR=target/mutants \
+	  RUSTC_WORKSPACE_WRAPPER="$$PWD/scripts/without-checks" \
 	   cargo test --locked --package zeuge-$$package --test "$$(basename "$$file" .rs)"; \
 	 done; done; \
 	 if [ -z "$$found" ]; then echo "mutants: no crates/*/tests/*_mutants.rs" >&2; exit 1; fi
