@@ -28,6 +28,7 @@ pub mod der;
 mod error;
 pub mod eventlog;
 pub mod ima;
+pub mod json;
 pub mod kind;
 pub mod reader;
 pub mod sgx;

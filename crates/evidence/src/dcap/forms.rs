@@ -11,13 +11,15 @@ use base64::{
 use serde_json::{Map, Value};
 
 use super::{QUOTE_BYTES_MAX, protobuf};
-use crate::{Malformed, der};
+use crate::{Malformed, der, json::tree};
 
 /// JSON that holds no quote, or a broken one.
 pub(super) const JSON: &str = "dcap.json";
 /// A quote and a boot log of 64 KiB as base64 are under 200 KiB; clients that dump their log as
 /// text beside it reach 1 MiB.
 pub const JSON_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Members that are named as not used; real files have under five.
+const NOTES_MAX: usize = 32;
 /// Objects around the quote: the deepest real one has one.
 const WRAPS_MAX: usize = 2;
 
@@ -80,14 +82,23 @@ impl Evidence {
     }
 }
 
+impl Evidence {
+    /// Notes a member by a name that somebody else chose: escaped, and cut.
+    fn ignored(&mut self, name: &str) {
+        if self.notes.len() < NOTES_MAX {
+            let name: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+            self.notes.push(format!("member {name} is not used"));
+        }
+    }
+}
+
 fn bad(field: &'static str, because: &'static str) -> Malformed {
     Malformed::invalid(JSON, 0, field, because)
 }
 
 fn json(bytes: &[u8]) -> Result<Evidence, Malformed> {
     der::at_most(bytes, JSON_BYTES_MAX, JSON)?;
-    let value: Value =
-        serde_json::from_slice(bytes).map_err(|_| bad("JSON", "it cannot be read"))?;
+    let value = tree(bytes).ok_or_else(|| bad("JSON", "it cannot be read"))?;
     let object = find(&value, WRAPS_MAX).ok_or_else(|| bad("quote", "there is none"))?;
     let mut evidence = Evidence {
         quote: Vec::new(),
@@ -111,7 +122,7 @@ fn json(bytes: &[u8]) -> Result<Evidence, Malformed> {
                     .ok_or_else(|| bad("cc_eventlog", "it is neither base64 nor hex nor bytes"))?;
                 evidence.event_log = Some(log);
             }
-            (other, _) => evidence.notes.push(format!("member {other} is not used")),
+            (other, _) => evidence.ignored(other),
         }
     }
     Ok(evidence)

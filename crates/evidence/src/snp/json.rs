@@ -13,7 +13,10 @@ use serde_json::{Map, Value};
 use super::forms::{Builder, Evidence, Form};
 use super::table::TABLE_BYTES_MAX;
 use super::{Product, Report, TcbLayout, inflate, table};
-use crate::{Malformed, der};
+use crate::{
+    Malformed, der,
+    json::{is_modest, tree},
+};
 
 /// JSON that holds no report, or a broken one.
 pub const JSON: &str = "snp.json";
@@ -89,6 +92,9 @@ fn bad(field: &'static str, because: &'static str) -> Malformed {
 /// Reads an object that holds a report.
 pub(super) fn read(bytes: &[u8]) -> Result<Evidence, Malformed> {
     der::at_most(bytes, JSON_BYTES_MAX, JSON)?;
+    if !is_modest(bytes) {
+        return Err(bad("JSON", "it holds more values than any evidence"));
+    }
     let value: Value = serde_json::from_slice(bytes).map_err(|error| {
         let at = offset(bytes, error.line(), error.column());
         Malformed::invalid(JSON, at, "JSON", "it cannot be read")
@@ -169,8 +175,7 @@ fn nested(value: &Value, wraps: usize) -> Result<Evidence, Malformed> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return from_raw(&bytes);
     }
-    let inner = serde_json::from_slice(&bytes);
-    let inner: Value = inner.map_err(|_| bad("evidence", "it holds broken JSON"))?;
+    let inner = tree(&bytes).ok_or_else(|| bad("evidence", "it holds broken JSON"))?;
     find(&inner, wraps)
 }
 

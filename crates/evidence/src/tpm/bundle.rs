@@ -17,7 +17,7 @@ use base64::Engine as _;
 use serde_json::{Map, Value};
 
 use super::{Attest, BUNDLE, GoogleAttestation, HashAlgorithm, TPM_GENERATED_VALUE, azure_sample};
-use crate::{Malformed, What};
+use crate::{Malformed, What, json::tree};
 
 /// The name of our own format.
 pub const BUNDLE_SCHEMA: &str = "zeuge.tpm-quote.v1";
@@ -108,8 +108,7 @@ impl QuoteBundle {
     }
 
     fn from_json(bytes: &[u8]) -> Result<Self, Malformed> {
-        let value: Value =
-            serde_json::from_slice(bytes).map_err(|_| bad("JSON", "it cannot be read"))?;
+        let value = tree(bytes).ok_or_else(|| bad("JSON", "it cannot be read"))?;
         let object = value
             .as_object()
             .ok_or_else(|| bad("JSON", "it is no object"))?;

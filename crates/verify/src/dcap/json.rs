@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use zeuge_evidence::json::is_modest;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +24,14 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// Reads one value; nothing but white space may follow.
+    /// Reads one value; nothing but white space may follow. A text that holds too many values is
+    /// none (see [`is_modest`]).
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        if is_modest(bytes) {
+            serde_json::from_slice(bytes).ok()
+        } else {
+            None
+        }
     }
 
     /// The first member of this name.
