@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::json;
 
 use crate::Error;
@@ -242,25 +242,21 @@ impl Bundle {
             .map_err(|_| malformed("bytes follow the JSON object"))?;
         let mut bundle = Self::new();
         for (label, value) in &entries {
-            if label == TYPE_KEY {
-                collection_type(value.as_str())?;
-                continue;
-            }
-            let record = value.as_array().map(Vec::as_slice);
-            let (media, value) = match record {
-                Some([media, value] | [media, value, _]) => (media.as_str(), value.as_str()),
-                _ => return Err(malformed("a member is not a record")),
+            let (media, value, indicator) = match value {
+                Entry::Text(text) if label == TYPE_KEY => {
+                    collection_type(Some(text))?;
+                    continue;
+                }
+                Entry::Record(..) if label == TYPE_KEY => {
+                    collection_type(None)?;
+                    continue;
+                }
+                Entry::Text(_) => return Err(malformed("a member is not a record")),
+                Entry::Record(media, value, indicator) => (media, value, indicator),
             };
-            let value = value
-                .and_then(from_base64url)
+            let value = from_base64url(value)
                 .ok_or_else(|| malformed("a value is not base64url without padding"))?;
-            let indicator = record.and_then(|record| record.get(2));
-            bundle.read(
-                label,
-                media,
-                value,
-                indicator.map(serde_json::Value::as_i64),
-            )?;
+            bundle.read(label, Some(media), value, indicator.map(Some))?;
         }
         Ok(bundle)
     }
@@ -362,12 +358,52 @@ fn collection_type(found: Option<&str>) -> Result<(), Error> {
     Err(malformed("its collection type is not ours"))
 }
 
+/// One value of a collection: the collection's type, or a record `[type, value, indicator]`.
+///
+/// Read as what it may be and nothing else: a tree of whatever stands there would take a hundred
+/// times the memory of its text.
+enum Entry {
+    Text(String),
+    Record(String, String, Option<i64>),
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(OneEntry)
+    }
+}
+
+struct OneEntry;
+
+impl<'de> Visitor<'de> for OneEntry {
+    type Value = Entry;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a text or a record of two texts and perhaps a number")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Entry, E> {
+        Ok(Entry::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut record: A) -> Result<Entry, A::Error> {
+        let short = || serde::de::Error::custom("a record has too few parts");
+        let media = record.next_element()?.ok_or_else(short)?;
+        let value = record.next_element()?.ok_or_else(short)?;
+        let indicator = record.next_element()?;
+        if record.next_element::<IgnoredAny>()?.is_some() {
+            return Err(serde::de::Error::custom("a record has too many parts"));
+        }
+        Ok(Entry::Record(media, value, indicator))
+    }
+}
+
 /// Collects the entries of an object and refuses a key that stands twice: `serde_json::Value`
 /// would keep the last one silently.
 struct Entries;
 
 impl<'de> Visitor<'de> for Entries {
-    type Value = Vec<(String, serde_json::Value)>;
+    type Value = Vec<(String, Entry)>;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("an object of records")
@@ -375,7 +411,7 @@ impl<'de> Visitor<'de> for Entries {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries: Self::Value = Vec::new();
-        while let Some((key, value)) = map.next_entry::<String, serde_json::Value>()? {
+        while let Some((key, value)) = map.next_entry::<String, Entry>()? {
             // One more for the collection type.
             if entries.len() > MEMBERS_MAX {
                 return Err(serde::de::Error::custom("too many members"));
