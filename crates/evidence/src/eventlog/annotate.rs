@@ -31,16 +31,20 @@ pub fn annotate(log: &EventLog<'_>) -> Node {
             )),
         );
     }
-    children.extend(log.events.iter().enumerate().map(record));
+    let old = log.form == Form::Sha1Only;
+    let records = log.events.iter().enumerate();
+    children.extend(records.map(|(index, event)| record(index, event, old)));
     Node::group("event log", 0, log.end, children).spec(SPEC)
 }
 
-fn record((index, event): (usize, &Event<'_>)) -> Node {
+fn record(index: usize, event: &Event<'_>, old: bool) -> Node {
     let mut children = Vec::new();
-    // Register, type and count stand before the digests, an algorithm number before each.
-    let mut at = event.offset.saturating_add(12);
+    // Register, type and count stand before the digests, an algorithm number before each; in the
+    // old form register and type, and nothing before the one digest.
+    let (head, number) = if old { (8, 0) } else { (12, 2) };
+    let mut at = event.offset.saturating_add(head);
     for (bank, digest) in &event.digests {
-        at = at.saturating_add(2);
+        at = at.saturating_add(number);
         children.push(Node::bytes(bank.to_string(), at, digest));
         at = at.saturating_add(digest.len());
     }
@@ -94,6 +98,17 @@ fn printable(data: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::eventlog::tests::log;
+
+    #[test]
+    fn the_digest_of_an_old_record_is_shown_where_it_stands() {
+        let mut bytes = vec![0; 8];
+        bytes.extend([5; 20]);
+        bytes.extend([0; 4]);
+        bytes[4] = 8;
+        let tree = annotate(&EventLog::parse_tpm(&bytes).unwrap());
+        let digest = &tree.children[0].children[0];
+        assert_eq!((digest.offset, digest.length), (8, 20));
+    }
 
     #[test]
     fn every_record_has_a_node_whose_data_ends_with_it() {
