@@ -24,8 +24,8 @@ bench: ## what a verification costs, beside bare signatures and the sev crate
 oracles: ## ask other verifiers about captures, toys and a million mutations (half an hour)
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml -- --whole yes $(ORACLES)
 
-fuzz: ## not yet
-	@echo "fuzz: there are no fuzz targets yet; they come with issue B" >&2; exit 1
+fuzz: ## libFuzzer over one boundary: make fuzz T=target [SECONDS=60]; alone: the targets
+	@scripts/fuzz "$(T)" "$(or $(SECONDS),60)"
 
 mutants: ## remove the body of every check, one by one: its lie must then go uncaught
 	@set -e; found=; for package in verify appraise; do \

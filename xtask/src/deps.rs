@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::tree;
 
 /// Workspace packages that never ship.
-const NOT_SHIPPED: &[&str] = &["xtask", "zeuge-sim"];
+const NOT_SHIPPED: &[&str] = &["xtask", "zeuge-boundaries", "zeuge-sim"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

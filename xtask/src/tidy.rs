@@ -222,7 +222,9 @@ fn children(path: &Path, text: &str, flat: bool) -> Vec<PathBuf> {
 /// Manifests that do not inherit the workspace's lints.
 fn manifests() -> Result<Vec<String>, String> {
     let mut found = Vec::new();
-    let all = [tree::texts("crates")?, tree::texts("xtask")?].concat();
+    let folders = ["crates", "tests/boundaries", "xtask"].map(tree::texts);
+    let folders: Result<Vec<_>, _> = folders.into_iter().collect();
+    let all = folders?.concat();
     for (path, text) in all.iter().filter(|(path, _)| path.ends_with("Cargo.toml")) {
         let manifest: toml::Table =
             toml::from_str(text).map_err(|error| format!("{path}: {error}"))?;

@@ -89,6 +89,7 @@ pub(crate) fn texts(folder: &str) -> Result<Vec<(String, String)>, String> {
 /// The Rust source of the crates and of this program.
 pub(crate) fn sources() -> Result<Vec<(String, String)>, String> {
     let mut all = texts("crates")?;
+    all.extend(texts("tests/boundaries")?);
     all.extend(texts("xtask")?);
     all.retain(|(path, _)| path.ends_with(".rs"));
     Ok(all)
@@ -104,4 +105,11 @@ pub(crate) fn without_tests(text: &str) -> &str {
     text.find("#[cfg(test)]\nmod ")
         .and_then(|end| text.get(..end))
         .unwrap_or(text)
+}
+
+/// Whether a package of the workspace stands outside the rooms: below `tests/`.
+pub(crate) fn is_outside(package: &cargo_metadata::Package) -> bool {
+    let path = package.manifest_path.as_std_path();
+    path.strip_prefix(root())
+        .is_ok_and(|path| path.starts_with("tests"))
 }

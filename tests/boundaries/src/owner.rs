@@ -1,0 +1,53 @@
+//! What owners write: policies, rules, reference values, registries, and the trust file of a toy.
+
+use zeuge_appraise::{DocumentError, HardwareRegistry, Policy, ReferenceValues, ReleaseRule};
+use zeuge_verify::Anchors;
+
+use crate::{
+    meter::{Bound, within},
+    must,
+};
+
+fn document<T>(bytes: &[u8], parse: fn(&str) -> Result<T, DocumentError>) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    // A tree of TOML costs most where every byte begins another table.
+    if let Err(error) = within(Bound::new(128, 64 * 1024), bytes.len(), || parse(text)) {
+        must::name_a_check(error.check());
+        assert!(
+            error.to_string().len() <= 4 * bytes.len() + 2000,
+            "a refusal as long as {}",
+            error.to_string().len()
+        );
+    }
+}
+
+/// A policy.
+pub(crate) fn policy(bytes: &[u8]) {
+    document(bytes, Policy::parse);
+}
+
+/// Reference values.
+pub(crate) fn reference_values(bytes: &[u8]) {
+    document(bytes, ReferenceValues::parse);
+}
+
+/// A release rule.
+pub(crate) fn release_rule(bytes: &[u8]) {
+    document(bytes, ReleaseRule::parse);
+}
+
+/// A hardware registry.
+pub(crate) fn hardware(bytes: &[u8]) {
+    document(bytes, HardwareRegistry::parse);
+}
+
+/// The trust file of a toy vendor.
+pub(crate) fn trust_file(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = within(Bound::new(64, 64 * 1024), bytes.len(), || {
+            Anchors::dangerous_sim(text)
+        });
+    }
+}
