@@ -65,6 +65,8 @@ pub(crate) enum Command {
     /// Not supported yet.
     #[command(flatten)]
     Later(later::Later),
+    /// Run the whole loop with a toy instead of silicon: attest, release, and every refusal.
+    Demo(crate::demo::Demo),
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  zeuge completions bash > /etc/bash_completion.d/zeuge")]
     Completions {

@@ -9,6 +9,7 @@ mod args;
 mod clock;
 mod collateral;
 mod contexts;
+mod demo;
 mod doctor;
 mod hardware;
 mod input;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Demo(demo) => demo::run(&demo),
         Command::Owner(owner) => owner::run(&owner),
         Command::Apply(apply) => apply::run(&apply),
         Command::Secret(secret) => secret::run(&secret),

@@ -39,6 +39,12 @@ pub(crate) struct Failure {
     pub(crate) sentence: String,
 }
 
+impl From<Failure> for String {
+    fn from(failure: Failure) -> Self {
+        failure.sentence
+    }
+}
+
 impl From<String> for Failure {
     fn from(sentence: String) -> Self {
         Self {
@@ -168,6 +174,14 @@ impl Answer {
         Err(Failure { code, sentence })
     }
 
+    /// The check id of a problem; empty for an answer that is none.
+    pub(crate) fn check(&self) -> String {
+        let problem = serde_json::from_slice::<Problem>(&self.body).ok();
+        problem
+            .and_then(|problem| problem.check().map(str::to_owned))
+            .unwrap_or_default()
+    }
+
     /// The body as JSON.
     ///
     /// # Errors
@@ -234,6 +248,14 @@ impl Client {
     /// As [`Client::get`].
     pub(crate) fn delete(&self, path: &str) -> Result<Answer, Failure> {
         self.ask("DELETE", path, None)
+    }
+
+    /// Posts JSON.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) fn post(&self, path: &str, body: &[u8]) -> Result<Answer, Failure> {
+        self.ask("POST", path, Some(body))
     }
 
     /// Puts JSON.

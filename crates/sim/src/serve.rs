@@ -3,10 +3,10 @@
 //!
 //! Never listens elsewhere than on loopback; answers GET alone.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -57,6 +57,9 @@ pub(crate) struct Serve {
     /// Tell this one lie in every report; `zeuge-sim lies` names them.
     #[arg(long, value_name = "ID", value_parser = crate::lie)]
     lie: Option<Lie>,
+    /// Another machine of the same maker that tells a lie, on a mount point of its own: repeatable.
+    #[arg(long, value_name = "ID=MOUNTPOINT", value_parser = liar)]
+    liar: Vec<(Lie, PathBuf)>,
     /// Hand out no certificate table (auxblob stays empty), as many clouds do.
     #[arg(long)]
     no_certificates: bool,
@@ -92,41 +95,67 @@ pub(crate) fn serve(options: &Serve, say: &dyn Fn(&str)) -> Result<(), String> {
         }
     });
     say(&format!("kds {url}"));
-    let mounted = match &options.configfs {
-        None => None,
-        Some(mountpoint) => {
-            let log = File::create(options.dir.join("access.log"))
-                .map_err(|error| format!("cannot write access.log: {error}"))?;
-            let trouble = Trouble {
-                races: options.races,
-                busy: options.busy,
-            };
-            let stand_in = Configfs::new(maker(options, amd, spec), trouble, log);
-            let mut config = Config::default();
-            config.mount_options = vec![
-                MountOption::FSName("zeuge-sim".to_owned()),
-                MountOption::NoDev,
-                MountOption::NoSuid,
-                MountOption::NoExec,
-            ];
-            let session = fuser::spawn_mount(stand_in, mountpoint, &config).map_err(|error| {
-                format!(
-                    "cannot mount on {}: {error} (this needs root and /dev/fuse)",
-                    mountpoint.display()
-                )
-            })?;
-            say(&format!("configfs {}", mountpoint.display()));
-            Some(session)
-        }
-    };
+    let mut mounted = Vec::new();
+    let machines = options
+        .configfs
+        .iter()
+        .map(|mountpoint| (options.lie, mountpoint));
+    let liars = options
+        .liar
+        .iter()
+        .map(|(lie, mountpoint)| (Some(*lie), mountpoint));
+    for (lie, mountpoint) in machines.chain(liars) {
+        mounted.push(mount(options, &amd, &spec, lie, mountpoint)?);
+        say(&format!("configfs {}", mountpoint.display()));
+    }
     say("ready");
     let _ = signals.forever().next();
-    if let Some(session) = mounted {
+    for session in mounted {
         session
             .umount_and_join()
             .map_err(|error| format!("cannot unmount: {error}"))?;
     }
     Ok(())
+}
+
+/// Mounts one machine's stand-in for configfs-tsm. All machines write one access log.
+fn mount(
+    options: &Serve,
+    amd: &Arc<ToyAmd>,
+    spec: &ReportSpec,
+    lie: Option<Lie>,
+    mountpoint: &Path,
+) -> Result<fuser::BackgroundSession, String> {
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(options.dir.join("access.log"))
+        .map_err(|error| format!("cannot write access.log: {error}"))?;
+    let trouble = Trouble {
+        races: options.races,
+        busy: options.busy,
+    };
+    let maker = maker(lie, options.no_certificates, Arc::clone(amd), spec.clone());
+    let stand_in = Configfs::new(maker, trouble, log);
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName("zeuge-sim".to_owned()),
+        MountOption::NoDev,
+        MountOption::NoSuid,
+        MountOption::NoExec,
+    ];
+    fuser::spawn_mount(stand_in, mountpoint, &config).map_err(|error| {
+        format!(
+            "cannot mount on {}: {error} (this needs root and /dev/fuse)",
+            mountpoint.display()
+        )
+    })
+}
+
+/// `ID=MOUNTPOINT` of a machine that lies.
+fn liar(text: &str) -> Result<(Lie, PathBuf), String> {
+    let (id, mountpoint) = text.split_once('=').ok_or("write it as ID=MOUNTPOINT")?;
+    Ok((crate::lie(id)?, PathBuf::from(mountpoint)))
 }
 
 fn spec(options: &Serve) -> ReportSpec {
@@ -145,8 +174,7 @@ fn spec(options: &Serve) -> ReportSpec {
 }
 
 /// Makes evidence for report data and a VMPL, as the options say.
-fn maker(options: &Serve, amd: Arc<ToyAmd>, spec: ReportSpec) -> Maker {
-    let (lie, without) = (options.lie, options.no_certificates);
+fn maker(lie: Option<Lie>, without: bool, amd: Arc<ToyAmd>, spec: ReportSpec) -> Maker {
     Box::new(move |report_data, vmpl| {
         let mut spec = spec.clone();
         spec.report_data = report_data;

@@ -1,0 +1,194 @@
+//! `zeuge demo`: the whole loop on real sockets, with a toy instead of silicon.
+//!
+//! Starts the toy maker, the witness and the agent as the processes that they are, in a folder of
+//! its own; plays the owner, and then everybody who would like the secret and must not get it.
+//! Never touches anything outside of that folder; never shows a result that a program did not give.
+
+mod machine;
+mod middle;
+mod owner;
+mod world;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use zeuge_report::{Language, Table};
+
+use crate::{Outcome, say};
+
+use self::{middle::Mode, world::World};
+
+/// `zeuge demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  zeuge demo
+  zeuge demo --keep
+
+Needs root and /dev/fuse: the toy machine is a file system at the place where Linux puts \
+configfs-tsm, so that the agent runs unmodified.")]
+pub(crate) struct Demo {
+    /// Whose silicon is played: snp (tdx and tpm are not supported yet).
+    #[arg(long, default_value = "snp")]
+    platform: String,
+    /// Several witnesses (not supported yet).
+    #[arg(long)]
+    quorum: bool,
+    /// Leave everything up, and print the addresses, until Enter is pressed.
+    #[arg(long)]
+    keep: bool,
+    /// Folder of zeuged, zeuge-agent and zeuge-sim; the one of zeuge itself when absent.
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) fn run(demo: &Demo) -> Outcome {
+    if demo.quorum {
+        return Err("--quorum is not supported yet".to_owned());
+    }
+    if demo.platform != "snp" {
+        return Err(format!(
+            "--platform {} is not supported yet; snp is",
+            demo.platform
+        ));
+    }
+    say("THE SILICON IS A TOY: its roots are made now, and nothing real trusts them.\n\n")?;
+    let world = World::start(demo.programs.as_deref())?;
+    let mut wrong = 0_u8;
+    let mut step = |holds: bool, text: String| -> Result<(), String> {
+        if !holds {
+            wrong = wrong.saturating_add(1);
+        }
+        say(&format!(
+            "{} {text}\n",
+            if holds { "ok      " } else { "WRONG   " }
+        ))
+    };
+    released(&world, &mut step)?;
+    refused(&world, &mut step)?;
+    let entries = world.log_from_outside()?;
+    step(
+        true,
+        format!("the log verifies from outside: {entries} leaves under its signed root"),
+    )?;
+    if demo.keep {
+        world.keep()?;
+    }
+    if wrong == 0 {
+        say("\nEverything went as it must.\n")?;
+        Ok(0)
+    } else {
+        Err(format!("{wrong} of these steps went wrong"))
+    }
+}
+
+type Step<'a> = &'a mut dyn FnMut(bool, String) -> Result<(), String>;
+
+/// The honest machine gets its secret, and the verdict is shown.
+fn released(world: &World, step: Step<'_>) -> Result<(), String> {
+    let attested = world.machines.honest.attest(world)?;
+    step(
+        matches!(attested.code, 0 | 10),
+        format!(
+            "the machine attests (exit {}); the verdict, its receipt, and what they mean:\n{}{}\n",
+            attested.code,
+            indented(&attested.text()).trim_end(),
+            general("dangerous.sim-root")
+        ),
+    )?;
+    let got = world.machines.honest.get(world)?;
+    let same = got.stdout == world.secret;
+    step(
+        same,
+        "the secret arrives, opened inside the machine alone".to_owned(),
+    )?;
+    if !same {
+        say(&indented(&got.text()))?;
+    }
+    Ok(())
+}
+
+/// What a check is about, for somebody who is no expert.
+fn general(id: &str) -> String {
+    let entry = Table::get().explain(id);
+    entry.map_or_else(String::new, |entry| {
+        format!("\n           in general: {}", entry.general(Language::En))
+    })
+}
+
+/// Everybody who must not get it.
+fn refused(world: &World, step: Step<'_>) -> Result<(), String> {
+    let changed = world.machines.changed.get(world)?;
+    let id = "policy.measurement";
+    step(
+        refuses(&changed, id),
+        told("a machine with a changed image", id, &changed),
+    )?;
+    let debug = world.machines.debug.get(world)?;
+    let id = "policy.debug";
+    step(
+        refuses(&debug, id),
+        told("a machine that its host may debug", id, &debug),
+    )?;
+
+    let body = world.middle.recorded()?;
+    let answer = world.client.post("/v1/releases", &body)?;
+    let spent = answer.check() == "challenge.spent";
+    step(
+        spent,
+        format!(
+            "evidence sent a second time is refused: {}{}",
+            answer.check(),
+            general(&answer.check())
+        ),
+    )?;
+
+    world.middle.set(Mode::OtherKey)?;
+    let stolen = world.machines.honest.get(world)?;
+    world.middle.set(Mode::Pass)?;
+    let id = world.middle.answered()?;
+    let holds = stolen.code != 0 && stolen.stdout != world.secret && id.starts_with("binding.");
+    step(
+        holds,
+        format!(
+            "evidence with somebody else's key put in on the way is refused: {id}{}",
+            general(&id)
+        ),
+    )?;
+
+    let answer = world.foreign_secret()?;
+    let id = answer.check().to_owned();
+    let holds = answer.status >= 400 && !id.is_empty();
+    step(
+        holds,
+        format!(
+            "a secret that the owner did not sign is refused: {id}{}",
+            general(&id)
+        ),
+    )
+}
+
+fn refuses(result: &machine::Result, id: &str) -> bool {
+    result.code != 0 && result.stdout.is_empty() && result.text().contains(id)
+}
+
+fn told(who: &str, id: &str, result: &machine::Result) -> String {
+    let text = result.text();
+    let line = text
+        .lines()
+        .find(|line| line.contains(id))
+        .unwrap_or(text.trim());
+    format!(
+        "{who} is refused (exit {}): {}{}",
+        result.code,
+        line.trim(),
+        general(id)
+    )
+}
+
+fn indented(text: &str) -> String {
+    text.lines()
+        .map(|line| format!("           {line}\n"))
+        .collect()
+}
