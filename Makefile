@@ -6,10 +6,10 @@ help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-demo: ## build zeuge and zeuge-sim, then run scripts/demo
+demo: ## build the four programs, then run scripts/demo
 	@scripts/setup
-	cargo build --release --locked --package zeuge-cli --package zeuge-sim
-	@if [ -x scripts/demo ]; then exec scripts/demo; else echo "demo: scripts/demo does not exist yet" >&2; exit 1; fi
+	cargo build --release --locked --package zeuge-cli --package zeuge-sim --package zeuge-server --package zeuge-agent
+	@scripts/demo
 
 test: ## all tests of the workspace
 	@scripts/setup
