@@ -1,0 +1,323 @@
+//! The Intel half of appraisal: every lie that it must catch is caught by exactly the check it is
+//! named after, and every wish of a policy and of reference values has its edge.
+
+use zeuge_appraise::{
+    Facts, Policy, QuoteFacts, ReferenceValues, Status, UnixTime, Verdict, Wanted, Word, judge,
+};
+use zeuge_evidence::dcap::{Body, Quote};
+use zeuge_sim::{IntelLie, PckCa, QuoteForm, QuoteSpec, Room, Tee, ToyIntel};
+use zeuge_verify::{
+    Anchors, Binding, Endorsements,
+    crypto::AWS_LC,
+    dcap::{self, Revocation, TcbStatus},
+};
+
+const NOW: UnixTime = UnixTime(1_772_323_200);
+const DAY: i64 = 86_400;
+
+fn forms() -> impl Iterator<Item = QuoteSpec> {
+    QuoteForm::ALL.into_iter().flat_map(|form| {
+        PckCa::ALL.into_iter().map(move |ca| QuoteSpec {
+            ca,
+            ..QuoteSpec::new(form)
+        })
+    })
+}
+
+fn facts(lie: Option<IntelLie>, spec: &QuoteSpec) -> QuoteFacts {
+    let told = ToyIntel::shared().tell(lie, spec, NOW);
+    let anchors = Anchors::dangerous_sim(&ToyIntel::shared().trust_file()).unwrap();
+    let mut heap = Endorsements::new();
+    for (name, bytes) in &told.endorsements {
+        heap.add(name, bytes);
+    }
+    let quote = Quote::parse(&told.quote).unwrap();
+    let binding = Binding::ReportData(told.expected_report_data);
+    let proven = dcap::quote(&quote, &heap, &anchors, &binding, told.at, &AWS_LC);
+    proven.unwrap().fact().clone()
+}
+
+/// Reference values of both kinds of machine, as the toy is, with further lines for each.
+fn values(tdx: &str, sgx: &str) -> ReferenceValues {
+    let text = format!(
+        "schema = \"zeuge.reference-values.v1\"\n\
+         [[tdx]]\nname = \"td\"\nmr_td = [\"{}\"]\n{tdx}\n\
+         [[sgx]]\nname = \"enclave\"\n{sgx}\n",
+        "d1".repeat(48),
+    );
+    ReferenceValues::parse(&text).unwrap()
+}
+
+fn known() -> ReferenceValues {
+    values("", &format!("mr_enclave = [\"{}\"]", "e1".repeat(32)))
+}
+
+fn policy(lines: &str) -> Policy {
+    Policy::parse(&format!("schema = \"zeuge.policy.v1\"\n{lines}")).unwrap()
+}
+
+fn appraised(facts: &QuoteFacts, policy: &Policy, values: &ReferenceValues) -> Verdict {
+    let wanted = Wanted {
+        policy,
+        reference_values: values,
+        hardware: None,
+        hardware_only: None,
+        at: NOW,
+    };
+    judge(&Facts::from(facts.clone()), &[], &wanted)
+}
+
+fn status(verdict: &Verdict, id: &str) -> Option<Status> {
+    let found = verdict.findings.iter().find(|finding| finding.id == id);
+    found.map(|finding| finding.status)
+}
+
+/// What one check says about these facts under these lines of `[intel]`.
+fn under(facts: &QuoteFacts, lines: &str, id: &str) -> Option<Status> {
+    let policy = policy(&format!("[intel]\n{lines}"));
+    status(&appraised(facts, &policy, &known()), id)
+}
+
+#[test]
+fn an_honest_platform_is_accepted_but_for_its_toy_root() {
+    for spec in forms() {
+        let verdict = appraised(&facts(None, &spec), &Policy::default(), &known());
+        assert_eq!(verdict.failed(), [""; 0], "{spec:?}");
+        assert_eq!(verdict.word, Word::Warning);
+        let weak = verdict
+            .findings
+            .iter()
+            .filter(|finding| finding.status != Status::Pass);
+        let weak: Vec<_> = weak.map(|finding| finding.id).collect();
+        assert_eq!(weak, ["dangerous.sim-root"], "{spec:?}");
+    }
+}
+
+#[test]
+fn every_lie_is_caught_by_exactly_the_check_it_is_named_after() {
+    // The lie about an older state of knowledge is one only to an owner who saw a newer one.
+    let policy = policy("[intel]\nminimum_evaluation_number = 20");
+    let mut wrong = Vec::new();
+    for spec in forms() {
+        for lie in IntelLie::ALL
+            .iter()
+            .filter(|lie| lie.room() == Room::Appraise)
+        {
+            let verdict = appraised(&facts(Some(*lie), &spec), &policy, &known());
+            let not_passed = verdict.findings.iter().filter(|finding| {
+                finding.status != Status::Pass && finding.id != "dangerous.sim-root"
+            });
+            let caught: Vec<_> = not_passed.map(|finding| finding.id).collect();
+            if caught != [lie.check()] {
+                wrong.push(format!("{} of {:?}: {caught:?}", lie.check(), spec.form));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_policy_accepts_what_intel_revoked_or_does_not_know() {
+    let mut facts = facts(None, &QuoteSpec::new(QuoteForm::Tdx4));
+    for never in ["Revoked", "TcbNotSupported"] {
+        let text =
+            format!("schema = \"zeuge.policy.v1\"\n[intel]\naccepted_statuses = [\"{never}\"]");
+        assert!(Policy::parse(&text).is_err(), "{never}");
+    }
+    let all = "accepted_statuses = [\"OutOfDate\", \"ConfigurationNeeded\"]\ngrace_days = 36500";
+    for (found, wanted) in [
+        (TcbStatus::UpToDate, Status::Pass),
+        (TcbStatus::Revoked, Status::Fail),
+        (TcbStatus::TcbNotSupported, Status::Fail),
+        (TcbStatus::OutOfDate, Status::Warn),
+        (TcbStatus::ConfigurationNeeded, Status::Warn),
+        (TcbStatus::OutOfDateConfigurationNeeded, Status::Fail),
+        (TcbStatus::SwHardeningNeeded, Status::Warn),
+    ] {
+        facts.standing.status = found;
+        assert_eq!(
+            under(&facts, all, "policy.tcb-status"),
+            Some(wanted),
+            "{found:?}"
+        );
+    }
+    // Without a policy only hardening in software is left to the software.
+    for (found, wanted) in [
+        (TcbStatus::OutOfDate, Status::Fail),
+        (TcbStatus::ConfigurationNeeded, Status::Fail),
+        (TcbStatus::SwHardeningNeeded, Status::Warn),
+    ] {
+        facts.standing.status = found;
+        assert_eq!(
+            under(&facts, "", "policy.tcb-status"),
+            Some(wanted),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn grace_ends_on_its_last_day_and_is_for_platforms_out_of_date_alone() {
+    let mut facts = facts(None, &QuoteSpec::new(QuoteForm::Sgx3));
+    facts.standing.status = TcbStatus::OutOfDate;
+    let id = "policy.tcb-status";
+    facts.standing.tcb_date = Some(NOW.plus(-30 * DAY));
+    assert_eq!(under(&facts, "grace_days = 30", id), Some(Status::Warn));
+    assert_eq!(under(&facts, "grace_days = 29", id), Some(Status::Fail));
+    assert_eq!(under(&facts, "grace_days = 0", id), Some(Status::Fail));
+    // No days of grace are no grace, even for a level of this very second.
+    facts.standing.tcb_date = Some(NOW);
+    assert_eq!(under(&facts, "grace_days = 0", id), Some(Status::Fail));
+    assert_eq!(under(&facts, "grace_days = 1", id), Some(Status::Warn));
+    facts.standing.tcb_date = None;
+    assert_eq!(under(&facts, "grace_days = 30", id), Some(Status::Fail));
+    facts.standing.tcb_date = Some(NOW);
+    facts.standing.status = TcbStatus::OutOfDateConfigurationNeeded;
+    assert_eq!(under(&facts, "grace_days = 30", id), Some(Status::Fail));
+}
+
+#[test]
+fn advisories_warn_unless_each_is_allowed_and_the_permission_runs() {
+    let mut facts = facts(None, &QuoteSpec::new(QuoteForm::Tdx5));
+    let id = "policy.advisories";
+    let allow = |id: &str, until: &str| {
+        format!(
+            "[[intel.allowed_advisories]]\nid = \"{id}\"\nbecause = \"seen\"\nuntil = \"{until}\""
+        )
+    };
+    let (later, now, past) = (
+        "2027-01-01T00:00:00Z",
+        "2026-03-01T00:00:00Z",
+        "2026-02-28T23:59:59Z",
+    );
+    assert_eq!(under(&facts, "", id), Some(Status::Pass));
+    facts.standing.advisories = vec!["INTEL-SA-1".to_owned(), "INTEL-SA-2".to_owned()];
+    assert_eq!(under(&facts, "", id), Some(Status::Warn));
+    let one = allow("INTEL-SA-1", later);
+    assert_eq!(under(&facts, &one, id), Some(Status::Warn));
+    let both = format!("{one}\n{}", allow("INTEL-SA-2", now));
+    assert_eq!(under(&facts, &both, id), Some(Status::Pass));
+    let ended = format!("{one}\n{}", allow("INTEL-SA-2", past));
+    assert_eq!(under(&facts, &ended, id), Some(Status::Warn));
+}
+
+#[test]
+fn the_lowest_evaluation_number_is_accepted_and_the_one_below_is_not() {
+    let facts = facts(None, &QuoteSpec::new(QuoteForm::Tdx4));
+    let (id, number) = ("policy.evaluation-number", facts.evaluation_number);
+    let line = |least: u32| format!("minimum_evaluation_number = {least}");
+    assert_eq!(under(&facts, "", id), None);
+    assert_eq!(under(&facts, &line(number), id), Some(Status::Pass));
+    assert_eq!(under(&facts, &line(number + 1), id), Some(Status::Fail));
+}
+
+#[test]
+fn both_lists_must_be_there_in_force_and_young_enough() {
+    let honest = facts(None, &QuoteSpec::new(QuoteForm::Tdx4));
+    let id = "dcap.crl.fresh";
+    let list = |age: i64, left: Option<i64>| Revocation::Checked {
+        this_update: NOW.plus(-age),
+        next_update: left.map(|left| NOW.plus(left)),
+        number: None,
+        source: "a test".to_owned(),
+    };
+    let age = "crl_age_days_max = 10";
+    for (found, wanted) in [
+        (list(DAY, Some(DAY)), Status::Pass),
+        (list(DAY, Some(0)), Status::Pass),
+        (list(DAY, Some(-1)), Status::Fail),
+        (list(DAY, None), Status::Fail),
+        (list(10 * DAY, Some(DAY)), Status::Pass),
+        (list(10 * DAY + 1, Some(DAY)), Status::Fail),
+        (Revocation::Missing, Status::Fail),
+    ] {
+        for root in [true, false] {
+            let mut facts = honest.clone();
+            facts.root_revocation = list(DAY, Some(DAY));
+            facts.pck_revocation = list(DAY, Some(DAY));
+            let place = if root {
+                &mut facts.root_revocation
+            } else {
+                &mut facts.pck_revocation
+            };
+            *place = found.clone();
+            let verdict = appraised(&facts, &policy(age), &known());
+            assert_eq!(status(&verdict, id), Some(wanted), "{found:?}");
+            if wanted == Status::Fail {
+                let line = format!("{age}\n[intel]\ndangerous_without_crl = \"a test\"");
+                let verdict = appraised(&facts, &policy(&line), &known());
+                assert_eq!(status(&verdict, id), Some(Status::Warn), "{found:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_trust_domain_must_match_each_value_that_the_owner_pins() {
+    let facts = facts(None, &QuoteSpec::new(QuoteForm::Tdx5));
+    let hex = |byte: &str, times: usize| byte.repeat(times);
+    let enclave = format!("mr_enclave = [\"{}\"]", hex("e1", 32));
+    let id = "policy.measurement";
+    let Body::Tdx(report) = &facts.claims else {
+        panic!("a trust domain")
+    };
+    let seam = hex::encode(report.mr_seam);
+    let config = hex::encode(report.mr_config_id);
+    let other = hex("77", 48);
+    for (lines, wanted) in [
+        (format!("mr_seam = [\"{seam}\"]"), Status::Pass),
+        (format!("mr_seam = [\"{other}\"]"), Status::Fail),
+        (format!("mr_config_id = [\"{config}\"]"), Status::Pass),
+        (format!("mr_config_id = [\"{other}\"]"), Status::Fail),
+        (
+            format!("rtmr = {{ 0 = [\"{}\"] }}", hex("a0", 48)),
+            Status::Pass,
+        ),
+        (
+            format!("rtmr = {{ 1 = [\"{}\"] }}", hex("a0", 48)),
+            Status::Fail,
+        ),
+        (
+            format!(
+                "rtmr = {{ 0 = [\"{}\"], 2 = [\"{other}\"] }}",
+                hex("a0", 48)
+            ),
+            Status::Fail,
+        ),
+    ] {
+        let verdict = appraised(&facts, &Policy::default(), &values(&lines, &enclave));
+        assert_eq!(status(&verdict, id), Some(wanted), "{lines}");
+    }
+}
+
+#[test]
+fn an_enclave_is_known_by_content_or_by_signer_and_product_and_never_below_its_version() {
+    let spec = QuoteSpec::new(QuoteForm::Sgx3);
+    assert_eq!(spec.form.tee(), Tee::Sgx);
+    let facts = facts(None, &spec);
+    let Body::Sgx(report) = &facts.claims else {
+        panic!("an enclave")
+    };
+    let (product, svn) = (report.isv_prod_id, report.isv_svn);
+    let content = format!("mr_enclave = [\"{}\"]", "e1".repeat(32));
+    let signer = format!("mr_signer = \"{}\"", "e2".repeat(32));
+    let stranger = format!("mr_signer = \"{}\"", "e3".repeat(32));
+    let of = |product: u16| format!("isv_prod_id = {product}");
+    let least = |svn: u16| format!("minimum_isv_svn = {svn}");
+    for (lines, wanted) in [
+        (vec![content.clone(), least(svn)], Status::Pass),
+        (vec![content.clone(), least(svn + 1)], Status::Fail),
+        (vec![signer.clone(), of(product)], Status::Pass),
+        (vec![signer.clone(), of(product + 1)], Status::Fail),
+        (vec![stranger, of(product)], Status::Fail),
+        (vec![signer, of(product), least(svn + 1)], Status::Fail),
+    ] {
+        let values = values("", &lines.join("\n"));
+        let verdict = appraised(&facts, &Policy::default(), &values);
+        assert_eq!(
+            status(&verdict, "policy.measurement"),
+            Some(wanted),
+            "{lines:?}"
+        );
+    }
+}
