@@ -178,13 +178,15 @@ fn header(bytes: &[u8]) -> Kind {
     }
 }
 
-/// The first event of a log in TCG's format says so: register 0 or 1, type `EV_NO_ACTION`, and a
-/// name behind the fixed fields.
+/// The first event of a log in TCG's format says so: type `EV_NO_ACTION`, and a name behind the
+/// fixed fields.
 ///
 /// The old form has no header: two records of known types for registers of a TPM must follow each
 /// other.
 fn is_event_log(bytes: &[u8]) -> bool {
-    let header = bytes.get(4..8) == Some(&[3, 0, 0, 0]) && bytes.get(32..41) == Some(b"Spec ID E");
+    let names = [&b"Spec ID E"[..], b"StartupLocality\0"];
+    let statement = |name: &[u8]| bytes.get(32..).is_some_and(|data| data.starts_with(name));
+    let header = bytes.get(4..8) == Some(&[3, 0, 0, 0]) && names.into_iter().any(statement);
     let mut at = Reader::new(bytes, "");
     header || (old_record(&mut at).is_some() && old_record(&mut at).is_some())
 }

@@ -22,7 +22,8 @@ use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use zeuge_evidence::UnixTime;
 use zeuge_sim::{
     IntelLie, Lie, PckCa, Product, QuoteForm, QuoteSpec, ReportSpec, Room, Signer, Tee, ToyAmd,
-    ToyIntel,
+    ToyIntel, ToyTpm, TpmLie, TpmSpec,
+    tpm::{AkKind, EkKind, Proof},
 };
 
 const WARNING: &str =
@@ -36,6 +37,7 @@ Examples:
       --unbound \"a toy\" --hardware-only toy/report.bin
   zeuge-sim quote --out toy --tee sgx --version 3
   zeuge-sim quote --out toy --lie tdx.module.signer
+  zeuge-sim tpm --out toy --lie policy.boot-image
   zeuge-sim lies
   zeuge-sim serve --dir toy --configfs /mnt/toy &
   scripts/in-toy-machine /mnt/toy zeuge-agent detect
@@ -62,6 +64,10 @@ enum Command {
     /// Write a toy Intel TDX or SGX quote, its endorsements and the trust file into a folder.
     #[command(after_help = EXAMPLES)]
     Quote(Quote),
+    /// Write a toy TPM's quote with its logs, its endorsements, a registry that names its AK, and
+    /// the trust file into a folder.
+    #[command(after_help = EXAMPLES)]
+    Tpm(Tpm),
     /// List every lie: the check that must catch it, who tells it, the room of that check, what is
     /// wrong.
     #[command(after_help = EXAMPLES)]
@@ -127,6 +133,28 @@ struct Quote {
     at: Option<UnixTime>,
 }
 
+#[derive(Args)]
+struct Tpm {
+    /// Folder to write into; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Why the AK is to be believed: certificate or enrolment.
+    #[arg(long, default_value = "certificate", value_parser = proof)]
+    proof: Proof,
+    /// Tell this one lie; `zeuge-sim lies` names them.
+    #[arg(long, value_name = "ID", value_parser = tpm_lie)]
+    lie: Option<TpmLie>,
+    /// The qualifying data, up to 64 bytes in hex.
+    #[arg(long, value_name = "HEX", value_parser = nonce)]
+    nonce: Option<Nonce>,
+    /// The instant of the evidence; by default now.
+    #[arg(long, value_name = "RFC3339", value_parser = instant)]
+    at: Option<UnixTime>,
+}
+
+#[derive(Clone)]
+struct Nonce(Vec<u8>);
+
 fn main() -> ExitCode {
     let program = match Program::try_parse() {
         Ok(program) => program,
@@ -147,6 +175,7 @@ fn main() -> ExitCode {
         }
         Command::Quote(quote) => write_quote(&quote),
         Command::Snp(snp) => write_snp(&snp),
+        Command::Tpm(tpm) => write_tpm(&tpm),
         Command::Serve(options) => {
             eprintln!("{WARNING}\nMaking keys of 4096 bits …");
             serve::serve(&options, &|line| println!("{line}"))
@@ -167,6 +196,9 @@ fn list_lies() {
     }
     for lie in IntelLie::ALL {
         list_lie("Intel", lie.check(), lie.room(), lie.what());
+    }
+    for lie in TpmLie::ALL {
+        list_lie("TPM", lie.check(), lie.room(), lie.what());
     }
 }
 
@@ -235,6 +267,35 @@ fn write_quote(quote: &Quote) -> Result<(), String> {
     Ok(())
 }
 
+fn write_tpm(tpm: &Tpm) -> Result<(), String> {
+    let now = tpm.at.map_or_else(clock, Ok)?;
+    let mut spec = TpmSpec::new(EkKind::P256, AkKind::Ecdsa);
+    spec.proof = tpm.proof;
+    if let Some(Nonce(nonce)) = &tpm.nonce {
+        spec.nonce.clone_from(nonce);
+    }
+    let maker = ToyTpm::new();
+    eprintln!("{WARNING}");
+    let told = maker.tell(tpm.lie, &spec, now);
+    let files = Files {
+        evidence: ("quote.json", &told.file),
+        endorsements: &told.endorsements,
+        trust: maker.trust_file(),
+    };
+    files.put(&tpm.out)?;
+    let registry = format!(
+        "schema = \"zeuge.hardware.v1\"\n[[tpm]]\nname = \"toy\"\nak_name = \"{}\"\n",
+        hex::encode(told.ak_name())
+    );
+    put(&tpm.out, "hardware.toml", registry.as_bytes())?;
+    println!("at {}", told.at);
+    println!("nonce {}", hex::encode(&told.nonce));
+    if let Some(lie) = tpm.lie {
+        println!("lie {}: {}", lie.check(), lie.what());
+    }
+    Ok(())
+}
+
 /// What a telling leaves in a folder.
 struct Files<'a> {
     evidence: (&'a str, &'a [u8]),
@@ -298,6 +359,26 @@ fn ca(text: &str) -> Result<PckCa, String> {
 
 fn intel_lie(text: &str) -> Result<IntelLie, String> {
     IntelLie::about(text).ok_or_else(|| "no lie is for this check; see `zeuge-sim lies`".to_owned())
+}
+
+fn tpm_lie(text: &str) -> Result<TpmLie, String> {
+    TpmLie::about(text).ok_or_else(|| "no lie is for this check; see `zeuge-sim lies`".to_owned())
+}
+
+fn proof(text: &str) -> Result<Proof, String> {
+    match text {
+        "certificate" => Ok(Proof::Certificate),
+        "enrolment" => Ok(Proof::Enrolment),
+        _ => Err("there are certificate and enrolment".to_owned()),
+    }
+}
+
+fn nonce(text: &str) -> Result<Nonce, String> {
+    hex::decode(text)
+        .ok()
+        .filter(|bytes| bytes.len() <= 64)
+        .map(Nonce)
+        .ok_or_else(|| "up to 64 bytes in hex are wanted".to_owned())
 }
 
 fn lie(text: &str) -> Result<Lie, String> {
