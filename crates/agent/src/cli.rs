@@ -17,6 +17,7 @@ use zeuge_protocol::request::Wanted;
 use crate::commands::{self, Attested};
 use crate::error::Error;
 use crate::state::{LastResult, STATE};
+use crate::tpm::{CLOSED_PCR, Tpm};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,9 +53,72 @@ enum Command {
     /// Attest again and again, and keep a fresh token in a file, until SIGTERM.
     #[command(after_help = EXAMPLES)]
     Run(Run),
+    /// The TPM of this machine: who it is, credentials, quotes.
+    #[command(subcommand)]
+    Tpm(TpmCommand),
     /// Show the last result.
     #[command(after_help = "Example:\n  zeuge-agent status --format json")]
     Status(Status),
+}
+
+#[derive(Subcommand)]
+enum TpmCommand {
+    /// Write what an enrolment needs: ek.crt, ek.pub and ak.pub.
+    #[command(after_help = "Example:\n  zeuge-agent tpm identity --out /run/enrolment")]
+    Identity {
+        /// Folder to write into; it must be there.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        #[command(flatten)]
+        place: TpmPlace,
+    },
+    /// Open a credential (as zeuge hardware tpm-begin writes it); prints the answer in hex.
+    #[command(after_help = "Example:\n  zeuge-agent tpm activate /run/enrolment/credential")]
+    Activate {
+        /// The credential.
+        credential: PathBuf,
+        #[command(flatten)]
+        place: TpmPlace,
+    },
+    /// Quote PCRs with this nonce; prints zeuge.tpm-quote.v1 with the boot log and the IMA list.
+    #[command(
+        after_help = "Example:\n  zeuge-agent tpm quote --nonce 00112233445566778899aabbccddeeff > q.json"
+    )]
+    Quote {
+        /// The qualifying data, 8 to 64 bytes in hex.
+        #[arg(long, value_name = "HEX", value_parser = nonce)]
+        nonce: Nonce,
+        /// PCRs of the SHA-256 bank.
+        #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", value_parser = clap::value_parser!(u32).range(0..=23))]
+        pcrs: Vec<u32>,
+        #[command(flatten)]
+        place: TpmPlace,
+    },
+    /// Extend PCR 15 with zeuge:closed: quotes after it say that the boot secrets were fetched.
+    #[command(after_help = "Example:\n  zeuge-agent tpm close")]
+    Close {
+        #[command(flatten)]
+        place: TpmPlace,
+    },
+}
+
+/// Where the TPM is.
+#[derive(Args)]
+struct TpmPlace {
+    /// The socket of a software TPM (swtpm) in place of /dev/tpmrm0, for tests.
+    #[arg(long, value_name = "SOCKET")]
+    tpm_socket: Option<PathBuf>,
+}
+
+#[derive(Clone)]
+struct Nonce(Vec<u8>);
+
+fn nonce(text: &str) -> Result<Nonce, String> {
+    hex::decode(text)
+        .ok()
+        .filter(|bytes| (8..=64).contains(&bytes.len()))
+        .map(Nonce)
+        .ok_or_else(|| "8 to 64 bytes in hex are wanted".to_owned())
 }
 
 #[derive(Args)]
@@ -207,6 +271,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Get(get) => self::get(get),
         Command::Run(run) => self::run(run),
         Command::Status(status) => self::status(status),
+        Command::Tpm(command) => tpm(command),
     };
     ExitCode::from(code.unwrap_or_else(|error| {
         eprintln!("zeuge-agent: {error}");
@@ -221,6 +286,71 @@ fn detect(output: &Output) -> u8 {
         Format::Text => print!("{}", detected.text()),
     }
     0
+}
+
+/// The longest credential in bytes; one for an RSA-4096 EK has under 700.
+const CREDENTIAL_BYTES_MAX: u64 = 4096;
+
+fn tpm(command: &TpmCommand) -> Result<u8, Error> {
+    let place = match command {
+        TpmCommand::Identity { place, .. }
+        | TpmCommand::Activate { place, .. }
+        | TpmCommand::Quote { place, .. }
+        | TpmCommand::Close { place } => place,
+    };
+    let mut tpm = Tpm::open(place.tpm_socket.as_deref())?;
+    match command {
+        TpmCommand::Identity { out, .. } => {
+            let identity = tpm.identity()?;
+            for (name, bytes) in [
+                ("ek.crt", &identity.ek_certificate),
+                ("ek.pub", &identity.ek_public),
+                ("ak.pub", &identity.ak_public),
+            ] {
+                let path = out.join(name);
+                std::fs::write(&path, bytes)
+                    .map_err(|error| Error::local(format!("{}: {error}", path.display())))?;
+                println!("wrote {} ({} bytes)", path.display(), bytes.len());
+            }
+        }
+        TpmCommand::Activate { credential, .. } => {
+            let (id_object, secret) = credential_parts(credential)?;
+            println!("{}", hex::encode(tpm.activate(&id_object, &secret)?));
+        }
+        TpmCommand::Quote { nonce, pcrs, .. } => println!("{}", tpm.quote(&nonce.0, pcrs)?),
+        TpmCommand::Close { .. } => {
+            tpm.close()?;
+            println!("PCR {CLOSED_PCR} was extended");
+        }
+    }
+    Ok(0)
+}
+
+/// The two parts of a credential file: magic, version 1, and each part with its length before it.
+fn credential_parts(path: &std::path::Path) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    use std::io::Read as _;
+    let failed = |error| Error::local(format!("{}: {error}", path.display()));
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(CREDENTIAL_BYTES_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    let bad = || Error::local(format!("{}: this is no credential", path.display()));
+    let rest = bytes
+        .strip_prefix(&[0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1])
+        .ok_or_else(bad)?;
+    let split = |rest: &[u8]| -> Option<(Vec<u8>, Vec<u8>)> {
+        let length = usize::from(u16::from_be_bytes(*rest.first_chunk::<2>()?));
+        let (part, rest) = rest.split_at_checked(length.checked_add(2)?)?;
+        Some((part.to_vec(), rest.to_vec()))
+    };
+    let (id_object, rest) = split(rest).ok_or_else(bad)?;
+    let (secret, rest) = split(&rest).ok_or_else(bad)?;
+    if rest.is_empty() {
+        Ok((id_object, secret))
+    } else {
+        Err(bad())
+    }
 }
 
 fn attest(options: &Attest) -> Result<u8, Error> {

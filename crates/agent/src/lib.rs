@@ -18,6 +18,7 @@ mod http;
 mod random;
 mod session;
 mod state;
+mod tpm;
 
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,6 +33,7 @@ pub const CHECKS: &[&[&str]] = &[
     files::CHECKS,
     http::CHECKS,
     state::CHECKS,
+    tpm::CHECKS,
 ];
 
 /// Runs the program with the arguments of the process; returns its exit code (DESIGN §5.1).

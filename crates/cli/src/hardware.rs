@@ -23,6 +23,7 @@ use crate::{
 pub(crate) fn run(command: &Hardware) -> Outcome {
     match command {
         Hardware::Enroll(arguments) => enroll(arguments),
+        Hardware::EnrollTpm(arguments) => crate::enrol_tpm::run(arguments),
         Hardware::List { file, format } => {
             let registry = HardwareRegistry::parse(&input::text(file)?)
                 .map_err(|error| format!("{}: {error}", file.display()))?;
@@ -41,18 +42,33 @@ pub(crate) fn run(command: &Hardware) -> Outcome {
                     text.push_str(&format!("{line}\n"));
                 }
             }
+            for tpm in &registry.tpm {
+                let ak = tpm.ak_name.clone().unwrap_or_default();
+                let ek = tpm.ek_certificate.map(|ek| hex::encode(ek.0));
+                if *format == Format::Text {
+                    text.push_str(&format!("{}  TPM, AK {ak}\n", tpm.name));
+                } else {
+                    let line = json!({"name": tpm.name, "ak_name": ak, "ek_certificate": ek});
+                    text.push_str(&format!("{line}\n"));
+                }
+            }
             crate::say(&text)?;
             Ok(0)
         }
         Hardware::Retire { name, file } => {
             let named = |because: String| format!("{}: {because}", file.display());
             let mut table = registry(&input::text(file)?).map_err(named)?;
-            let chips = table.get_mut("chip").and_then(Value::as_array_mut);
-            let chips = chips.ok_or_else(|| named("there is no chip in it".to_owned()))?;
-            let before = chips.len();
-            chips.retain(|chip| chip.get("name").and_then(Value::as_str) != Some(name));
-            if chips.len() == before {
-                return Err(named(format!("there is no chip \"{name}\"")));
+            let mut retired = 0_usize;
+            for kind in ["chip", "tpm"] {
+                let Some(list) = table.get_mut(kind).and_then(Value::as_array_mut) else {
+                    continue;
+                };
+                let before = list.len();
+                list.retain(|held| held.get("name").and_then(Value::as_str) != Some(name));
+                retired = retired.saturating_add(before.saturating_sub(list.len()));
+            }
+            if retired == 0 {
+                return Err(named(format!("there is no chip or TPM \"{name}\"")));
             }
             write(file, &table)
         }

@@ -13,7 +13,7 @@ use zeuge_evidence::{
 };
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::{
-    Binding, Error,
+    Anchors, Binding, Error,
     crypto::AWS_LC,
     tpm::{AkTrust, Context, Demand, Nonce, Selection, TpmRoots, qualifying_data, verify},
 };
@@ -97,6 +97,21 @@ pub(crate) fn roots(path: &Path) -> Result<Vec<OwnRoot>, String> {
         });
     }
     Ok(out)
+}
+
+/// The shipped roots (or the toys in their place) and the caller's own.
+pub(crate) fn all_roots(anchors: &Anchors, own: &[OwnRoot]) -> Result<TpmRoots, Malformed> {
+    let mut roots = TpmRoots::of(anchors);
+    for root in own {
+        let OwnRoot {
+            maker,
+            jurisdiction,
+            origin,
+            certificate,
+        } = root;
+        roots.add(maker, jurisdiction, origin, certificate)?;
+    }
+    Ok(roots)
 }
 
 /// The verdict on a file with a quote.
@@ -203,16 +218,7 @@ fn prove(quotes: Vec<QuoteBundle>, setting: &Setting) -> Result<Verdict, Error> 
         enrolled: &enrolled,
         dangerous_unproven: policy.dangerous_allow_unproven_ak.as_deref(),
     };
-    let mut roots = TpmRoots::of(&setting.anchors);
-    for root in &setting.tpm.roots {
-        let OwnRoot {
-            maker,
-            jurisdiction,
-            origin,
-            certificate,
-        } = root;
-        roots.add(maker, jurisdiction, origin, certificate)?;
-    }
+    let roots = all_roots(&setting.anchors, &setting.tpm.roots)?;
     let context = Context {
         endorsements: &setting.endorsements,
         roots: &roots,

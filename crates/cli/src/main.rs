@@ -11,6 +11,7 @@ mod collateral;
 mod contexts;
 mod demo;
 mod doctor;
+mod enrol_tpm;
 mod hardware;
 mod input;
 mod inspect;

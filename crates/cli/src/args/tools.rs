@@ -39,6 +39,8 @@ pub(crate) enum Policy {
 pub(crate) enum Hardware {
     /// Verify a machine's report, and add its chip with the certified key to a registry file.
     Enroll(Enroll),
+    /// Let a TPM prove that an AK is its own, and add both to a registry file.
+    EnrollTpm(EnrollTpm),
     /// List the chips of a registry file.
     #[command(after_help = "Example:\n  zeuge hardware list --file fleet/hardware.toml")]
     List {
@@ -60,6 +62,39 @@ pub(crate) enum Hardware {
     },
     /// Not supported yet: two certified keys for one chip.
     Conflicts(Rest),
+}
+
+/// `zeuge hardware enroll-tpm`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  zeuge-agent tpm identity --out enrolment                       (on the machine)
+  zeuge hardware enroll-tpm enrolment --name web-3 --endorsements tpm/ --file hardware.toml
+  zeuge-agent tpm activate enrolment/credential                  (on the machine)
+
+Shows maker, model and serial number, writes FOLDER/credential, and waits for the TPM's answer on \
+standard input. Without it nothing is written. Take the files from the machine yourself.")]
+pub(crate) struct EnrollTpm {
+    /// The folder with ek.crt, ek.pub and ak.pub.
+    pub(crate) folder: PathBuf,
+    /// Your name for the machine.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// A file or folder of issuers' certificates and revocation lists; repeatable.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) endorsements: Vec<PathBuf>,
+    /// Roots of TPM makers beyond the shipped ones (zeuge.tpm-roots.v1); repeatable.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) tpm_roots: Vec<PathBuf>,
+    /// The registry that the TPM is added to; made when it is not there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Take this TPM in the place of the one that is enrolled under this name.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// DANGEROUS: trust the toy vendor of tests, whose roots stand in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dangerous_trust_sim: Option<PathBuf>,
 }
 
 /// `zeuge hardware enroll`.
