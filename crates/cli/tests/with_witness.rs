@@ -1,0 +1,471 @@
+//! The owner's side against a running `zeuged`: two programs, a toy machine in this process, real
+//! sockets. Skips by name where `zeuged` is not built beside `zeuge`.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::Value;
+use zeuge_evidence::UnixTime;
+use zeuge_protocol::{
+    api::{AttestAnswer, AttestRequest, ChallengeAnswer},
+    binding::{Binding, Role, Witness as BoundWitness},
+    bundle::{Bundle, Media},
+    keys::PublicKey,
+    name::{Name, Path as SecretPath},
+    request::{Request, Wanted},
+    seal::SessionKey,
+    suite::Suite,
+};
+use zeuge_sim::{Product, ReportSpec, ToyAmd};
+
+/// A witness of the tenant `sim` with its owner, until dropped.
+struct World {
+    folder: tempfile::TempDir,
+    process: Child,
+    url: String,
+    answer_key: PublicKey,
+    vkey: String,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+fn zeuged() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_BIN_EXE_zeuge")).with_file_name("zeuged");
+    if path.is_file() {
+        return Some(path);
+    }
+    println!(
+        "skipped: {} is not built (cargo build -p zeuge-server)",
+        path.display()
+    );
+    None
+}
+
+fn run(program: &Path, folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .env("XDG_CONFIG_HOME", folder.join("config"))
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = output.status.code().unwrap();
+    (code, text(output.stdout), text(output.stderr))
+}
+
+impl World {
+    fn start() -> Option<Self> {
+        let zeuged = zeuged()?;
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let zeuge = Path::new(env!("CARGO_BIN_EXE_zeuge"));
+        let owner = ["owner", "init", "--out", "owner", "--tenant", "sim"];
+        assert_eq!(run(zeuge, at, &owner).0, 0);
+        let init = [
+            "init",
+            "--data",
+            "data",
+            "--owner",
+            "owner/owner.pub",
+            "--id",
+            "w1",
+        ];
+        let (code, said, err) = run(&zeuged, at, &[&init[..], &["--format", "json"]].concat());
+        assert_eq!(code, 0, "{err}");
+        let said: Value = serde_json::from_str(&said).unwrap();
+        fs::write(at.join("token"), said["admin_token"].as_str().unwrap()).unwrap();
+        let trust = ToyAmd::shared().trust_file(&Product::ALL);
+        fs::write(at.join("trust.json"), trust).unwrap();
+        let mut process = Command::new(&zeuged)
+            .args([
+                "serve",
+                "--data",
+                "data",
+                "--listen",
+                "127.0.0.1:0",
+                "--offline",
+            ])
+            .args(["--dangerous-trust-sim", "trust.json"])
+            .current_dir(at)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let out = process.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut line).unwrap();
+        let url = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap()
+            .to_owned();
+        let world = Self {
+            process,
+            url,
+            answer_key: serde_json::from_value(said["answer_key"].clone()).unwrap(),
+            vkey: said["log_vkey"].as_str().unwrap().to_owned(),
+            folder,
+        };
+        let add = [
+            "context",
+            "add",
+            "lab",
+            "--token-file",
+            "token",
+            "--witness",
+        ];
+        world.done(&[&add[..], &[&world.url]].concat());
+        Some(world)
+    }
+
+    fn at(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        let path = self.at().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn zeuge(&self, arguments: &[&str]) -> (i32, String, String) {
+        run(Path::new(env!("CARGO_BIN_EXE_zeuge")), self.at(), arguments)
+    }
+
+    fn done(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.zeuge(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {out}{err}");
+        out
+    }
+
+    fn refused(&self, arguments: &[&str], code: i32) -> String {
+        let (found, out, err) = self.zeuge(arguments);
+        assert_eq!(found, code, "{arguments:?}: {out}{err}");
+        err
+    }
+
+    fn send(&self, method: &str, at: &str, body: &[u8]) -> Vec<u8> {
+        let host = self.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        let head = format!(
+            "{method} {at} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap();
+        let said = String::from_utf8_lossy(&answer).into_owned();
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+        answer.split_off(end + 4)
+    }
+
+    /// The toy machine attests.
+    fn attest(&self, request: Request) -> AttestAnswer {
+        let challenge = self.send("POST", "/v1/challenges", b"{\"tenant\":\"sim\"}");
+        let challenge: ChallengeAnswer = serde_json::from_slice(&challenge).unwrap();
+        let witness = BoundWitness {
+            id: challenge.witness.clone(),
+            tenant: challenge.tenant.clone(),
+            nonce: challenge.nonce,
+        };
+        let mut seed = [0; 32];
+        aws_lc_rs::rand::fill(&mut seed).unwrap();
+        let key = SessionKey::from_seed(Suite::X_WING, seed).unwrap();
+        let keys = [(Role::Kem, key.bound())].into();
+        let binding = Binding::new(vec![witness], keys, request.digest(), vec![], None).unwrap();
+        let file = machine(binding.report_data());
+        let (report, table) = file.split_at(zeuge_sim::REPORT_BYTES);
+        let mut bundle = Bundle::new();
+        let label = |text| Name::parse(text).unwrap();
+        for (name, media, bytes) in [
+            ("snp", Media::SnpReport, report),
+            ("snp.certificates", Media::SnpCertificates, table),
+        ] {
+            bundle.put(label(name), media, bytes.to_vec()).unwrap();
+        }
+        let at = if request.secrets.is_empty() {
+            "/v1/appraisals"
+        } else {
+            "/v1/releases"
+        };
+        let body = AttestRequest {
+            tenant: challenge.tenant,
+            challenge: challenge.challenge,
+            binding: binding.encode(),
+            request,
+            bundle: bundle.to_cbor(),
+        };
+        let answer = self.send("POST", at, &serde_json::to_vec(&body).unwrap());
+        let signed: zeuge_protocol::answer::SignedAnswer = serde_json::from_slice(&answer).unwrap();
+        signed
+            .verify(&label("w1"), &binding.digest(), &self.answer_key)
+            .unwrap()
+    }
+
+    /// Why the secret at `db/key` was not released; empty when it was.
+    fn ask(&self) -> String {
+        let wanted = Wanted {
+            path: SecretPath::parse("db/key").unwrap(),
+            version: 0,
+        };
+        let answer = self.attest(Request::release([wanted], [Suite::X_WING]));
+        assert_eq!(answer.secrets.len() + answer.refused.len(), 1);
+        answer
+            .refused
+            .first()
+            .map_or_else(String::new, |refusal| refusal.check.clone())
+    }
+}
+
+/// Report and certificates of the toy machine.
+fn machine(report_data: [u8; 64]) -> Vec<u8> {
+    let spec = ReportSpec {
+        report_data,
+        ..ReportSpec::new(Product::Milan)
+    };
+    ToyAmd::shared()
+        .tell(None, &spec, UnixTime(now()))
+        .table_file()
+}
+
+fn values(name: &str, byte: &str) -> String {
+    format!(
+        "schema = \"zeuge.reference-values.v1\"\n[[snp]]\nname = \"{name}\"\n\
+         measurements = [\"{}\"]\n",
+        byte.repeat(48)
+    )
+}
+
+const RULE: &str = "schema = \"zeuge.release-rule.v1\"\ntenant = \"sim\"\npath = \"db/key\"\n\
+                    door = \"agent\"\nevidence = [\"snp\"]\nminimum_suite = \"x-wing\"\n\
+                    chips = \"enrolled\"\nworkload = \"web\"\n";
+const KEY: [&str; 2] = ["--key", "owner/owner.key"];
+
+/// One rule for enrolled chips, one registry with the toy's, one secret.
+fn furnish(world: &World) {
+    fs::write(world.at().join("report.bin"), machine([7; 64])).unwrap();
+    let enroll = ["hardware", "enroll", "report.bin", "--name", "web-3"];
+    let more = [
+        "--file",
+        "fleet/hardware.toml",
+        "--dangerous-trust-sim",
+        "trust.json",
+    ];
+    world.put("fleet/rule.toml", RULE);
+    world.done(&[&enroll[..], &more[..]].concat());
+    world.done(&[&["apply", "-f", "fleet"][..], &KEY].concat());
+    world.put("value", "never in the clear");
+    let put = [
+        "secret", "put", "--tenant", "sim", "--path", "db/key", "--from", "value",
+    ];
+    world.done(&[&put[..], &KEY].concat());
+    world.put("web.toml", &values("web", "22"));
+    world.done(&[&["reference", "put", "web.toml"][..], &KEY].concat());
+}
+
+#[test]
+fn reference_values_change_one_by_one_and_decide_at_once() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    furnish(&world);
+    assert_eq!(world.ask(), "");
+    world.put("db.toml", &values("db", "33"));
+    world.done(&[&["reference", "put", "db.toml"][..], &KEY].concat());
+    let listed = world.done(&["reference", "list", "--tenant", "sim"]);
+    assert!(listed.starts_with("version 2, until "), "{listed}");
+    assert!(listed.ends_with("snp  web\nsnp  db\n"), "{listed}");
+    world.done(&[&["reference", "retire", "web"][..], &KEY].concat());
+    assert_eq!(world.ask(), "policy.measurement");
+    let said = world.refused(&[&["reference", "retire", "web"][..], &KEY].concat(), 1);
+    assert!(said.contains("no reference values \"web\""), "{said}");
+    // A second owner may be wanted: then it is written instead of brought.
+    let out = ["reference", "put", "web.toml", "--out", "values.signed"];
+    world.done(&[&out[..], &KEY].concat());
+    assert_eq!(world.ask(), "policy.measurement");
+}
+
+#[test]
+fn an_enrolled_chip_is_known_until_it_is_retired() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    furnish(&world);
+    assert_eq!(world.ask(), "");
+    let registry = ["--file", "fleet/hardware.toml"];
+    let enroll = ["hardware", "enroll", "report.bin", "--name", "again"];
+    let trust = ["--dangerous-trust-sim", "trust.json"];
+    let said = world.refused(&[&enroll[..], &registry, &trust].concat(), 1);
+    assert!(said.contains("enrolled already"), "{said}");
+    // Before its certificates counted, the chip cannot be enrolled.
+    let early = ["--at", "2001-01-01T00:00:00Z"];
+    world.refused(&[&enroll[..], &trust, &early].concat(), 3);
+    // Without the toy's roots it is nobody's.
+    world.refused(&enroll, 3);
+    let listed = world.done(&[&["hardware", "list"][..], &registry].concat());
+    assert!(listed.starts_with("web-3  "), "{listed}");
+    world.done(&[&["hardware", "retire", "web-3"][..], &registry].concat());
+    world.done(&[&["apply", "-f", "fleet"][..], &KEY].concat());
+    assert_eq!(world.ask(), "hardware.enrolled");
+}
+
+#[test]
+fn what_the_folder_lacks_is_retired_for_good_and_a_registry_only_by_its_owners() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    furnish(&world);
+    let apply = [&["apply", "-f", "fleet"][..], &KEY].concat();
+    let dry = world.done(&[&apply[..], &["--prune", "--dry-run"]].concat());
+    assert!(
+        dry.contains("reference-values of sim: would be retired"),
+        "{dry}"
+    );
+    assert_eq!(world.ask(), "");
+    fs::rename(
+        world.at().join("web.toml"),
+        world.at().join("fleet/web.toml"),
+    )
+    .unwrap();
+    fs::remove_file(world.at().join("fleet/rule.toml")).unwrap();
+    let said = world.done(&[&apply[..], &["--prune"]].concat());
+    assert!(
+        said.contains("release-rule db/key of sim: retired"),
+        "{said}"
+    );
+    assert_eq!(world.ask(), "release.rule");
+    // It may come back as a version above the one that went.
+    world.put("fleet/rule.toml", RULE);
+    let said = world.done(&apply);
+    assert!(
+        said.contains("release-rule db/key of sim: version 2"),
+        "{said}"
+    );
+    assert_eq!(world.ask(), "");
+    fs::remove_file(world.at().join("fleet/hardware.toml")).unwrap();
+    let said = world.refused(&[&apply[..], &["--prune"]].concat(), 1);
+    assert!(said.contains("hardware-registry"), "{said}");
+    assert_eq!(world.ask(), "");
+}
+
+#[test]
+fn a_new_owner_key_keeps_in_force_what_the_witness_holds() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    furnish(&world);
+    let rotate = [
+        "owner",
+        "rotate",
+        "--set",
+        "owner/owner.pub",
+        "--version",
+        "1",
+    ];
+    let said = world.done(&[&rotate[..], &KEY, &["--out", "next", "--carry"]].concat());
+    assert!(
+        said.contains("4 document(s) and secret(s) are carried over"),
+        "{said}"
+    );
+    world.done(&["apply", "-f", "next"]);
+    assert_eq!(world.ask(), "");
+    let retire = ["reference", "retire", "web"];
+    let said = world.refused(&[&retire[..], &KEY].concat(), 5);
+    assert!(said.contains("document.threshold"), "{said}");
+    world.done(&[&retire[..], &["--key", "next/owner.key"]].concat());
+    assert_eq!(world.ask(), "policy.measurement");
+}
+
+#[test]
+fn a_token_and_the_log_of_a_whole_run_hold_from_outside() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    furnish(&world);
+    assert_eq!(world.ask(), "");
+    let answer = world.attest(Request::appraisal("shop"));
+    world.put("token.jwt", &answer.token.unwrap());
+    let keys = world.send("GET", "/.well-known/jwks.json", b"");
+    fs::write(world.at().join("jwks.json"), keys).unwrap();
+    let verify = |issuer: &str, audience: &str| {
+        let who = ["--issuer", issuer, "--audience", audience];
+        let what = ["token", "verify", "token.jwt", "--jwks", "jwks.json"];
+        world.zeuge(&[&what[..], &who[..]].concat())
+    };
+    let (code, claims, err) = verify("https://w1", "shop");
+    assert_eq!(code, 0, "{err}");
+    let claims: Value = serde_json::from_str(&claims).unwrap();
+    assert_eq!(claims["submods"]["snp"]["ear_status"], "warning");
+    for (issuer, audience, check) in [
+        ("https://w2", "shop", "token.issuer"),
+        ("https://w1", "bank", "token.audience"),
+    ] {
+        let (code, _, said) = verify(issuer, audience);
+        assert_eq!(code, 3);
+        assert!(said.starts_with(&format!("zeuge: {check}")), "{said}");
+    }
+
+    let url = format!("{}/log", world.url);
+    let key = ["--key", world.vkey.as_str()];
+    let tail = |lines: &str| {
+        let arguments = ["log", "tail", &url, "--lines", lines];
+        world.done(&[&arguments[..], &key].concat())
+    };
+    // Registry, rule, secret, reference values; then verdict and release, then a verdict.
+    let whole = tail("100");
+    assert_eq!(whole.lines().count(), 7, "{whole}");
+    for wanted in [
+        "document changed: hardware-registry version 1",
+        "document changed: secret-manifest version 1",
+        "verdict Warning on snp",
+        "release authorised of manifest",
+    ] {
+        assert!(whole.contains(wanted), "{whole}");
+    }
+    assert!(
+        !whole.contains("web-3") && !whole.contains("db/key"),
+        "{whole}"
+    );
+    let first = world.send("GET", "/log/checkpoint", b"");
+    fs::write(world.at().join("old.checkpoint"), &first).unwrap();
+    assert_eq!(world.ask(), "");
+    let arguments = ["log", "verify", &url, "--old", "old.checkpoint"];
+    let said = world.done(&[&arguments[..], &key].concat());
+    assert!(said.contains("9 entries"), "{said}");
+    assert!(
+        said.contains("continues the checkpoint of 7 entries"),
+        "{said}"
+    );
+    let arguments = ["log", "prove", &url, "--index", "5"];
+    let proof = world.done(&[&arguments[..], &key].concat());
+    let vkey = zeuge_log::note::VerifierKey::parse(&world.vkey).unwrap();
+    let receipt = zeuge_log::receipt::WireReceipt::parse(proof.as_bytes()).unwrap();
+    assert_eq!(receipt.verify(&vkey, &[], 0).unwrap().index(), 5);
+    // Another log's key opens nothing.
+    let strange = zeuge_log::note::Signer::log("w1", &[7; 32]).unwrap();
+    let strange = strange.verifier().to_string();
+    world.refused(&["log", "tail", &url, "--key", &strange], 3);
+    world.done(&["doctor"]);
+}
