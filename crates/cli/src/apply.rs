@@ -1,7 +1,7 @@
 //! `zeuge apply`: a folder of documents becomes what the witness has.
 //!
-//! Idempotent: what is there already is left alone. Never sends what the owner did not sign;
-//! never takes anything away.
+//! Idempotent: what is there already is left alone. Never sends what the owner did not sign; takes
+//! away only with --prune, and only what is no longer released without it.
 
 use std::path::{Path as FilePath, PathBuf};
 
@@ -63,9 +63,11 @@ fn go(arguments: &Apply) -> Result<u8, Failure> {
     let place = |kind: Kind| ORDER.iter().position(|known| *known == kind);
     wanted.sort_by_key(|(file, header, _)| (place(header.kind), file.clone()));
     for (file, header, found) in &wanted {
-        let held = held(&client, header.kind, &header.tenant)?;
-        let held = held.iter().find(|held| is_same(&held.header, header));
-        let document = next(found, header, held, key.as_ref())
+        let shelf = held(&client, header.kind, &header.tenant)?;
+        let held = shelf.documents.iter();
+        let held = held.clone().find(|held| is_same(&held.header, header));
+        let at = held.map_or_else(|| shelf.retired(header), |held| held.header.version);
+        let document = next(found, (header, at), held, key.as_ref())
             .map_err(|because| format!("{}: {because}", file.display()))?;
         let title = format!(
             "{} {} of {}",
@@ -90,7 +92,7 @@ fn go(arguments: &Apply) -> Result<u8, Failure> {
         crate::say(&format!("{title}: version {version}\n"))?;
     }
     if arguments.prune {
-        return surplus(&client, &wanted);
+        return prune(&client, &wanted, arguments.dry_run);
     }
     Ok(0)
 }
@@ -105,17 +107,16 @@ fn is_same(held: &Header, wanted: &Header) -> bool {
 /// What is to be sent, or `None` when the witness has it.
 fn next(
     found: &Found,
-    header: &Header,
+    (header, at): (&Header, u64),
     held: Option<&Document>,
     key: Option<&KeyFile>,
 ) -> Result<Option<Document>, String> {
-    let at = held.map_or(0, |held| held.header.version);
     match found {
         Found::Signed(document) => match held {
             Some(held) if held.signing_input() == document.signing_input() => Ok(None),
-            Some(_) if header.version <= at => Err(format!(
-                "document.version: the witness has version {at} with another text; sign this one \
-                 with --version {}",
+            _ if header.version <= at => Err(format!(
+                "document.version: the witness has seen version {at} of it; sign this one with \
+                 --version {}",
                 at.saturating_add(1)
             )),
             _ => Ok(Some(document.clone())),
@@ -187,48 +188,91 @@ fn folder(path: &FilePath, can_sign: bool) -> Result<Vec<(PathBuf, Found)>, Stri
 }
 
 /// What the witness has of a kind.
+pub(crate) struct Shelf {
+    /// The documents.
+    pub(crate) documents: Vec<Document>,
+    /// Names and versions of what was taken away; versions never return.
+    pub(crate) retired: Vec<(String, u64)>,
+}
+
+impl Shelf {
+    /// The version under which a document was taken away; 0 when it was not.
+    fn retired(&self, header: &Header) -> u64 {
+        let is_it = |(name, _): &&(String, u64)| {
+            header.kind != Kind::ReleaseRule || name == header.name.as_str()
+        };
+        self.retired.iter().find(is_it).map_or(0, |(_, at)| *at)
+    }
+}
+
+/// What the witness has of a kind.
 ///
 /// # Errors
 /// Its problem, or an answer of another form.
-pub(crate) fn held(client: &Client, kind: Kind, tenant: &Name) -> Result<Vec<Document>, Failure> {
+pub(crate) fn held(client: &Client, kind: Kind, tenant: &Name) -> Result<Shelf, Failure> {
     let at = format!("/v1/documents/{}?tenant={tenant}", kind.as_str());
     let mut answer = client.get(&at)?.json()?;
-    let rows = answer.get_mut("documents").and_then(Value::as_array_mut);
-    let rows = rows.map(std::mem::take).unwrap_or_default();
-    rows.into_iter()
+    let mut rows = |name: &str| {
+        let rows = answer.get_mut(name).and_then(Value::as_array_mut);
+        rows.map(std::mem::take).unwrap_or_default()
+    };
+    let retired = rows("retired");
+    let retired = retired.iter().filter_map(|row| {
+        let name = row.get("name")?.as_str()?.to_owned();
+        Some((name, row.get("version")?.as_u64()?))
+    });
+    let retired = retired.collect();
+    let documents = rows("documents")
+        .into_iter()
         .map(|mut row| {
             let document = row.get_mut("document").map(Value::take).unwrap_or_default();
             serde_json::from_value(document)
                 .map_err(|error| format!("the witness's document is of another form: {error}"))
         })
-        .collect::<Result<_, _>>()
-        .map_err(Failure::from)
+        .collect::<Result<_, _>>()?;
+    Ok(Shelf { documents, retired })
 }
 
-/// Names what the witness has and the folder has not.
-fn surplus(client: &Client, wanted: &[(PathBuf, Header, Found)]) -> Result<u8, Failure> {
+/// Takes away what the witness has and the folder has not.
+fn prune(
+    client: &Client,
+    wanted: &[(PathBuf, Header, Found)],
+    dry_run: bool,
+) -> Result<u8, Failure> {
     let mut tenants: Vec<_> = wanted.iter().map(|(_, header, _)| &header.tenant).collect();
     tenants.sort();
     tenants.dedup();
-    let mut names = Vec::new();
+    let mut kept = Vec::new();
     for tenant in tenants {
         for kind in ORDER.into_iter().filter(|kind| *kind != Kind::OwnerSet) {
-            for document in held(client, kind, tenant)? {
+            for document in held(client, kind, tenant)?.documents {
                 let header = &document.header;
-                if !wanted.iter().any(|(_, wanted, _)| is_same(header, wanted)) {
-                    names.push(format!("{} {} of {tenant}", kind.as_str(), header.name));
+                if wanted.iter().any(|(_, wanted, _)| is_same(header, wanted)) {
+                    continue;
+                }
+                let (word, name) = (kind.as_str(), &header.name);
+                let title = format!("{word} {name} of {tenant}");
+                if !matches!(kind, Kind::ReleaseRule | Kind::ReferenceValues) {
+                    kept.push(title);
+                } else if dry_run {
+                    crate::say(&format!("{title}: would be retired\n"))?;
+                } else {
+                    let at = format!("/v1/documents/{word}?tenant={tenant}&name={name}");
+                    client.delete(&at)?.json()?;
+                    crate::say(&format!("{title}: retired\n"))?;
                 }
             }
         }
     }
-    if names.is_empty() {
+    if kept.is_empty() {
         return Ok(0);
     }
-    let names = names.join(", ");
-    Err(
-        format!("--prune: taking documents away is not supported yet; the folder lacks {names}")
-            .into(),
+    Err(format!(
+        "--prune: without these more might be allowed, so they are left; put a text that says less \
+         into the folder instead, such as one with the line schema alone: {}",
+        kept.join(", ")
     )
+    .into())
 }
 
 /// The lines that differ, between the first and the last that do.

@@ -4,6 +4,7 @@ pub(crate) mod collateral;
 pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod owner;
+pub(crate) mod reference;
 pub(crate) mod tools;
 pub(crate) mod witness;
 
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     /// Policies and other texts: check them, explain the checks.
     #[command(subcommand)]
     Policy(tools::Policy),
+    /// Known measurements: put, list and retire them one by one, signed by the owner.
+    #[command(subcommand)]
+    Reference(reference::Reference),
     /// Chips that the owner knows, with the keys that the maker certified for them.
     #[command(subcommand)]
     Hardware(tools::Hardware),

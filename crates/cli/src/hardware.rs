@@ -14,9 +14,9 @@ use crate::{
         self, Format,
         tools::{Enroll, Hardware},
     },
-    clock, input,
+    input,
     judge::{self, Setting},
-    output,
+    output, verify,
 };
 
 /// Runs the command.
@@ -113,7 +113,7 @@ fn enroll(arguments: &Enroll) -> Outcome {
         hardware: None,
         hardware_only: Some("enrolment looks at the hardware alone".to_owned()),
         tpm: crate::judge_tpm::TpmSetting::default(),
-        at: clock::now()?,
+        at: verify::at(arguments.at.as_deref())?,
         makers: None,
     };
     let name = arguments.report.display().to_string();

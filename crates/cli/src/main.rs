@@ -22,6 +22,7 @@ mod output;
 mod owner;
 mod payload;
 mod policy;
+mod reference;
 mod secret;
 mod token;
 mod verify;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Command::Secret(secret) => secret::run(&secret),
         Command::Context(context) => contexts::run(&context),
         Command::Policy(policy) => policy::run(&policy),
+        Command::Reference(reference) => reference::run(&reference),
         Command::Hardware(hardware) => hardware::run(&hardware),
         Command::Token(token) => token::run(&token),
         Command::Log(log) => log::run(&log),

@@ -4,11 +4,12 @@
 //! overwrites a file, never signs a text that the witness's reader would refuse.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::{Path as FilePath, PathBuf},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 use zeuge_evidence::UnixTime;
 use zeuge_protocol::{
@@ -19,9 +20,10 @@ use zeuge_protocol::{
 };
 
 use crate::{
-    Outcome,
-    args::{Format, owner as args},
-    clock, input, output, payload,
+    Outcome, apply,
+    args::{Format, owner as args, witness::Target},
+    clock, contexts, input, output, payload,
+    witness::Failure,
 };
 
 /// The first line of a key file.
@@ -34,7 +36,7 @@ pub(crate) fn run(command: &args::Owner) -> Outcome {
         args::Owner::Init(arguments) => init(arguments),
         args::Owner::Show(arguments) => show(arguments),
         args::Owner::Sign(arguments) => sign(arguments),
-        args::Owner::Rotate(arguments) => rotate(arguments),
+        args::Owner::Rotate(arguments) => rotate(arguments).or_else(Failure::told),
     }
 }
 
@@ -183,6 +185,7 @@ fn init(arguments: &args::Init) -> Outcome {
         threshold: 1,
         author_is_not_approver: false,
         owners: vec![key.owner()],
+        carries: BTreeSet::new(),
     };
     let (secret, public) = write(&arguments.out, &key, &set)?;
     crate::say(&format!(
@@ -205,6 +208,7 @@ fn show(arguments: &args::Show) -> Outcome {
             threshold: 1,
             author_is_not_approver: false,
             owners: vec![key.owner()],
+            carries: BTreeSet::new(),
         }
     } else {
         let text = std::str::from_utf8(&bytes)
@@ -364,7 +368,27 @@ fn announce(path: &FilePath, document: &Document) -> Result<(), String> {
     ))
 }
 
-fn rotate(arguments: &args::Rotate) -> Outcome {
+/// Digests of what a witness holds of a tenant: documents and manifests of secrets.
+fn held_by(target: &Target, tenant: &Name) -> Result<BTreeSet<String>, Failure> {
+    let (client, _) = contexts::client(target)?;
+    let mut digests = BTreeSet::new();
+    for kind in payload::KINDS {
+        if kind != Kind::OwnerSet {
+            let documents = apply::held(&client, kind, tenant)?.documents;
+            digests.extend(documents.iter().map(|held| hex::encode(held.digest())));
+        }
+    }
+    let at = format!("/v1/secrets?tenant={tenant}");
+    let secrets = client.get(&at)?.json()?;
+    let rows = secrets.get("secrets").and_then(Value::as_array);
+    for row in rows.into_iter().flatten() {
+        let digest = row.get("digest").and_then(Value::as_str);
+        digests.extend(digest.map(str::to_owned));
+    }
+    Ok(digests)
+}
+
+fn rotate(arguments: &args::Rotate) -> Result<u8, Failure> {
     let old = KeyFile::read(&arguments.key)?;
     let now = clock::now()?;
     let life = (now.0, ends(arguments.expires.as_deref(), now)?);
@@ -377,6 +401,12 @@ fn rotate(arguments: &args::Rotate) -> Outcome {
         .find(|owner| owner.public_key == old.key.public())
         .ok_or_else(|| format!("{}: the old key is not in it", arguments.set.display()))?;
     *place = new.owner();
+    set.carries = if arguments.carry {
+        held_by(&arguments.target, &set.tenant)?
+    } else {
+        BTreeSet::new()
+    };
+    let carried = set.carries.len();
     let text = set_text(&set)?;
     let wanted = (arguments.version, life);
     let document = make(&text, Some(Kind::OwnerSet), &old, Some(&set.tenant), wanted)?;
@@ -386,7 +416,8 @@ fn rotate(arguments: &args::Rotate) -> Outcome {
     announce(&to, &document)?;
     crate::say(&format!(
         "New key {}\n  {}  secret\n  {}  for the agents' configuration\nNext: zeuge apply -f {}; \
-         then sign every other document anew: what only the old key signed stops counting.\n",
+         {carried} document(s) and secret(s) are carried over; what else only the old key signed \
+         stops counting.\n",
         new.key.public().id(),
         secret.display(),
         public.display(),

@@ -154,7 +154,11 @@ fn tpm(arguments: &Verify) -> Result<TpmSetting, String> {
     })
 }
 
-fn at(text: Option<&str>) -> Result<UnixTime, String> {
+/// The instant of a command line, or now.
+///
+/// # Errors
+/// A sentence, for another form and for a clock before 1970.
+pub(crate) fn at(text: Option<&str>) -> Result<UnixTime, String> {
     match text {
         Some(text) => UnixTime::parse_rfc3339(text)
             .ok_or_else(|| format!("--at {text}: write it like 2026-01-31T12:00:00Z")),

@@ -45,6 +45,7 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap()
 }
 
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
 fn zeuged() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_BIN_EXE_zeuge")).with_file_name("zeuged");
     if path.is_file() {

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::Error;
 use crate::cbor::Value;
@@ -30,6 +31,9 @@ pub const CHECKS: &[&str] = &[
 pub const DOCUMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How many owner keys one set may hold: a board, its deputies and their spare keys.
 pub const OWNER_KEYS_MAX: usize = 32;
+
+/// Documents that one set may carry over: as many as a tenant may have.
+const CARRIED_MAX: usize = 10_000;
 
 const LABEL: &str = "zeuge-document-v1";
 
@@ -135,6 +139,10 @@ pub struct OwnerSet {
     pub author_is_not_approver: bool,
     /// The keys.
     pub owners: Vec<Owner>,
+    /// Digests (SHA-256 in lower-case hex, see [`Document::digest`]) of documents of former owners
+    /// that these vouch for: they stay in force until they expire or are replaced.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub carries: BTreeSet<String>,
 }
 
 /// A document whose signatures, version and expiry have held. Made by [`Document::verify`] alone.
@@ -185,7 +193,23 @@ impl OwnerSet {
                  people where the author may not approve",
             ));
         }
+        let is_digest = |text: &String| text.len() == 64 && is_lower_hex(text);
+        if self.carries.len() > CARRIED_MAX || !self.carries.iter().all(is_digest) {
+            return Err(Error::differs(
+                "document.malformed",
+                format!("{} carried documents", self.carries.len()),
+                "at most 10000 SHA-256 digests in lower-case hex",
+            ));
+        }
         Ok(())
+    }
+
+    /// Whether these owners vouch for a document that they need not have signed. Never for an
+    /// owner set: whom the former owners meant to follow them is settled.
+    fn vouches_for(&self, document: &Document) -> bool {
+        document.header.kind != Kind::OwnerSet
+            && !self.carries.is_empty()
+            && self.carries.contains(&hex::encode(document.digest()))
     }
 
     fn owner(&self, key: &KeyId) -> Option<&Owner> {
@@ -193,6 +217,11 @@ impl OwnerSet {
             .iter()
             .find(|owner| owner.public_key.id() == *key)
     }
+}
+
+fn is_lower_hex(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 impl Document {
@@ -246,6 +275,12 @@ impl Document {
         .encode()
     }
 
+    /// SHA-256 of [`Self::signing_input`]: names header and payload, not who signed.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.signing_input()).into()
+    }
+
     /// Adds an owner's signature; the first signer is the author.
     pub fn sign(&mut self, key: &SigningKey) {
         let signature = key.sign(&self.signing_input());
@@ -255,7 +290,7 @@ impl Document {
         });
     }
 
-    /// Believes the document if the owners signed it and it is in force.
+    /// Believes the document if the owners signed it, or vouch for it, and it is in force.
     ///
     /// `floor` is the lowest version that still counts: the version held, or one above it when
     /// the document is to replace the one held.
@@ -283,7 +318,9 @@ impl Document {
             ));
         }
         owners.check()?;
-        self.signed_by(owners)?;
+        if !owners.vouches_for(self) {
+            self.signed_by(owners)?;
+        }
         if header.version < floor || header.version == 0 || i64::try_from(header.version).is_err() {
             return Err(Error::differs(
                 "document.version",
@@ -361,6 +398,7 @@ pub(crate) mod tests {
                     public_key: key(*seed).public(),
                 })
                 .collect(),
+            carries: BTreeSet::new(),
         }
     }
 
@@ -384,6 +422,42 @@ pub(crate) mod tests {
         document
             .verify(owners, Kind::Policy, 3, 1500)
             .map(|approved| approved.payload().to_vec())
+    }
+
+    #[test]
+    fn new_owners_keep_what_they_vouch_for_in_force_and_nothing_else() {
+        let old = owners(1, &[("ada", 1)]);
+        let mut new = owners(1, &[("eve", 9)]);
+        let (kept, mut dropped) = (document(&[1]), document(&[]));
+        dropped.header.version = 4;
+        dropped.sign(&key(1));
+        new.carries.insert(hex::encode(kept.digest()));
+        let verify = |document: &Document, owners: &OwnerSet, now| {
+            let verified = document.verify(owners, document.header.kind, 1, now);
+            verified.map(|_| ()).map_err(|error| error.check())
+        };
+        let now = kept.header.issued;
+        assert_eq!(verify(&kept, &old, now), Ok(()));
+        assert_eq!(verify(&kept, &new, now), Ok(()));
+        assert_eq!(verify(&dropped, &new, now), Err("document.threshold"));
+        assert_eq!(
+            verify(&kept, &new, kept.header.expires),
+            Err("document.expired")
+        );
+        // One byte of it, and it is another document.
+        let mut changed = kept.clone();
+        changed.payload.push(b' ');
+        assert_eq!(verify(&changed, &new, now), Err("document.threshold"));
+        // Nobody vouches for another succession.
+        let mut succession = kept;
+        succession.header.kind = Kind::OwnerSet;
+        new.carries.insert(hex::encode(succession.digest()));
+        assert_eq!(verify(&succession, &new, now), Err("document.threshold"));
+        new.carries.insert("short".to_owned());
+        assert_eq!(
+            new.check().map_err(|error| error.check()),
+            Err("document.malformed")
+        );
     }
 
     #[test]

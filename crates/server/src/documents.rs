@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::sequencer::NewLeaf;
 
 /// The ids of this file.
-pub const CHECKS: &[&str] = &["document.owners", "document.subject"];
+pub const CHECKS: &[&str] = &["document.owners", "document.retire", "document.subject"];
 /// The kinds that this witness takes.
 pub const KINDS: [Kind; 5] = [
     Kind::HardwareRegistry,
@@ -64,7 +64,27 @@ pub trait Shelf: Send + Sync {
         leaf: Option<&NewLeaf>,
         now: i64,
     ) -> Result<(), Refusal>;
+    /// Takes a document away and keeps its version as a mark, so that it never comes back; `false`
+    /// when there is none.
+    ///
+    /// # Errors
+    /// `store.unavailable`; `tenant.unknown`.
+    fn retire_document(
+        &self,
+        which: (&str, Kind, &str),
+        leaf: &NewLeaf,
+        now: i64,
+    ) -> Result<bool, Refusal>;
+    /// Kind, name and version of the documents that were taken away.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    fn retired(&self, tenant: &str) -> Result<Vec<(String, String, i64)>, Refusal>;
 }
+
+/// The kinds that an administrator may take away: without them less is released. What only
+/// tightens by being there goes by the owners' signature alone (DESIGN §5.4).
+pub const RETIRABLE: [Kind; 2] = [Kind::ReferenceValues, Kind::ReleaseRule];
 
 /// The first owners of a tenant, as its administrator names them at `init`; no document before
 /// them could sign them.

@@ -25,17 +25,19 @@ use zeuge_log::hash::sha256;
 use zeuge_log::leaf::Leaf;
 use zeuge_log::tile::TileId;
 use zeuge_protocol::api::{BODY_BYTES_MAX, ChallengeRequest, SecretUpload};
-use zeuge_protocol::document::{DOCUMENT_BYTES_MAX, Kind};
+use zeuge_protocol::document::{DOCUMENT_BYTES_MAX, Document, Kind};
 use zeuge_protocol::ear::Jwks;
 use zeuge_protocol::request::Purpose;
 
 use crate::documents::{self, KINDS, Shelf as _};
 use crate::metrics::labelled;
+use crate::openapi;
 use crate::refusal::Refusal;
 use crate::secrets::{self, UPLOAD_BYTES_MAX, Vault as _};
 use crate::sequencer::{NewLeaf, salted};
-use crate::session::{self, blocking, malformed};
+use crate::session::{self, Attested, blocking, malformed};
 use crate::tls::TlsListener;
+use crate::wire::Form;
 use crate::witness::Witness;
 
 /// The ids of this file.
@@ -48,6 +50,9 @@ const REQUESTS_MAX: usize = 512;
 const ROWS_MAX: u32 = 1000;
 /// The longest request for a challenge in bytes: one name.
 const CHALLENGE_BYTES_MAX: usize = 1024;
+
+/// Unless a token alone is wanted.
+const AS_ANSWER: (Form, &str) = (Form::Answer, "application/json");
 
 type Shared = State<Arc<Witness>>;
 type Answer = Result<Response, Refusal>;
@@ -153,7 +158,9 @@ pub fn router(witness: Arc<Witness>) -> Router {
             Router::new()
                 .route(
                     "/v1/documents/{kind}",
-                    put(put_document).get(list_documents),
+                    put(put_document)
+                        .get(list_documents)
+                        .delete(retire_document),
                 )
                 .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX)),
         )
@@ -172,6 +179,8 @@ pub fn router(witness: Arc<Witness>) -> Router {
         .route("/log/vkey", get(vkey))
         .route("/log/tile/{*path}", get(tile))
         .route("/.well-known/jwks.json", get(jwks))
+        .route("/.well-known/openid-configuration", get(configuration))
+        .route("/openapi.json", get(described))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -235,13 +244,38 @@ async fn challenges(State(witness): Shared, body: Bytes) -> Answer {
     json_answer(&answer)
 }
 
+/// The form that `Accept` names first of those that there are (RFC 9782).
+fn form(headers: &HeaderMap) -> (Form, &'static str) {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let accepted = accepted.filter_map(|value| value.to_str().ok());
+    let ranges = accepted.flat_map(|value| value.split(','));
+    let known = ranges.filter_map(|range| {
+        let media = range.split(';').next().unwrap_or_default().trim();
+        match media.to_ascii_lowercase().as_str() {
+            "application/eat+cwt" => Some((Form::Cwt, "application/eat+cwt")),
+            "application/eat+jwt" => Some((Form::Jwt, "application/eat+jwt")),
+            "application/json" | "application/*" | "*/*" => Some(AS_ANSWER),
+            _ => None,
+        }
+    });
+    known.into_iter().next().unwrap_or(AS_ANSWER)
+}
+
 async fn appraisals(
     State(witness): Shared,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
     let source = peer.0.ip();
-    json_answer(&session::attest(&witness, source, Purpose::Appraisal, &body).await?)
+    let (form, media) = form(&headers);
+    match session::attest(&witness, source, (Purpose::Appraisal, form), &body).await? {
+        Attested::Answer(answer) => json_answer(&answer),
+        Attested::Token(token) => {
+            let kind = HeaderValue::from_static(media);
+            Ok(([(header::CONTENT_TYPE, kind)], token).into_response())
+        }
+    }
 }
 
 async fn releases(
@@ -250,7 +284,11 @@ async fn releases(
     body: Bytes,
 ) -> Answer {
     let source = peer.0.ip();
-    json_answer(&session::attest(&witness, source, Purpose::Release, &body).await?)
+    let wanted = (Purpose::Release, Form::Answer);
+    match session::attest(&witness, source, wanted, &body).await? {
+        Attested::Answer(answer) => json_answer(&answer),
+        Attested::Token(_) => Err(Refusal::store(&"a token where an answer was wanted")),
+    }
 }
 
 /// The administrator's token, compared in constant time by its hash.
@@ -317,6 +355,7 @@ async fn put_document(
 struct Filter {
     tenant: Option<String>,
     path: Option<String>,
+    name: Option<String>,
     limit: Option<u32>,
 }
 
@@ -339,7 +378,12 @@ async fn list_documents(
 ) -> Answer {
     admin(&witness, &headers)?;
     let kind = known_kind(&kind)?;
-    let (epoch, rows) = blocking(move || witness.store.documents(filter.tenant()?)).await?;
+    let (epoch, rows, gone) = blocking(move || {
+        let tenant = filter.tenant()?;
+        let (epoch, rows) = witness.store.documents(tenant)?;
+        Ok((epoch, rows, witness.store.retired(tenant)?))
+    })
+    .await?;
     let rows = rows.into_iter().filter(|row| row.kind == kind.as_str());
     let rows: Vec<_> = rows
         .map(|row| {
@@ -347,7 +391,59 @@ async fn list_documents(
             json!({"name": row.name, "version": row.version, "document": document})
         })
         .collect();
-    json_answer(&json!({"epoch": epoch, "documents": rows}))
+    let gone = gone.into_iter().filter(|gone| gone.0 == kind.as_str());
+    let gone: Vec<_> = gone
+        .map(|(_, name, version)| json!({"name": name, "version": version}))
+        .collect();
+    json_answer(&json!({"epoch": epoch, "documents": rows, "retired": gone}))
+}
+
+/// A leaf of what the administrator did.
+fn operator(action: &str) -> Result<NewLeaf, Refusal> {
+    let opening = salted("actor", b"administrator");
+    let leaf = Leaf::OperatorAction {
+        action: action.to_owned(),
+        actor: opening.commit(),
+    };
+    NewLeaf::new(leaf, vec![opening])
+}
+
+async fn retire_document(
+    State(witness): Shared,
+    Path(kind): Path<String>,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Answer {
+    admin(&witness, &headers)?;
+    let kind = known_kind(&kind)?;
+    if !documents::RETIRABLE.contains(&kind) {
+        let because = "without it more might be allowed; bring one that says less, signed by the \
+                       owners";
+        return Err(Refusal::new("document.retire", 403, because).difference(
+            kind.as_str(),
+            documents::RETIRABLE.map(Kind::as_str).join(", "),
+        ));
+    }
+    let retired = change(witness, move |witness, now| {
+        let name = match (kind, filter.name.as_deref()) {
+            (Kind::ReleaseRule, Some(name)) => name,
+            (Kind::ReleaseRule, None) => {
+                let because = "say which with &name=PATH";
+                return Err(Refusal::new("request.malformed", 400, because));
+            }
+            (kind, _) => kind.as_str(),
+        };
+        let which = (filter.tenant()?, kind, name);
+        let leaf = operator("document-retire")?;
+        witness.store.retire_document(which, &leaf, now)
+    })
+    .await?;
+    if !retired {
+        let because = "there is no such document";
+        return Err(Refusal::new("document.retire", 404, because));
+    }
+    tracing::info!(kind = kind.as_str(), "document retired");
+    json_answer(&json!({"retired": 1}))
 }
 
 async fn put_secret(State(witness): Shared, headers: HeaderMap, body: Bytes) -> Answer {
@@ -375,7 +471,10 @@ async fn list_secrets(
     let rows = blocking(move || witness.store.secrets(filter.tenant()?)).await?;
     let rows: Vec<_> = rows
         .into_iter()
-        .map(|(path, version)| json!({"path": path, "version": version}))
+        .map(|(path, version, manifest)| {
+            let digest = Document::parse(&manifest).map(|manifest| hex::encode(manifest.digest()));
+            json!({"path": path, "version": version, "digest": digest.ok()})
+        })
         .collect();
     json_answer(&json!({"secrets": rows}))
 }
@@ -387,12 +486,7 @@ async fn delete_secret(
 ) -> Answer {
     admin(&witness, &headers)?;
     let count = change(witness, move |witness, now| {
-        let opening = salted("actor", b"administrator");
-        let leaf = Leaf::OperatorAction {
-            action: "secret-delete".to_owned(),
-            actor: opening.commit(),
-        };
-        let leaf = NewLeaf::new(leaf, vec![opening])?;
+        let leaf = operator("secret-delete")?;
         let missing = || Refusal::new("request.malformed", 400, "say which with &path=PATH");
         let path = filter.path.as_deref().ok_or_else(missing)?;
         let store = witness.store.as_ref();
@@ -478,6 +572,22 @@ async fn tile(State(witness): Shared, Path(path): Path<String>) -> Answer {
 async fn jwks(State(witness): Shared) -> Answer {
     let keys: Vec<_> = witness.keys.ear.iter().map(|key| key.public()).collect();
     json_answer(&Jwks::of(&keys))
+}
+
+/// OpenID Connect Discovery, as far as a verifier of tokens needs it.
+async fn configuration(State(witness): Shared) -> Answer {
+    let issuer = witness.issuer();
+    json_answer(&json!({
+        "issuer": issuer,
+        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "id_token_signing_alg_values_supported": ["EdDSA"],
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+    }))
+}
+
+async fn described() -> Answer {
+    json_answer(&openapi::document())
 }
 
 async fn readyz(State(witness): Shared) -> Answer {

@@ -19,6 +19,7 @@ pub mod documents;
 pub mod http;
 pub mod keys;
 pub mod metrics;
+pub mod openapi;
 pub mod program;
 pub mod refusal;
 pub mod release;

@@ -61,11 +61,11 @@ pub trait Vault: Send + Sync {
     /// # Errors
     /// `store.unavailable`.
     fn secret(&self, tenant: &str, path: &str, version: u64) -> Result<Option<SecretRow>, Refusal>;
-    /// Paths and versions.
+    /// Paths, versions and manifests (documents in JSON).
     ///
     /// # Errors
     /// `store.unavailable`; `tenant.unknown`.
-    fn secrets(&self, tenant: &str) -> Result<Vec<(String, i64)>, Refusal>;
+    fn secrets(&self, tenant: &str) -> Result<Vec<(String, i64, Vec<u8>)>, Refusal>;
     /// Deletes all versions; returns how many there were.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ use crate::refusal::Refusal;
 use crate::release::{self, Present, Salts, Secret, release};
 use crate::secrets::{self, SecretRow, Vault};
 use crate::sequencer::{NewLeaf, salted};
-use crate::wire;
+use crate::wire::{self, Form};
 use crate::witness::Witness;
 
 /// The ids of this file.
@@ -126,6 +126,15 @@ struct Pending {
     leaf: NewLeaf,
 }
 
+/// What an attestation is answered with.
+#[derive(Debug)]
+pub enum Attested {
+    /// Verdict, receipt, token and secrets, signed over the binding.
+    Answer(Box<SignedAnswer>),
+    /// The signed token alone.
+    Token(Vec<u8>),
+}
+
 /// What was decided and committed.
 struct Decided {
     opened: Opened,
@@ -165,9 +174,9 @@ pub fn challenge(witness: &Witness, tenant: Name) -> Result<ChallengeAnswer, Ref
 pub async fn attest(
     witness: &Arc<Witness>,
     source: IpAddr,
-    purpose: Purpose,
+    (purpose, form): (Purpose, Form),
     body: &[u8],
-) -> Result<SignedAnswer, Refusal> {
+) -> Result<Attested, Refusal> {
     let now = witness.clock.now()?;
     let head: Head = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     let challenge = recognise(witness, &head, now)?;
@@ -175,6 +184,10 @@ pub async fn attest(
         .try_acquire_owned()
         .map_err(|_| Refusal::new("session.busy", 503, "too many appraisals").retry_after(1))?;
     let opened = open(witness, &head, challenge, purpose, body)?;
+    if form != Form::Answer && opened.request.audience.is_empty() {
+        let because = "a token alone is for somebody: name an audience in the request";
+        return Err(Refusal::new("request.malformed", 400, because));
+    }
     let span = tracing::info_span!("attest", tenant = %head.tenant, %source);
     let (this, inside, asker) = (Arc::clone(witness), span.clone(), source.to_string());
     let proving = move || inside.in_scope(|| prove(&this, opened, &asker, now));
@@ -192,7 +205,8 @@ pub async fn attest(
         .saturating_add(u64::try_from(decided.pending.len()).unwrap_or(u64::MAX));
     let signed = witness.sequencer.published(last).await?;
     let this = Arc::clone(witness);
-    let answer = blocking(move || span.in_scope(|| answer(&this, decided, &signed, now))).await?;
+    let answering = move || span.in_scope(|| answer(&this, decided, &signed, (now, form)));
+    let answer = blocking(answering).await?;
     drop(gate);
     Ok(answer)
 }
@@ -473,8 +487,8 @@ fn answer(
     witness: &Witness,
     decided: Decided,
     signed: &SignedCheckpoint,
-    now: i64,
-) -> Result<SignedAnswer, Refusal> {
+    (now, form): (i64, Form),
+) -> Result<Attested, Refusal> {
     let Decided {
         opened,
         verdict,
@@ -516,7 +530,15 @@ fn answer(
         now,
     };
     let receipt = receipt.to_wire();
-    let token = wire::token(&session, &verdict, &receipt)?;
+    let ear = wire::token(&session, &verdict, &receipt);
+    let token = ear.map(|ear| wire::sign(witness, &ear, form)).transpose()?;
+    let token = match (form, token) {
+        (Form::Answer, None) => None,
+        (Form::Answer, Some(token)) => {
+            Some(String::from_utf8(token).map_err(|error| Refusal::store(&error))?)
+        }
+        (_, token) => return Ok(Attested::Token(token.unwrap_or_default())),
+    };
     let answer = AttestAnswer {
         verdict: wire::verdict(&verdict),
         token,
@@ -526,5 +548,6 @@ fn answer(
     };
     let binding = opened.binding.digest();
     let (id, key) = (&witness.id, &witness.keys.answer);
-    Ok(SignedAnswer::sign(&answer, id, &binding, key)?)
+    let signed = SignedAnswer::sign(&answer, id, &binding, key)?;
+    Ok(Attested::Answer(Box::new(signed)))
 }

@@ -37,17 +37,21 @@ pub fn verdict(verdict: &Verdict) -> api::Verdict {
     out
 }
 
+/// In which form the Attestation Result is wanted (by `Accept`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As a JWT inside the signed answer, beside verdict and receipt.
+    Answer,
+    /// The JWT alone.
+    Jwt,
+    /// The CWT alone.
+    Cwt,
+}
+
 /// The Attestation Result, where the request names an audience.
-///
-/// # Errors
-/// `token.malformed`, `token.status` when the claims contradict themselves.
-pub(crate) fn token(
-    session: &Session<'_>,
-    verdict: &Verdict,
-    receipt: &str,
-) -> Result<Option<String>, Refusal> {
+pub(crate) fn token(session: &Session<'_>, verdict: &Verdict, receipt: &str) -> Option<Ear> {
     if session.audience.is_empty() {
-        return Ok(None);
+        return None;
     }
     let roles = [
         Role::Tls,
@@ -61,7 +65,7 @@ pub(crate) fn token(
         .map(|jwk| Confirmation { jwk });
     let policy = format!("sha256:{}", hex::encode(session.policy_digest));
     let device = zeuge_report::appraisal(verdict, vec![policy]);
-    let ear = Ear {
+    Some(Ear {
         profile: ear::PROFILE.to_owned(),
         issuer: session.witness.issuer(),
         audience: session.audience.to_owned(),
@@ -78,8 +82,18 @@ pub(crate) fn token(
         knowledge_version: 0,
         receipt: Some(receipt.to_owned()),
         submods: BTreeMap::from([(verdict.kind.word().to_owned(), device)]),
-    };
-    let key = session.witness.keys.ear.first();
+    })
+}
+
+/// Signs an Attestation Result as it is wanted: text of a JWT, bytes of a CWT.
+///
+/// # Errors
+/// `token.malformed`, `token.status` when the claims contradict themselves.
+pub(crate) fn sign(witness: &Witness, ear: &Ear, form: Form) -> Result<Vec<u8>, Refusal> {
+    let key = witness.keys.ear.first();
     let key = key.ok_or_else(|| Refusal::store(&"there is no EAR key"))?;
-    Ok(Some(ear::jwt::sign(&ear, key)?))
+    Ok(match form {
+        Form::Cwt => ear::cwt::sign(ear, key)?,
+        Form::Answer | Form::Jwt => ear::jwt::sign(ear, key)?.into_bytes(),
+    })
 }

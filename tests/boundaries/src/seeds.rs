@@ -55,6 +55,7 @@ pub(crate) fn owners() -> OwnerSet {
             person: "ada".to_owned(),
             public_key: key(1).public(),
         }],
+        carries: std::collections::BTreeSet::new(),
     }
 }
 

@@ -23,8 +23,6 @@ pub(crate) enum Later {
     Threats(Rest),
     /// Not supported yet: reference values from artefacts.
     Measure(Rest),
-    /// Not supported yet: list and change reference values; sign them as a file instead.
-    Reference(Rest),
 }
 
 impl Later {
@@ -38,10 +36,6 @@ impl Later {
             ),
             Self::Threats(_) => ("threats", ""),
             Self::Measure(_) => ("measure", ""),
-            Self::Reference(_) => (
-                "reference",
-                "; put the values into a file, and: zeuge owner sign, zeuge apply",
-            ),
         };
         format!("{name} is not supported yet{instead}")
     }

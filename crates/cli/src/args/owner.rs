@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use zeuge_protocol::{document::Kind, name::Name};
 
-use super::Format;
+use super::{Format, witness::Target};
 use crate::payload;
 
 /// The owner's keys. Whoever holds one decides who gets which secret: keep it off the machines
@@ -89,9 +89,13 @@ pub(crate) struct Sign {
 Example:
   zeuge owner rotate --key owner/owner.key --set owner/owner.pub --version 2 --out owner-2027
   zeuge apply -f owner-2027
+  zeuge owner rotate --key owner/owner.key --set owner/owner.pub --version 2 --out owner-2027 \\
+      --carry --token-file admin.token --witness https://witness-1:8443
 
-Documents that only the old key signed stop counting once the witness has the new set: sign them
-anew. Agents take owner keys from their measured configuration: give them the new set there.")]
+With --carry the new set vouches for what the witness holds: it stays in force until it expires or
+is replaced, also where the old key is not trusted any more. Without it, what only the old key
+signed stops counting. Agents take owner keys from their measured configuration: give them the new
+set there, which carries the old manifests too.")]
 pub(crate) struct Rotate {
     /// The old key.
     #[arg(long, value_name = "FILE")]
@@ -108,4 +112,10 @@ pub(crate) struct Rotate {
     /// The folder for the new files.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Vouch for the documents and secrets that the witness holds now.
+    #[arg(long)]
+    pub(crate) carry: bool,
+    /// Which witness to ask what it holds.
+    #[command(flatten)]
+    pub(crate) target: Target,
 }

@@ -119,6 +119,9 @@ pub(crate) struct Enroll {
     /// The registry that the chip is added to; made when it is not there. Printed when absent.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// The instant to verify at (RFC 3339); now when absent. A report says nothing about its time.
+    #[arg(long, value_name = "RFC3339")]
+    pub(crate) at: Option<String>,
     /// DANGEROUS: trust the toy vendor of tests, whose roots stand in this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) dangerous_trust_sim: Option<PathBuf>,

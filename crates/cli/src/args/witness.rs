@@ -30,6 +30,7 @@ pub(crate) struct Target {
 Examples:
   zeuge apply -f fleet --dry-run
   zeuge apply -f fleet --key owner/owner.key
+  zeuge apply -f fleet --key owner/owner.key --prune
 
 Takes *.signed as they are. With --key, texts (*.toml) that changed are signed as the next version.
 What the witness has already is left alone. Owner sets go first, release rules last.")]
@@ -46,7 +47,8 @@ pub(crate) struct Apply {
     /// Show what would change, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Name what the witness has and the folder has not. Taking it away is not supported yet.
+    /// Retire the release rules and reference values that the witness has and the folder has not.
+    /// Versions of what was retired never return.
     #[arg(long)]
     pub(crate) prune: bool,
     /// Which witness.

@@ -54,6 +54,7 @@ impl Person {
                 person: "demo".to_owned(),
                 public_key: self.key.public(),
             }],
+            carries: std::collections::BTreeSet::new(),
         }
     }
 

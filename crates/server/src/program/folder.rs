@@ -169,6 +169,7 @@ fn owners(path: &Path, tenant: Option<&Name>) -> io::Result<OwnerSet> {
         threshold: 1,
         author_is_not_approver: false,
         owners: vec![owner],
+        carries: Default::default(),
     })
 }
 

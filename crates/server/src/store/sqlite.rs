@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use zeuge_log::commitment::Opening;
 use zeuge_protocol::challenge::SPENT;
+use zeuge_protocol::document::Kind;
 
 use crate::clock::SKEW_SECS_MAX;
 use crate::documents::{DocumentRow, Shelf};
@@ -355,7 +356,8 @@ impl Shelf for Sqlite {
         let transaction = connection.transaction()?;
         let epoch = epoch(&transaction, tenant)?;
         let mut statement = transaction.prepare(
-            "SELECT kind, name, version, json FROM documents WHERE tenant = ?1 ORDER BY kind, name",
+            "SELECT kind, name, version, json FROM documents
+             WHERE tenant = ?1 AND length(json) > 0 ORDER BY kind, name",
         )?;
         let rows = statement.query_map([tenant], |row| {
             Ok(DocumentRow {
@@ -368,6 +370,39 @@ impl Shelf for Sqlite {
         })?;
         let rows = rows.collect::<Result<_, _>>()?;
         Ok((epoch, rows))
+    }
+
+    fn retire_document(
+        &self,
+        (tenant, kind, name): (&str, Kind, &str),
+        leaf: &NewLeaf,
+        now: i64,
+    ) -> Result<bool, Refusal> {
+        self.write(|transaction| {
+            mark_time(transaction, now)?;
+            epoch(transaction, tenant)?;
+            let count = transaction.execute(
+                "UPDATE documents SET json = x''
+                 WHERE tenant = ?1 AND kind = ?2 AND name = ?3 AND length(json) > 0",
+                params![tenant, kind.as_str(), name],
+            )?;
+            if count > 0 {
+                append(transaction, std::slice::from_ref(leaf))?;
+                next_epoch(transaction, tenant)?;
+            }
+            Ok(count > 0)
+        })
+    }
+
+    fn retired(&self, tenant: &str) -> Result<Vec<(String, String, i64)>, Refusal> {
+        let connection = self.lock()?;
+        let mut statement = connection.prepare(
+            "SELECT kind, name, version FROM documents
+             WHERE tenant = ?1 AND length(json) = 0 ORDER BY kind, name",
+        )?;
+        let rows =
+            statement.query_map([tenant], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn put_document(
@@ -463,14 +498,15 @@ impl Vault for Sqlite {
         Ok(found)
     }
 
-    fn secrets(&self, tenant: &str) -> Result<Vec<(String, i64)>, Refusal> {
+    fn secrets(&self, tenant: &str) -> Result<Vec<(String, i64, Vec<u8>)>, Refusal> {
         let connection = self.lock()?;
         epoch(&connection, tenant)?;
         let mut statement = connection.prepare(
-            "SELECT path, version FROM secrets WHERE tenant = ?1 AND deleted = 0
+            "SELECT path, version, manifest FROM secrets WHERE tenant = ?1 AND deleted = 0
              ORDER BY path, version",
         )?;
-        let rows = statement.query_map([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows =
+            statement.query_map([tenant], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

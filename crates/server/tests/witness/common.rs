@@ -132,6 +132,7 @@ impl World {
                 person: "owner".to_owned(),
                 public_key: self.owner.public(),
             }],
+            carries: Default::default(),
         }
     }
 
@@ -207,7 +208,7 @@ impl World {
     }
 
     /// What the owner wants in the tests: one known measurement, one rule.
-    pub(crate) fn furnish(&self, running: &Running, tenant: &str) {
+    pub(crate) fn furnish(&self, running: &Client, tenant: &str) {
         let values = format!(
             "schema = \"zeuge.reference-values.v1\"\n[[snp]]\nname = \"web\"\n\
              measurements = [\"{}\"]\n",
@@ -239,7 +240,7 @@ impl World {
     /// Encrypts, signs and uploads a secret.
     pub(crate) fn put_secret(
         &self,
-        running: &Running,
+        running: &Client,
         tenant: &str,
         at: &str,
         version: u64,
@@ -295,12 +296,24 @@ impl Client {
         token: Option<&str>,
         body: &[u8],
     ) -> Result<Vec<u8>, Box<Problem>> {
+        self.send_accepting(method, at, token, ("*/*", body))
+            .map(|(_, body)| body)
+    }
+
+    /// Head and body of the answer to a request that says what it accepts.
+    pub(crate) fn send_accepting(
+        &self,
+        method: &str,
+        at: &str,
+        token: Option<&str>,
+        (accept, body): (&str, &[u8]),
+    ) -> Result<(String, Vec<u8>), Box<Problem>> {
         let mut stream = TcpStream::connect(self.0).unwrap();
         let token = token.map_or_else(String::new, |token| {
             format!("authorization: Bearer {token}\r\n")
         });
         let head = format!(
-            "{method} {at} HTTP/1.1\r\nhost: w1\r\nconnection: close\r\n{token}\
+            "{method} {at} HTTP/1.1\r\nhost: w1\r\nconnection: close\r\naccept: {accept}\r\n{token}\
              content-length: {}\r\n\r\n",
             body.len()
         );
@@ -314,7 +327,8 @@ impl Client {
             .unwrap();
         let body = answer[end + 4..].to_vec();
         if answer.starts_with(b"HTTP/1.1 200 ") {
-            Ok(body)
+            let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+            Ok((head, body))
         } else {
             Err(serde_json::from_slice(&body)
                 .unwrap_or_else(|_| panic!("not a problem: {}", String::from_utf8_lossy(&answer))))
@@ -347,6 +361,48 @@ impl Client {
             _ => "/v1/releases",
         };
         self.send("POST", at, None, &serde_json::to_vec(request).unwrap())
+    }
+}
+
+/// A wire between a client and a witness that somebody listens to.
+pub(crate) struct Wire {
+    pub(crate) client: Client,
+    heard: Arc<std::sync::Mutex<Vec<u8>>>,
+}
+
+impl Wire {
+    pub(crate) fn tap(to: SocketAddr) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client(listener.local_addr().unwrap());
+        let heard: Arc<std::sync::Mutex<Vec<u8>>> = Arc::default();
+        let ears = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let far = TcpStream::connect(to).unwrap();
+                for (mut from, mut into) in [
+                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
+                    (far, near),
+                ] {
+                    let ears = Arc::clone(&ears);
+                    std::thread::spawn(move || {
+                        let mut piece = [0; 4096];
+                        while let Ok(count @ 1..) = from.read(&mut piece) {
+                            ears.lock().unwrap().extend(&piece[..count]);
+                            if into.write_all(&piece[..count]).is_err() {
+                                break;
+                            }
+                        }
+                        let _ = into.shutdown(std::net::Shutdown::Write);
+                    });
+                }
+            }
+        });
+        Self { client, heard }
+    }
+
+    /// Everything that went over it, in both directions.
+    pub(crate) fn heard(&self) -> Vec<u8> {
+        self.heard.lock().unwrap().clone()
     }
 }
 

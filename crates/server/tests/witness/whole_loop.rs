@@ -4,13 +4,13 @@
 use std::process::Command;
 
 use crate::common::{
-    Attempt, Running, SECRET, World, evidence, evidence_of, found_in, name, path, release_of, rule,
-    zeuged,
+    Attempt, Running, SECRET, Wire, World, evidence, evidence_of, found_in, name, path, release_of,
+    rule, zeuged,
 };
 use zeuge_protocol::answer::SignedAnswer;
 use zeuge_protocol::api::{AttestAnswer, Problem, VerdictWord};
 use zeuge_protocol::challenge::{Challenge, ChallengeKey};
-use zeuge_protocol::document::Kind;
+use zeuge_protocol::document::{Kind, OwnerSet};
 use zeuge_protocol::ear::{Jwks, Status, verify_ear};
 use zeuge_protocol::keys::SigningKey;
 use zeuge_protocol::request::Request;
@@ -62,7 +62,9 @@ fn refused(answer: &AttestAnswer) -> Vec<(&str, &str)> {
 fn an_agent_receives_what_the_owner_put_and_nothing_else_has_it_in_the_clear() {
     let world = World::new();
     let running = world.start();
-    world.furnish(&running, "sim");
+    let wire = Wire::tap(running.0);
+    let over = wire.client;
+    world.furnish(&over, "sim");
     let config = Config {
         witness: name("w1"),
         answer_key: world.answer_key,
@@ -73,13 +75,12 @@ fn an_agent_receives_what_the_owner_put_and_nothing_else_has_it_in_the_clear() {
         attempts_max: 1,
     };
     let mut agent = Agent::new(config, release_of(&["db/key"]), Bound::default()).unwrap();
-    let mut answers = Vec::new();
     let mut events = vec![Event::Begin];
     let mut accepted = None;
     while let Some(event) = events.pop() {
         for effect in agent.step(event, world.now(), &mut keys::random) {
             match effect {
-                Effect::AskChallenge => events.push(Event::Challenged(running.challenge("sim"))),
+                Effect::AskChallenge => events.push(Event::Challenged(over.challenge("sim"))),
                 Effect::Collect {
                     attempt,
                     report_data,
@@ -89,9 +90,8 @@ fn an_agent_receives_what_the_owner_put_and_nothing_else_has_it_in_the_clear() {
                     events.push(Event::Evidence { attempt, bundle });
                 }
                 Effect::Attest(request) => {
-                    let answer = running.attest(&request).unwrap();
+                    let answer = over.attest(&request).unwrap();
                     let signed = serde_json::from_slice(&answer).unwrap();
-                    answers.extend(answer);
                     events.push(Event::Answered(Box::new(signed)));
                 }
                 Effect::Accepted {
@@ -116,7 +116,29 @@ fn an_agent_receives_what_the_owner_put_and_nothing_else_has_it_in_the_clear() {
     let vkey = zeuge_log::note::VerifierKey::parse(&world.vkey).unwrap();
     receipt.unwrap().verify(&vkey, &[], 0).unwrap();
     assert_eq!(found_in(&world.data(), SECRET), None);
-    assert!(!answers.windows(SECRET.len()).any(|window| window == SECRET));
+    // Neither in the clear nor in the encodings of the wire.
+    let heard = wire.heard();
+    assert!(heard.len() > 20_000 && contains(&heard, b"db/key"));
+    for spelt in spellings(SECRET) {
+        assert!(!contains(&heard, &spelt));
+        assert_eq!(found_in(&world.data(), &spelt), None);
+    }
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// A secret as it might be written: as it is, in hex, and in base64 at each of its three offsets.
+fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
+    let mut all = vec![secret.to_vec(), hex::encode(secret).into_bytes()];
+    for offset in 0..3 {
+        let whole = secret[offset..].len() / 3 * 3;
+        let text = zeuge_protocol::text::base64url(&secret[offset..offset + whole]);
+        all.push(text.replace('-', "+").replace('_', "/").into_bytes());
+        all.push(text.into_bytes());
+    }
+    all
 }
 
 #[test]
@@ -193,6 +215,150 @@ fn a_relying_party_gets_a_token_that_says_no_more_than_the_verdict() {
     assert_eq!(ear.status(), Status::Warning);
     assert_eq!(ear.receipt, answer.receipt);
     assert!(answer.secrets.is_empty());
+    for (issuer, audience, check) in [
+        ("https://w2", "https://shop.example", "token.issuer"),
+        ("https://w1", "https://bank.example", "token.audience"),
+    ] {
+        let refused = verify_ear(&token, &keys, issuer, audience, world.now());
+        assert_eq!(refused.unwrap_err().check(), check);
+    }
+}
+
+#[test]
+fn a_token_alone_comes_in_the_form_that_the_client_accepts() {
+    let world = World::new();
+    let running = world.start();
+    world.furnish(&running, "sim");
+    let keys: Jwks =
+        serde_json::from_slice(&running.get("/.well-known/jwks.json").unwrap()).unwrap();
+    let ask = |accept: &str, audience: &str| {
+        let request = Request::appraisal(audience);
+        let attempt = Attempt::new(running.challenge("sim"), request, Suite::X_WING);
+        let bundle = evidence(attempt.binding.report_data(), world.now());
+        let body = serde_json::to_vec(&attempt.body(&bundle)).unwrap();
+        let answer = running.send_accepting("POST", "/v1/appraisals", None, (accept, &body));
+        answer.map(|(head, body)| (head, body, attempt.challenge.nonce))
+    };
+    for media in ["application/eat+cwt", "application/eat+jwt"] {
+        let accept = format!("text/html, {media};q=0.9, */*;q=0.1");
+        let (head, body, nonce) = ask(&accept, "shop").unwrap();
+        assert!(head.contains(&format!("content-type: {media}")), "{head}");
+        let token = match media {
+            "application/eat+cwt" => zeuge_protocol::text::base64url(&body),
+            _ => String::from_utf8(body).unwrap(),
+        };
+        let ear = verify_ear(&token, &keys, "https://w1", "shop", world.now()).unwrap();
+        assert_eq!(ear.status(), Status::Warning);
+        assert_eq!(ear.nonce, Some(zeuge_protocol::text::base64url(&nonce)));
+        assert!(ear.receipt.is_some() && !ear.submods["snp"].claims.is_null());
+    }
+    let refused = ask("application/eat+cwt", "");
+    assert_eq!(id(refused), "request.malformed");
+}
+
+#[test]
+fn every_described_call_is_served() {
+    let world = World::new();
+    let running = world.start();
+    let described: serde_json::Value =
+        serde_json::from_slice(&running.get("/openapi.json").unwrap()).unwrap();
+    assert_eq!(described["openapi"], "3.1.0");
+    for (path, calls) in described["paths"].as_object().unwrap() {
+        let path = path.replace("{kind}", "policy").replace("{path}", "0/000");
+        for method in ["get", "put", "post", "delete"] {
+            let answer = running.send(&method.to_uppercase(), &path, None, b"{}");
+            let because = answer.err().and_then(|problem| problem.detail);
+            let because = because.unwrap_or_default();
+            assert_ne!(because, "there is nothing under this path", "{path}");
+            let unserved = because == "this path has no such method";
+            assert_eq!(unserved, calls.get(method).is_none(), "{method} {path}");
+        }
+    }
+    let discovery = running.get("/.well-known/openid-configuration").unwrap();
+    let discovery: serde_json::Value = serde_json::from_slice(&discovery).unwrap();
+    assert_eq!(discovery["issuer"], "https://w1");
+}
+
+#[test]
+fn what_is_taken_away_releases_nothing_and_never_comes_back() {
+    let world = World::new();
+    let running = world.start();
+    world.furnish(&running, "sim");
+    let remove = |at: &str, token: &str| running.admin("DELETE", at, token, b"");
+    let rule_at = "/v1/documents/release-rule?tenant=sim&name=db/key";
+    assert_eq!(id(remove(rule_at, "guess")), "admin.token");
+    remove(rule_at, &world.admin).unwrap();
+    assert_eq!(id(remove(rule_at, &world.admin)), "document.retire");
+    let attempt = Attempt::honest(&running, "sim", &["db/key"]);
+    let answer = attest(&world, &running, &attempt);
+    assert_eq!(refused(&answer), [("db/key", "release.rule")]);
+    let put = |version| {
+        let text = rule("sim", "db/key");
+        let document = world.document(Kind::ReleaseRule, "sim", "db/key", version, &text);
+        let body = serde_json::to_vec(&document).unwrap();
+        running.admin("PUT", "/v1/documents/release-rule", &world.admin, &body)
+    };
+    // The administrator has the old document, which the owner signed; it is gone all the same.
+    assert_eq!(id(put(1)), "document.version");
+    put(2).unwrap();
+    for kind in ["policy", "hardware-registry", "owner-set"] {
+        let at = format!("/v1/documents/{kind}?tenant=sim");
+        assert_eq!(id(remove(&at, &world.admin)), "document.retire");
+    }
+}
+
+#[test]
+fn new_owners_may_keep_what_is_there_in_force_without_signing_it_anew() {
+    let world = World::new();
+    let running = world.start();
+    world.furnish(&running, "sim");
+    let list = |at: &str| -> serde_json::Value {
+        let answer = running.admin("GET", at, &world.admin, b"").unwrap();
+        serde_json::from_slice(&answer).unwrap()
+    };
+    let mut set = world.owners("sim");
+    let new = SigningKey::from_seed(&[10; 32]).unwrap();
+    set.owners[0].public_key = new.public();
+    let succession = |set: &OwnerSet, version: u64, signer: &SigningKey| {
+        let text = serde_json::to_string(set).unwrap();
+        let mut document = world.document(Kind::OwnerSet, "sim", "owner-set", version, &text);
+        document.signatures.clear();
+        document.sign(signer);
+        let body = serde_json::to_vec(&document).unwrap();
+        running.admin("PUT", "/v1/documents/owner-set", &world.admin, &body)
+    };
+    for kind in ["reference-values", "release-rule"] {
+        let listed = list(&format!("/v1/documents/{kind}?tenant=sim"));
+        let document = listed["documents"][0]["document"].clone();
+        let document: zeuge_protocol::document::Document =
+            serde_json::from_value(document).unwrap();
+        set.carries.insert(hex::encode(document.digest()));
+    }
+    let secrets = list("/v1/secrets?tenant=sim");
+    let digest = secrets["secrets"][0]["digest"].as_str().unwrap();
+    set.carries.insert(digest.to_owned());
+    succession(&set, 1, &world.owner).unwrap();
+    let attempt = Attempt::honest(&running, "sim", &["db/key"]);
+    let answer = attest(&world, &running, &attempt);
+    let recipient = Recipient {
+        session: &attempt.key,
+        binding: &attempt.binding.digest(),
+        owners: &set,
+        now: world.now(),
+    };
+    let opened = recipient.open(&answer.secrets[0], &path("db/key"), 0);
+    assert_eq!(opened.unwrap().as_slice(), SECRET);
+    // The old owner has no say any more.
+    assert_eq!(id(succession(&set, 2, &world.owner)), "document.threshold");
+    let refused = world.put_secret(&running, "sim", "db/key", 2, &world.owner);
+    assert_eq!(id(refused), "manifest.signature");
+    // Owners who carry nothing: nothing that others signed counts.
+    set.carries.clear();
+    succession(&set, 2, &new).unwrap();
+    let attempt = Attempt::honest(&running, "sim", &["db/key"]);
+    let bundle = evidence(attempt.binding.report_data(), world.now());
+    let refused = running.attest(&attempt.body(&bundle));
+    assert_eq!(id(refused), "document.threshold");
 }
 
 #[test]

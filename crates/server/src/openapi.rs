@@ -1,0 +1,367 @@
+//! The description of the HTTP API (OpenAPI 3.1), written beside the routes and held to them by a
+//! test: what is served is described, and what is described is served.
+//!
+//! Describes; decides nothing.
+
+use serde_json::{Map, Value, json};
+
+/// One call.
+struct Call {
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    /// Whether the administrator's token is wanted.
+    admin: bool,
+    /// The schema of the body; empty where there is none.
+    body: &'static str,
+    /// Names of query parameters; a `!` at the end of a name: it must be there.
+    query: &'static [&'static str],
+    /// Media type and schema of the answer.
+    answer: (&'static str, &'static str),
+}
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain";
+
+const fn get(
+    path: &'static str,
+    summary: &'static str,
+    answer: (&'static str, &'static str),
+) -> Call {
+    Call {
+        method: "get",
+        path,
+        summary,
+        admin: false,
+        body: "",
+        query: &[],
+        answer,
+    }
+}
+
+const fn post(
+    path: &'static str,
+    summary: &'static str,
+    body: &'static str,
+    answer: &'static str,
+) -> Call {
+    Call {
+        method: "post",
+        body,
+        ..get(path, summary, (JSON, answer))
+    }
+}
+
+const fn owner(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    (query, body): (&'static [&'static str], &'static str),
+) -> Call {
+    Call {
+        method,
+        admin: true,
+        body,
+        query,
+        ..get(path, summary, (JSON, "Object"))
+    }
+}
+
+/// Every call.
+const CALLS: &[Call] = &[
+    post(
+        "/v1/challenges",
+        "A fresh challenge for a tenant.",
+        "ChallengeRequest",
+        "ChallengeAnswer",
+    ),
+    post(
+        "/v1/appraisals",
+        "Judges evidence. Accept: application/eat+jwt or application/eat+cwt asks for the token alone.",
+        "AttestRequest",
+        "SignedAnswer",
+    ),
+    post(
+        "/v1/releases",
+        "Judges evidence and releases secrets, sealed to the key that the evidence is bound to.",
+        "AttestRequest",
+        "SignedAnswer",
+    ),
+    owner(
+        "get",
+        "/v1/documents/{kind}",
+        "The documents of a kind.",
+        (&["tenant!"], ""),
+    ),
+    owner(
+        "put",
+        "/v1/documents/{kind}",
+        "Brings a document that the owners signed.",
+        (&[], "Document"),
+    ),
+    owner(
+        "delete",
+        "/v1/documents/{kind}",
+        "Takes a release rule or the reference values away; their versions never return.",
+        (&["tenant!", "name"], ""),
+    ),
+    owner(
+        "get",
+        "/v1/secrets",
+        "Paths, versions and digests of manifests.",
+        (&["tenant!"], ""),
+    ),
+    owner(
+        "put",
+        "/v1/secrets",
+        "Brings a secret: manifest, encrypted payload, share.",
+        (&[], "SecretUpload"),
+    ),
+    owner(
+        "delete",
+        "/v1/secrets",
+        "Deletes all versions of a secret.",
+        (&["tenant!", "path!"], ""),
+    ),
+    owner(
+        "get",
+        "/v1/verdicts",
+        "The newest verdicts.",
+        (&["tenant", "limit"], ""),
+    ),
+    owner(
+        "get",
+        "/v1/machines",
+        "Machines with their newest verdict.",
+        (&["tenant", "limit"], ""),
+    ),
+    get(
+        "/v1/witness",
+        "What the witness says of itself.",
+        (JSON, "Object"),
+    ),
+    get(
+        "/log/checkpoint",
+        "The newest checkpoint (C2SP tlog-checkpoint).",
+        (TEXT, "Text"),
+    ),
+    get(
+        "/log/vkey",
+        "The log's key (C2SP signed-note).",
+        (TEXT, "Text"),
+    ),
+    get(
+        "/log/tile/{path}",
+        "A tile or a bundle of entries (C2SP tlog-tiles); the path has slashes.",
+        ("application/octet-stream", "Text"),
+    ),
+    get(
+        "/.well-known/jwks.json",
+        "The keys of Attestation Results.",
+        (JSON, "Object"),
+    ),
+    get(
+        "/.well-known/openid-configuration",
+        "Where those keys are, for federation.",
+        (JSON, "Object"),
+    ),
+    get("/openapi.json", "This description.", (JSON, "Object")),
+    get("/healthz", "The process answers.", (TEXT, "Text")),
+    get("/readyz", "The witness can release.", (TEXT, "Text")),
+    get(
+        "/metrics",
+        "Counters and gauges for Prometheus.",
+        (TEXT, "Text"),
+    ),
+];
+
+/// The description.
+#[must_use]
+pub fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for call in CALLS {
+        let entry = paths
+            .entry(call.path.to_owned())
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let Some(entry) = entry.as_object_mut() {
+            entry.insert(call.method.to_owned(), operation(call));
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Zeuge: the witness",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Every refusal is a problem (RFC 9457) whose type ends in the id of the \
+                            check; zeuge policy explain ID says what it is about.",
+            "license": {"name": "Apache-2.0 or MIT"},
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"admin": {"type": "http", "scheme": "bearer"}},
+            "schemas": schemas(),
+        },
+    })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+fn operation(call: &Call) -> Value {
+    let (media, schema) = call.answer;
+    let mut content = json!({media: {"schema": reference(schema)}});
+    if call.path == "/v1/appraisals" {
+        for token in ["application/eat+cwt", "application/eat+jwt"] {
+            content[token] = json!({"schema": reference("Text")});
+        }
+    }
+    let problem = json!({"application/problem+json": {"schema": reference("Problem")}});
+    let mut parameters: Vec<Value> = call
+        .query
+        .iter()
+        .map(|name| {
+            let required = name.ends_with('!');
+            let name = name.trim_end_matches('!');
+            json!({"name": name, "in": "query", "required": required, "schema": {"type": "string"}})
+        })
+        .collect();
+    if let Some((_, rest)) = call.path.split_once('{') {
+        let name = rest.trim_end_matches('}');
+        parameters.push(
+            json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}),
+        );
+    }
+    let mut operation = json!({
+        "summary": call.summary,
+        "responses": {
+            "200": {"description": "Done.", "content": content},
+            "default": {"description": "Refused, by the id of a check.", "content": problem},
+        },
+    });
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+    if !call.body.is_empty() {
+        let content = json!({JSON: {"schema": reference(call.body)}});
+        operation["requestBody"] = json!({"required": true, "content": content});
+    }
+    if call.admin {
+        operation["security"] = json!([{"admin": []}]);
+    }
+    operation
+}
+
+/// An object whose members of these names must be there.
+fn object(members: &[(&str, Value)]) -> Value {
+    let names: Vec<_> = members.iter().map(|(name, _)| *name).collect();
+    let properties: Map<String, Value> = members
+        .iter()
+        .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
+        .collect();
+    json!({"type": "object", "required": names, "properties": properties})
+}
+
+fn schemas() -> Value {
+    let text = || json!({"type": "string"});
+    let bytes = || json!({"type": "string", "contentEncoding": "base64url"});
+    let number = || json!({"type": "integer"});
+    let request = json!({
+        "type": "object",
+        "description": "purpose (appraisal or release), secrets, suites, audience, context",
+    });
+    let header = object(&[
+        ("kind", text()),
+        ("tenant", text()),
+        ("name", text()),
+        ("version", number()),
+        ("issued", number()),
+        ("expires", number()),
+    ]);
+    let signature = object(&[("key", text()), ("signature", bytes())]);
+    json!({
+        "Object": {"type": "object"},
+        "Text": {"type": "string"},
+        "Problem": object(&[("type", text()), ("title", text()), ("status", number())]),
+        "ChallengeRequest": object(&[("tenant", text())]),
+        "ChallengeAnswer": object(&[
+            ("witness", text()),
+            ("tenant", text()),
+            ("nonce", bytes()),
+            ("challenge", text()),
+            ("expires", number()),
+        ]),
+        "AttestRequest": object(&[
+            ("tenant", text()),
+            ("challenge", text()),
+            ("binding", bytes()),
+            ("request", request),
+            ("bundle", bytes()),
+        ]),
+        "SignedAnswer": object(&[
+            ("witness", text()),
+            ("payload", bytes()),
+            ("signature", bytes()),
+        ]),
+        "Document": object(&[
+            ("header", header),
+            ("payload", bytes()),
+            ("signatures", json!({"type": "array", "items": signature})),
+        ]),
+        "SecretUpload": object(&[
+            ("manifest", reference("Document")),
+            ("payload", bytes()),
+            ("share", bytes()),
+        ]),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn what_the_router_serves_is_described_and_what_is_described_is_served() {
+        // Path and method as the router's source writes them.
+        let source = include_str!("http.rs");
+        let router = source.split("pub fn router").nth(1).unwrap();
+        let router = router.split("\n}\n").next().unwrap();
+        let mut served = BTreeSet::new();
+        for route in router.split(".route(").skip(1) {
+            let path = route.split('"').nth(1).unwrap().replace("{*", "{");
+            let calls = route.split(".layer(").next().unwrap();
+            for method in ["get", "put", "post", "delete", "patch"] {
+                let called =
+                    calls.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+                if called.into_iter().any(|word| word == method) {
+                    served.insert((path.clone(), method.to_owned()));
+                }
+            }
+        }
+        let document = document();
+        let described: BTreeSet<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, calls)| {
+                let calls = calls.as_object().unwrap().keys();
+                calls.map(|method| (path.clone(), method.clone()))
+            })
+            .collect();
+        assert_eq!(served, described);
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        let document = document();
+        let text = document.to_string();
+        for part in text.split("#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(
+                document["components"]["schemas"][name].is_object(),
+                "{name}"
+            );
+        }
+    }
+}
