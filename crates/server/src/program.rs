@@ -37,8 +37,10 @@ struct Program {
 enum Command {
     /// Make a data folder: keys, certificate, database; prints the administrator's token once.
     #[command(
-        after_help = "Example:\n  zeuged init --data /var/lib/zeuge --owner owner.pub \
-                            --id witness-1 --tenant acme"
+        after_help = "Examples:\n  zeuged init --data /var/lib/zeuge --owner owner.pub \
+                            --id witness-1 --tenant acme\n  \
+                            zeuged init --data /var/lib/zeuge --owner owner.pub --id witness-1 \
+                            --url https://witness-1:8443 --agent-config agent.json"
     )]
     Init(Init),
     /// Serve a data folder over HTTP until SIGTERM or SIGINT, then finish what is under way.
@@ -87,6 +89,13 @@ struct Init {
     /// A tenant; repeatable. Without it: the tenant of the owner set, or "default" for a bare key.
     #[arg(long, value_name = "NAME")]
     tenant: Vec<Name>,
+    /// Where agents will reach the witness; goes into their configuration.
+    #[arg(long, value_name = "URL", requires = "agent_config")]
+    url: Option<String>,
+    /// Write the configuration of the (first) tenant's agents here. Its SHA-256 belongs into the
+    /// host data of their machines.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    agent_config: Option<PathBuf>,
     /// Form of what is printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,

@@ -4,7 +4,7 @@
 //! certificates in `collateral/`, and `log/` whose tiles derive from the database. Never overwrites a folder or a file.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -94,6 +94,25 @@ pub(super) fn init(init: &Init) -> io::Result<()> {
     }
     fs::File::open(&init.data)?.sync_all()?;
     let keys = Keys::open(&keys_folder, init.id.as_str())?;
+    if let (Some(url), Some(path), Some(set)) = (&init.url, &init.agent_config, sets.first()) {
+        let ca = if url.starts_with("https://") {
+            fs::read_to_string(&certificate)?
+        } else {
+            String::new()
+        };
+        let config = json!({
+            "schema": "zeuge.agent.v1",
+            "witness": {
+                "url": url, "id": init.id, "answer_key": keys.answer.public(),
+                "log_key": keys.log.verifier().to_string(), "ca": ca,
+            },
+            "tenant": set.tenant,
+            "owners": set,
+        });
+        let mut file = fs::File::create_new(path)?;
+        writeln!(file, "{config:#}")?;
+        file.sync_all()?;
+    }
     let tenants: Vec<_> = sets.iter().map(|set| set.tenant.as_str()).collect();
     say(init, &tenants, &keys, &token, &certificate);
     Ok(())
