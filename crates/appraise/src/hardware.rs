@@ -119,7 +119,7 @@ impl HardwareRegistry {
         let facts = match facts {
             Facts::Snp(facts) => facts,
             Facts::Tpm(facts) => return self.tpm_of(facts).map(|tpm| tpm.name.as_str()),
-            Facts::Quote(_) => return None,
+            Facts::Composite(_) | Facts::Quote(_) => return None,
         };
         let chip = self
             .chip
@@ -147,6 +147,11 @@ pub(crate) fn check(registry: &HardwareRegistry, facts: &Facts, findings: &mut F
                     ),
                 })
             });
+            return;
+        }
+        Facts::Composite(facts) => {
+            check(registry, &crate::composite::cpu(facts), findings);
+            check(registry, &Facts::Tpm(facts.tpm.clone()), findings);
             return;
         }
         Facts::Quote(_) => {

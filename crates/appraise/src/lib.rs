@@ -21,6 +21,7 @@
 )]
 
 pub mod admission;
+pub mod composite;
 pub mod dcap;
 pub mod document;
 mod findings;
@@ -44,10 +45,16 @@ pub use verdict::{Kind, NotProved, RootNamed, Verdict, Word};
 
 pub use zeuge_evidence::dcap::Body;
 pub use zeuge_evidence::{UnixTime, snp::TcbBytes};
-pub use zeuge_verify::{dcap::QuoteFacts, snp::SnpFacts, tpm::TpmFacts};
+pub use zeuge_verify::{
+    composite::{CompositeFacts, Cpu},
+    dcap::QuoteFacts,
+    snp::SnpFacts,
+    tpm::TpmFacts,
+};
 
 /// The ids of this room.
 pub const CHECKS: &[&[&str]] = &[
+    composite::CHECKS,
     dcap::CHECKS,
     document::CHECKS,
     snp::CHECKS,
@@ -60,12 +67,40 @@ pub const CHECKS: &[&[&str]] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Facts {
+    /// A CPU and a TPM that answered one challenge.
+    Composite(Box<CompositeFacts>),
     /// A quote of Intel TDX or SGX.
     Quote(Box<QuoteFacts>),
     /// An AMD SEV-SNP report.
     Snp(Box<SnpFacts>),
     /// A quote of a TPM, with the logs that came along.
     Tpm(Box<TpmFacts>),
+}
+
+impl Facts {
+    /// The kinds of evidence that these facts come from, as release rules name them.
+    #[must_use]
+    pub fn kinds(&self) -> Vec<Kind> {
+        match self {
+            Self::Composite(facts) => {
+                let mut kinds = composite::cpu(facts).kinds();
+                kinds.push(Kind::Tpm);
+                kinds
+            }
+            Self::Quote(facts) => vec![match facts.claims {
+                Body::Sgx(_) => Kind::Sgx,
+                Body::Tdx(_) => Kind::Tdx,
+            }],
+            Self::Snp(_) => vec![Kind::Snp],
+            Self::Tpm(_) => vec![Kind::Tpm],
+        }
+    }
+}
+
+impl From<CompositeFacts> for Facts {
+    fn from(facts: CompositeFacts) -> Self {
+        Self::Composite(Box::new(facts))
+    }
 }
 
 impl From<TpmFacts> for Facts {
@@ -106,6 +141,7 @@ pub struct Wanted<'a> {
 pub fn judge(facts: &Facts, passed: &[&'static str], wanted: &Wanted<'_>) -> Verdict {
     let mut findings = Findings::new(passed);
     match facts {
+        Facts::Composite(facts) => composite::judge(facts, passed, wanted),
         Facts::Quote(facts) => dcap::judge(facts, wanted, &mut findings),
         Facts::Snp(facts) => snp::judge(facts, wanted, &mut findings),
         Facts::Tpm(facts) => tpm::judge(facts, wanted, &mut findings),

@@ -131,15 +131,7 @@ impl ReleaseRule {
                     .difference(door, self.door.as_str())
             })
         });
-        findings.check("release.evidence", || {
-            let kind = verdict.kind.word();
-            let missing = self.evidence.iter().find(|wanted| *wanted != kind);
-            Some(match missing {
-                None => Finding::pass("release.evidence"),
-                Some(missing) => Finding::fail("release.evidence", "evidence of a kind is missing")
-                    .difference(kind, missing.as_str()),
-            })
-        });
+        findings.check("release.evidence", || Some(self.kinds(verdict)));
         findings.check("release.suite", || {
             Some(if suite >= self.minimum_suite {
                 Finding::pass("release.suite")
@@ -151,7 +143,7 @@ impl ReleaseRule {
                 .difference(format!("{suite:?}"), format!("{:?}", self.minimum_suite))
             })
         });
-        findings.check("release.workload", || Some(self.workload(verdict, wanted)));
+        findings.check("release.workload", || self.workloads(verdict, wanted));
         findings.check("release.verdict", || Some(self.good_enough(verdict.word)));
         if self.chips == Chips::Enrolled
             && let Some(facts) = &verdict.facts
@@ -228,6 +220,46 @@ impl ReleaseRule {
 }
 
 impl ReleaseRule {
+    /// Whether every kind of evidence that the rule demands is there.
+    fn kinds(&self, verdict: &Verdict) -> Finding {
+        let kinds = match (&verdict.facts, verdict.kind) {
+            (Some(facts), Kind::Composite) => facts.kinds(),
+            (_, kind) => vec![kind],
+        };
+        let kinds: Vec<&str> = kinds.into_iter().map(Kind::word).collect();
+        let missing = self
+            .evidence
+            .iter()
+            .find(|wanted| !kinds.contains(&wanted.as_str()));
+        match missing {
+            None => Finding::pass("release.evidence"),
+            Some(missing) => Finding::fail("release.evidence", "evidence of a kind is missing")
+                .difference(kinds.join(" and "), missing.as_str()),
+        }
+    }
+
+    /// Of a pair, whoever the rule demands must be the workload, each by its own values.
+    fn workloads(&self, verdict: &Verdict, wanted: &Wanted<'_>) -> Option<Finding> {
+        let Some(Facts::Composite(pair)) = &verdict.facts else {
+            return Some(self.workload(verdict, wanted));
+        };
+        let demanded = |facts: &Facts| {
+            let kinds = facts.kinds();
+            kinds
+                .iter()
+                .any(|kind| self.evidence.iter().any(|wanted| wanted == kind.word()))
+        };
+        let members = [crate::composite::cpu(pair), Facts::Tpm(pair.tpm.clone())];
+        let findings = members.into_iter().filter(demanded).map(|facts| {
+            let alone = Verdict {
+                facts: Some(facts),
+                ..verdict.clone()
+            };
+            self.workload(&alone, wanted)
+        });
+        findings.max_by_key(|finding| finding.status)
+    }
+
     /// The workload as a TPM tells of it. It has no HOST_DATA.
     fn boot(&self, facts: &TpmFacts, wanted: &Wanted<'_>) -> Finding {
         let because = "the machine is not the workload that the rule names";

@@ -52,6 +52,8 @@ pub enum Kind {
     Sgx,
     /// A TPM or vTPM.
     Tpm,
+    /// A CPU and a TPM in one bundle.
+    Composite,
 }
 
 impl Kind {
@@ -64,6 +66,7 @@ impl Kind {
             Self::Tdx => "tdx",
             Self::Sgx => "sgx",
             Self::Tpm => "tpm",
+            Self::Composite => "composite",
         }
     }
 }

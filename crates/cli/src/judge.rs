@@ -7,7 +7,11 @@ use zeuge_appraise::{
 };
 use zeuge_evidence::{Malformed, UnixTime, What, dcap, kind, snp};
 use zeuge_protocol::bundle::{Bundle, Media};
-use zeuge_verify::{Anchors, Binding, Endorsements, Error, crypto::AWS_LC};
+use zeuge_verify::{
+    Anchors, Binding, Endorsements, Error,
+    composite::{self, VerifiedCpu},
+    crypto::AWS_LC,
+};
 
 use crate::{
     args,
@@ -283,10 +287,14 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
     let tpm = [Media::TpmQuote, Media::TcgEventLog, Media::ImaList];
     let others = [Media::SnpReport, Media::TdxQuote, Media::SgxQuote];
     if tpm.into_iter().any(holds) {
-        if others.into_iter().any(holds) || holds(Media::SnpCertificates) {
-            return refused("evidence of a CPU and of a TPM in one bundle is not verified yet");
+        if !others.into_iter().any(holds) && !holds(Media::SnpCertificates) {
+            return Ok(judge_tpm::members(&bundle, setting));
         }
-        return Ok(judge_tpm::members(&bundle, setting));
+        if setting.makers.is_some() {
+            return Err("--fetch is not supported for a CPU and a TPM in one bundle".to_owned());
+        }
+        return Ok(pair(&bundle, setting)
+            .unwrap_or_else(|error| Verdict::refused(Kind::Composite, &error, setting.at)));
     }
     match (
         only(Media::SnpReport),
@@ -301,4 +309,47 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
         (None, None, Some(bytes)) => Ok(quote(bytes, Kind::Sgx, setting)),
         _ => refused("it does not hold the evidence of exactly one device"),
     }
+}
+
+/// A CPU and a TPM that answered one challenge: each is proven by itself, then both together.
+fn pair(bundle: &Bundle, setting: &Setting) -> Result<Verdict, Error> {
+    let all = |wanted: Media| {
+        let members = bundle.members().values();
+        members.filter(move |member| member.media == wanted)
+    };
+    let mut heap = setting.endorsements.clone();
+    for table in all(Media::SnpCertificates) {
+        for entry in &snp::CertificateTable::parse(&table.value)?.entries {
+            heap.add("evidence", entry.data);
+        }
+    }
+    let (anchors, binding, at) = (&setting.anchors, &setting.binding, setting.at);
+    let mut reports = Vec::new();
+    for member in all(Media::SnpReport) {
+        let report = snp::Report::parse(&member.value)?;
+        reports.push(zeuge_verify::snp::snp(
+            &report, &heap, anchors, binding, at, &AWS_LC,
+        )?);
+    }
+    let mut quotes = Vec::new();
+    for member in all(Media::TdxQuote).chain(all(Media::SgxQuote)) {
+        let quote = dcap::Quote::parse(&member.value)?;
+        quotes.push(zeuge_verify::dcap::quote(
+            &quote, &heap, anchors, binding, at, &AWS_LC,
+        )?);
+    }
+    let mut tpms = Vec::new();
+    if all(Media::TpmQuote).count() == 1 {
+        tpms.push(judge_tpm::prove_member(bundle, setting)?);
+    }
+    let reports = reports.iter().map(VerifiedCpu::Snp);
+    let cpus: Vec<_> = reports
+        .chain(quotes.iter().map(VerifiedCpu::Quote))
+        .collect();
+    let tpms: Vec<_> = tpms.iter().collect();
+    let verified = composite::join(&cpus, &tpms)?;
+    let facts = Facts::from(verified.fact().clone());
+    let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
+    verdict.notes.extend(skipped(&heap));
+    Ok(verdict)
 }

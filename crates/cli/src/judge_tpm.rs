@@ -6,14 +6,14 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use zeuge_appraise::{Facts, Kind, Verdict};
+use zeuge_appraise::{Facts, Kind, TpmFacts, Verdict};
 use zeuge_evidence::{
     Malformed,
     tpm::{Attest, BUNDLE, Body, HashAlgorithm, PcrSelection, QuoteBundle},
 };
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::{
-    Anchors, Binding, Error,
+    Anchors, Binding, Error, Verified,
     crypto::AWS_LC,
     tpm::{AkTrust, Context, Demand, Nonce, Selection, TpmRoots, qualifying_data, verify},
 };
@@ -128,6 +128,16 @@ pub(crate) fn members(bundle: &Bundle, setting: &Setting) -> Verdict {
     outcome.unwrap_or_else(|error| Verdict::refused(Kind::Tpm, &error, setting.at))
 }
 
+/// What is proven about the TPM of a bundle, bound as its CPU is.
+pub(crate) fn prove_member(
+    bundle: &Bundle,
+    setting: &Setting,
+) -> Result<Verified<TpmFacts>, Error> {
+    let bundle = strongest(joined(bundle)?)
+        .ok_or_else(|| Malformed::invalid(BUNDLE, 0, "quotes", "there is none"))?;
+    proven(&bundle, None, setting)
+}
+
 fn joined(bundle: &Bundle) -> Result<Vec<QuoteBundle>, Error> {
     let bad = |because| Malformed::invalid(BUNDLE, 0, "the bundle", because);
     let quote = bundle
@@ -186,10 +196,31 @@ fn prove(quotes: Vec<QuoteBundle>, setting: &Setting) -> Result<Verdict, Error> 
     let count = quotes.len();
     let bundle = strongest(quotes)
         .ok_or_else(|| Malformed::invalid(BUNDLE, 0, "quotes", "there is none"))?;
+    let verified = proven(&bundle, setting.tpm.nonce.clone(), setting)?;
+    let facts = Facts::from(verified.fact().clone());
+    let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
+    if count > 1 {
+        let note = format!("{count} quotes came along; the one of the strongest bank was judged");
+        verdict.notes.push(note);
+    }
+    if bundle.ek_certificate.is_some() {
+        let note = "an EK certificate lies beside the quote; it proves nothing about the AK";
+        verdict.notes.push(note.to_owned());
+    }
+    Ok(verdict)
+}
+
+/// What is proven about one quote. `nonce` is the exact qualifying data; without one it is that of
+/// the binding.
+fn proven(
+    bundle: &QuoteBundle,
+    nonce: Option<Vec<u8>>,
+    setting: &Setting,
+) -> Result<Verified<TpmFacts>, Error> {
     let policy = &setting.policy.tpm;
-    let own = match (&setting.tpm.nonce, &setting.binding) {
+    let own = match (nonce, &setting.binding) {
         (None, Binding::ReportData(binding)) => Some(qualifying_data(binding).to_vec()),
-        (nonce, _) => nonce.clone(),
+        (nonce, _) => nonce,
     };
     let nonce = match (&own, &setting.binding) {
         (None, Binding::Unbound { because }) => Nonce::Unbound { because },
@@ -225,16 +256,5 @@ fn prove(quotes: Vec<QuoteBundle>, setting: &Setting) -> Result<Verdict, Error> 
         at: setting.at,
         crypto: &AWS_LC,
     };
-    let verified = verify(&bundle, &demand, trust, context)?;
-    let facts = Facts::from(verified.fact().clone());
-    let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
-    if count > 1 {
-        let note = format!("{count} quotes came along; the one of the strongest bank was judged");
-        verdict.notes.push(note);
-    }
-    if bundle.ek_certificate.is_some() {
-        let note = "an EK certificate lies beside the quote; it proves nothing about the AK";
-        verdict.notes.push(note.to_owned());
-    }
-    Ok(verdict)
+    verify(bundle, &demand, trust, context)
 }

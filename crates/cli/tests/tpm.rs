@@ -22,7 +22,7 @@ use zeuge_protocol::{
     name::Name,
 };
 use zeuge_sim::{
-    Room, ToyTpm, ToyTpmQuote, TpmLie, TpmSpec,
+    Product, ReportSpec, Room, ToyAmd, ToyTpm, ToyTpmQuote, TpmLie, TpmSpec,
     tpm::{AkKind, COMMAND_LINE, EkKind, Proof, digest_of},
 };
 
@@ -315,6 +315,110 @@ fn roots_of_ones_own_need_a_maker_and_a_jurisdiction() {
         (&root["maker"], &root["jurisdiction"]),
         (&"Acme".into(), &"NL".into())
     );
+}
+
+/// A toy CPU and a toy TPM that answered one binding, as a bundle of ours.
+struct Pair(Toy);
+
+impl Pair {
+    fn new(nonce: impl Fn(&[u8; 64]) -> Vec<u8>) -> Self {
+        let now = UnixTime::parse_rfc3339(AT).expect("an instant");
+        let spec = ReportSpec::new(Product::Milan);
+        let report = ToyAmd::shared().tell(None, &spec, now);
+        let tpm = TpmSpec {
+            proof: Proof::Certificate,
+            nonce: nonce(&report.expected_report_data),
+            ..TpmSpec::new(EkKind::P256, AkKind::Ecdsa)
+        };
+        let told = ToyTpm::shared().tell(None, &tpm, now);
+        let toy = Toy::new(&told);
+        for (name, bytes) in &report.endorsements {
+            fs::write(toy.at(&format!("tpm/amd-{name}")), bytes).expect("a file");
+        }
+        let mut trust: Value = serde_json::from_str(&ToyTpm::shared().trust_file()).expect("JSON");
+        let amd = ToyAmd::shared().trust_file(&[Product::Milan]);
+        trust["amd"] = serde_json::from_str::<Value>(&amd).expect("JSON")["amd"].take();
+        fs::write(toy.at("trust.json"), trust.to_string()).expect("a file");
+        let mut bundle = Bundle::new();
+        let mut put = |label: &str, media, bytes: Vec<u8>| {
+            let label = Name::parse(label).expect("a name");
+            bundle.put(label, media, bytes).expect("a member");
+        };
+        put("snp", Media::SnpReport, report.report.clone());
+        put("tpm", Media::TpmQuote, told.file.clone());
+        fs::write(toy.at("pair.json"), bundle.to_json()).expect("a file");
+        let mut values = fs::read_to_string(toy.at("values.toml")).expect("a file");
+        let measurement = hex::encode(spec.measurement);
+        values += &format!("[[snp]]\nname = \"web\"\nmeasurements = [\"{measurement}\"]\n");
+        fs::write(toy.at("values.toml"), values).expect("a file");
+        let chip = format!(
+            "schema = \"zeuge.hardware.v1\"\n[[tpm]]\nname = \"rack 7\"\nak_key = \"{}\"\n",
+            "00".repeat(32)
+        );
+        fs::write(toy.at("hardware.toml"), chip).expect("a file");
+        fs::write(
+            toy.at("report-data"),
+            hex::encode(report.expected_report_data),
+        )
+        .expect("a file");
+        Self(toy)
+    }
+
+    fn verify(&self, bound: bool) -> Output {
+        let at = |name: &str| self.0.at(name);
+        let paths = ["tpm", "values.toml", "trust.json", "pair.json"].map(at);
+        let data = fs::read_to_string(at("report-data")).expect("a file");
+        let binding = if bound {
+            ["--report-data", &data]
+        } else {
+            ["--unbound", "a test"]
+        };
+        let mut words = vec![
+            "verify",
+            "--at",
+            AT,
+            "--pcrs",
+            PCRS,
+            "--format",
+            "json",
+            "--endorsements",
+            &paths[0],
+            "--reference-values",
+            &paths[1],
+            "--dangerous-trust-sim",
+            &paths[2],
+        ];
+        words.extend(binding);
+        words.push(&paths[3]);
+        zeuge(&words)
+    }
+}
+
+#[test]
+fn a_cpu_and_a_tpm_are_judged_together_and_keep_their_speakers() {
+    let pair = Pair::new(|binding| zeuge_verify::tpm::qualifying_data(binding).to_vec());
+    let output = pair.verify(true);
+    let verdict = json(&output);
+    assert_eq!(output.status.code(), Some(10), "{verdict}");
+    assert_eq!(verdict["kind"], "composite");
+    assert_eq!(verdict["product"], "Milan with TOY Toy TPM");
+    assert!(verdict["claims"]["snp"]["measurement"].is_string());
+    assert!(verdict["claims"]["tpm"]["pcrs"]["sha256"]["11"].is_string());
+    assert_eq!(verdict["roots"].as_array().map(Vec::len), Some(2));
+    let warned = verdict["checks"].as_array().expect("checks").iter();
+    let mut warned = warned.filter(|check| check["status"] == "warn");
+    assert!(warned.any(|check| check["id"] == "composite.same-machine"));
+}
+
+#[test]
+fn a_tpm_that_was_swapped_in_is_refused_by_name() {
+    let pair = Pair::new(|_| b"the challenge of somebody else".to_vec());
+    let bound = pair.verify(true);
+    assert_eq!(bound.status.code(), Some(3));
+    assert_eq!(json(&bound)["failed"][0], "tpm.quote.nonce");
+    let unbound = pair.verify(false);
+    assert_eq!(unbound.status.code(), Some(3));
+    assert_eq!(json(&unbound)["failed"][0], "composite.binding");
 }
 
 fn rows(folder: &Path) -> Vec<BTreeMap<String, String>> {

@@ -3,7 +3,7 @@
 //! The same verdict gives the same bytes: nothing here depends on time, order of maps or locale.
 
 use serde_json::{Value, json};
-use zeuge_appraise::{Facts, Finding, Status, Verdict, Word};
+use zeuge_appraise::{Cpu, Facts, Finding, Status, Verdict, Word};
 use zeuge_protocol::api;
 
 /// The verdict in its form for the wire and for `--format json`.
@@ -70,6 +70,14 @@ fn check(finding: &Finding) -> api::Check {
 #[must_use]
 pub fn claims(facts: &Facts) -> Value {
     match facts {
+        Facts::Composite(facts) => {
+            let mut out = match &facts.cpu {
+                Cpu::Quote(facts) => quote(facts),
+                Cpu::Snp(facts) => json!({ "snp": snp(facts) }),
+            };
+            out["tpm"] = crate::json_tpm::claims(&facts.tpm);
+            out
+        }
         Facts::Quote(facts) => quote(facts),
         Facts::Snp(facts) => json!({ "snp": snp(facts) }),
         Facts::Tpm(facts) => json!({ "tpm": crate::json_tpm::claims(facts) }),

@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeuge_evidence::Malformed;
 
-use crate::{amd, binding, dcap, tpm};
+use crate::{amd, binding, composite, dcap, tpm};
 
 /// The first check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Untrusted {
     Amd(amd::Broken),
     /// The evidence was made for something else.
     Binding(binding::Broken),
+    /// Members of one bundle do not belong together.
+    Composite(composite::Broken),
     /// A rule of Intel SGX or TDX, or of Intel's certificates and documents.
     Dcap(dcap::Broken),
     /// A rule of a TPM, its keys or its logs.
@@ -53,6 +55,7 @@ impl Error {
             Self::Unavailable(unavailable) => unavailable.check,
             Self::Untrusted(Untrusted::Amd(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.check(),
+            Self::Untrusted(Untrusted::Composite(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.check(),
         }
@@ -68,6 +71,7 @@ impl Error {
             }
             Self::Untrusted(Untrusted::Amd(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.difference(),
+            Self::Untrusted(Untrusted::Composite(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.difference(),
         }
@@ -83,6 +87,7 @@ impl fmt::Display for Error {
             }
             Self::Untrusted(Untrusted::Amd(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.fmt(out),
+            Self::Untrusted(Untrusted::Composite(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.fmt(out),
         }

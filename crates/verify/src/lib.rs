@@ -20,6 +20,7 @@
 pub mod amd;
 pub mod anchors;
 pub mod binding;
+pub mod composite;
 pub mod crypto;
 pub mod dcap;
 mod endorsements;
@@ -47,6 +48,7 @@ pub use zeuge_evidence::UnixTime;
 pub const CHECKS: &[&[&str]] = &[
     amd::CHECKS,
     binding::CHECKS,
+    composite::CHECKS,
     dcap::CHECKS,
     snp::CHECKS,
     tpm::CHECKS,
