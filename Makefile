@@ -48,3 +48,4 @@ lint: ## formatting, clippy, arrows, tidiness, dependencies
 	cargo xtask arch
 	cargo xtask tidy
 	cargo xtask deps
+	cargo xtask specs

@@ -1,7 +1,8 @@
-//! The habits of the repository, each also a test: `cargo xtask arch | tidy [--write] | deps`.
+//! The habits of the repository, each also a test:
+//! `cargo xtask arch | tidy [--write] | deps | specs [--write]`.
 //!
 //! Reads the tree and `cargo metadata`. Never changes a file, except the list of assertion call
-//! sites under `tidy --write`.
+//! sites under `tidy --write` and the counts of kept rules under `specs --write`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,6 +11,7 @@
 
 mod arch;
 mod deps;
+mod specs;
 mod table;
 mod tidy;
 mod tree;
@@ -22,9 +24,11 @@ fn main() -> ExitCode {
     let findings = match words.as_slice() {
         ["arch"] => arch::findings(),
         ["deps"] => deps::findings(),
+        ["specs"] => specs::findings(),
+        ["specs", "--write"] => specs::write().and_then(|()| specs::findings()),
         ["tidy"] => tidy::findings(),
         ["tidy", "--write"] => tidy::write_assertions().and_then(|()| tidy::findings()),
-        _ => Err("usage: cargo xtask arch | tidy [--write] | deps".to_owned()),
+        _ => Err("usage: cargo xtask arch | tidy [--write] | deps | specs [--write]".to_owned()),
     };
     match findings {
         Ok(list) if list.is_empty() => {

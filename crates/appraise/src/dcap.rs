@@ -103,6 +103,7 @@ fn stale(name: &str, list: &Revocation, wanted: &Wanted<'_>) -> Option<String> {
 fn status(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
     let policy = &wanted.policy.intel;
     let found = facts.standing.status;
+    // spec: dcap.policy.status
     findings.check("policy.tcb-status", || {
         let accepted = policy
             .accepted_statuses
@@ -194,6 +195,7 @@ fn trust_domain(report: &TdReport, wanted: &Wanted<'_>, findings: &mut Findings)
     let policy = &wanted.policy.intel;
     must_be_off(
         findings,
+        // spec: dcap.policy.td-debug
         "policy.debug",
         attributes.under_debug(),
         "the host may read this trust domain's memory (TDATTRIBUTES, TD under debug)",

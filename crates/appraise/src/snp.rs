@@ -89,6 +89,7 @@ pub(crate) fn toy(root: &Root, findings: &mut Findings) {
 }
 
 fn revocation(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
+    // spec: sev-snp.crl.fresh
     findings.check("amd.crl.fresh", || {
         let because = stale(&facts.revocation, wanted);
         Some(match (because, &wanted.policy.snp.dangerous_without_crl) {
@@ -165,6 +166,7 @@ fn guest_policy(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) 
     let guest = facts.claims.policy;
     let owner = &wanted.policy.snp;
     must_be_off(
+        // spec: sev-snp.policy.debug
         findings,
         "policy.debug",
         guest.debug(),
@@ -172,6 +174,7 @@ fn guest_policy(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) 
         owner.dangerous_allow_debug.as_deref(),
     );
     must_be_off(
+        // spec: sev-snp.policy.migrate-ma
         findings,
         "policy.migration",
         guest.migrate_ma(),
@@ -257,6 +260,7 @@ fn platform(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
 fn versions(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
     let layout = facts.product.layout();
     let reported = facts.claims.reported_tcb.parts(layout);
+    // spec: sev-snp.tcb.floor
     findings.check("policy.tcb", || Some(tcb(facts, wanted, reported)));
     let Claims {
         current_tcb,
@@ -312,6 +316,7 @@ fn workload(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
         .iter()
         .filter(|value| is_workload(value, claims))
         .collect();
+    // spec: sev-snp.launch.measurement
     findings.check("policy.measurement", || {
         Some(match (wanted.hardware_only, matching.is_empty()) {
             (Some(reason), true) => Finding::unchecked("policy.measurement", reason),
@@ -319,6 +324,7 @@ fn workload(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
             (None, true) => measurement_differs(values, claims),
         })
     });
+    // spec: sev-snp.launch.host-data
     findings.check("policy.host-data", || {
         let pinned: Vec<_> = matching
             .iter()
@@ -338,6 +344,7 @@ fn workload(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
             .difference(hex::encode(claims.host_data), wanted.join(" or "))
         })
     });
+    // spec: sev-snp.vmpl.declared
     findings.check("policy.vmpl", || {
         let levels: Vec<u32> = matching.iter().map(|value| value.vmpl).collect();
         let declared = if levels.is_empty() { vec![0] } else { levels };
@@ -371,6 +378,7 @@ pub(crate) fn is_workload(value: &SnpReference, claims: &Claims) -> bool {
             .is_some_and(|block| is_id_block(block, claims))
 }
 
+// spec: sev-snp.launch.id-block
 fn is_id_block(block: &IdBlock, claims: &Claims) -> bool {
     let id_key = block
         .id_key_digest
@@ -399,6 +407,7 @@ fn measurement_differs(values: &[SnpReference], claims: &Claims) -> Finding {
 }
 
 fn signer(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
+    // spec: sev-snp.vlek.provider-wanted
     findings.check("policy.provider", || {
         let Signer::Vlek { csp_id } = &facts.signer else {
             return None;

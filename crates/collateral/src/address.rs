@@ -113,6 +113,7 @@ fn amd_path(id: &EndorsementId) -> String {
                     "{path}?blSPL={bl:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={ucode:02}"
                 ),
                 (Product::Turin, [fmc, bl, tee, snp, _, _, _, ucode]) => format!(
+                    // spec: sev-snp.kds.vcek-address
                     "{path}?fmcSPL={fmc:02}&blSPL={bl:02}&teeSPL={tee:02}&snpSPL={snp:02}&ucodeSPL={ucode:02}"
                 ),
             }
@@ -135,6 +136,7 @@ fn is_this_machine(host: &str) -> bool {
 mod tests {
     use super::*;
 
+    // spec: sev-snp.kds.vcek-address
     #[test]
     fn addresses_are_those_of_the_key_service() {
         let at = |id| Sources::makers().address(&Wanted::Amd(id));

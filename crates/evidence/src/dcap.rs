@@ -28,11 +28,17 @@ pub const INTEL_VENDOR: [u8; 16] = [
     0x93, 0x9a, 0x72, 0x33, 0xf7, 0x9c, 0x4c, 0xa9, 0x94, 0x0a, 0x0d, 0xb3, 0x95, 0x7f, 0x06, 0x07,
 ];
 
+// spec: dcap.quote.length
 const LENGTH: &str = "dcap.quote.length";
+// spec: dcap.quote.version
 const VERSION: &str = "dcap.quote.version";
+// spec: dcap.quote.key-type
 const KEY_TYPE: &str = "dcap.quote.key-type";
+// spec: dcap.quote.tee-type
 const TEE_TYPE: &str = "dcap.quote.tee-type";
+// spec: dcap.quote.vendor
 const VENDOR: &str = "dcap.quote.vendor";
+// spec: dcap.quote.body
 const BODY: &str = "dcap.quote.body";
 const CERTIFICATION: &str = "dcap.certification-data";
 

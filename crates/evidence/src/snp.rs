@@ -25,6 +25,7 @@ pub use tcb::{Product, Tcb, TcbBytes, TcbLayout};
 use crate::{Malformed, What, reader::Reader};
 
 /// The report is shorter than 1184 bytes.
+// spec: sev-snp.report.length
 pub const LENGTH: &str = "snp.report.length";
 /// A version that this program does not know.
 pub const VERSION: &str = "snp.report.version";
@@ -133,6 +134,7 @@ impl<'a> Report<'a> {
     /// `snp.report.length`, `snp.report.version`, `snp.report.reserved`,
     /// `snp.report.signature-format` or `snp.guest-policy.must-be-one`, each with the offset.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        // spec: sev-snp.report.truncated
         let Some(bytes) = bytes.first_chunk::<{ Report::LEN }>() else {
             let short = What::TooShort {
                 wanted: Report::LEN,
@@ -168,6 +170,7 @@ impl<'a> Report<'a> {
                 .bytes
                 .get(from..from.saturating_add(P384))
                 .unwrap_or_default();
+            // spec: sev-snp.signature.encoding
             for (byte, little) in target.iter_mut().zip(number.iter().rev()) {
                 *byte = *little;
             }
@@ -180,6 +183,7 @@ impl<'a> Report<'a> {
 fn claims(bytes: &[u8; Report::LEN]) -> Result<Claims, Malformed> {
     let mut at = Reader::new(bytes, LENGTH);
     let version = at.u32_le()?;
+    // spec: sev-snp.report.version
     if !(2..=5).contains(&version) {
         let unsupported = What::Unsupported {
             field: "VERSION",
@@ -187,6 +191,7 @@ fn claims(bytes: &[u8; Report::LEN]) -> Result<Claims, Malformed> {
         };
         return Err(Malformed::new(VERSION, 0, unsupported));
     }
+    // spec: sev-snp.report.fields
     let claims = Claims {
         version,
         guest_svn: at.u32_le()?,
@@ -214,6 +219,7 @@ fn claims(bytes: &[u8; Report::LEN]) -> Result<Claims, Malformed> {
         launch_tcb: TcbBytes(at.array()?),
         mitigations: mitigations(&mut at, version)?,
     };
+    // spec: sev-snp.report.reserved
     at.zeros(152, RESERVED, "reserved at 0x208")?;
     Ok(claims)
 }
@@ -221,6 +227,7 @@ fn claims(bytes: &[u8; Report::LEN]) -> Result<Claims, Malformed> {
 fn policy(at: &mut Reader<'_>) -> Result<GuestPolicy, Malformed> {
     let offset = at.offset();
     let policy = GuestPolicy(at.u64_le()?);
+    // spec: sev-snp.policy.bit-17
     if policy.bit_17() {
         Ok(policy)
     } else {
@@ -237,6 +244,7 @@ fn key_info(at: &mut Reader<'_>) -> Result<KeyInfo, Malformed> {
 
 /// 0x188 to 0x19F: three bytes of CPUID and 21 reserved, or (version 2) 24 reserved.
 fn cpuid(at: &mut Reader<'_>, version: u32) -> Result<Option<Cpuid>, Malformed> {
+    // spec: sev-snp.report.cpuid-since-3
     if version < 3 {
         at.zeros(24, RESERVED, "reserved at 0x188")?;
         return Ok(None);
@@ -252,6 +260,7 @@ fn cpuid(at: &mut Reader<'_>, version: u32) -> Result<Option<Cpuid>, Malformed> 
 
 /// 0x1F8 to 0x207: two bitmaps in version 5, reserved before.
 fn mitigations(at: &mut Reader<'_>, version: u32) -> Result<Option<Mitigations>, Malformed> {
+    // spec: sev-snp.report.mitigations-since-5
     if version < 5 {
         at.zeros(16, RESERVED, "reserved at 0x1F8")?;
         return Ok(None);
@@ -278,6 +287,7 @@ fn signature_form(bytes: &[u8; Report::LEN]) -> Result<(), Malformed> {
     let mut at = Reader::at_offset(field, SIGNATURE_AT, SIGNATURE_FORMAT);
     for name in ["bytes 48 to 71 of R", "bytes 48 to 71 of S"] {
         at.take(P384)?;
+        // spec: sev-snp.signature.width
         at.zeros(COMPONENT.saturating_sub(P384), SIGNATURE_FORMAT, name)?;
     }
     at.zeros(at.left(), SIGNATURE_FORMAT, "the end of SIGNATURE")

@@ -80,6 +80,7 @@ impl Binding {
         let Self::ReportData(wanted) = self else {
             return Ok(());
         };
+        // spec: sev-snp.launch.report-data
         trail.check("binding.report-data", || {
             if found == wanted {
                 return Ok(());

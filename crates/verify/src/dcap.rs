@@ -234,6 +234,7 @@ fn standing(
         Body::Tdx(report) => {
             info.check_module(trail, report)?;
             let (standing, loaded_unknown) = info.standing_tdx(&pck.tcb, report, level);
+            // spec: dcap.tdx.module-loaded
             trail.check("tdx.module.loaded", || {
                 loaded_unknown.map_or(Ok(()), |broken| Err(broken.into()))
             })?;

@@ -177,6 +177,7 @@ fn facts(
         leaf_serial: proven.leaf_serial,
         leaf_not_before: proven.leaf_not_before,
         leaf_not_after: proven.leaf_not_after,
+        // spec: sev-snp.leaf.product-name
         product_name_agrees: proven.product_name.split('-').next() == Some(proven.product.name()),
         product_name: proven.product_name,
         revocation: proven.revocation,
@@ -216,6 +217,7 @@ fn signature(
     leaf_fingerprint: &[u8; 32],
     crypto: &CryptoProvider,
 ) -> Result<(), Error> {
+    // spec: sev-snp.signature.bytes
     trail.check("snp.signature", || {
         crypto
             .signatures

@@ -138,6 +138,7 @@ fn every_signed_capture_verifies_and_every_altered_one_fails() {
                     name.starts_with("v2"),
                     facts.product_from == ProductSource::Certificate
                 );
+                // spec: sev-snp.leaf.product-name
                 assert!(facts.product_name_agrees, "{name}: {}", facts.product_name);
                 if capture.basis == "crl" {
                     assert!(checked, "{name}");

@@ -92,6 +92,7 @@ fn a_toy_means_nothing_to_the_makers_roots() {
     assert_eq!(check_of(outcome), "amd.ask.signature");
 }
 
+// spec: sev-snp.product.version-2
 #[test]
 fn a_report_of_version_2_takes_its_product_from_the_leaf_under_that_products_root() {
     for product in Product::ALL {
@@ -108,6 +109,7 @@ fn a_report_of_version_2_takes_its_product_from_the_leaf_under_that_products_roo
     }
 }
 
+// spec: sev-snp.leaf.chip-prefix
 #[test]
 fn a_prefix_of_the_chips_id_is_another_chip() {
     let mut spec = ReportSpec::new(Product::Milan);
@@ -131,6 +133,7 @@ fn the_leaf_of_the_same_chip_at_another_tcb_is_told_as_such() {
     }
 }
 
+// spec: sev-snp.tcb.component-wise
 #[test]
 fn a_higher_component_does_not_make_up_for_a_lower_one() {
     let mut spec = ReportSpec::new(Product::Genoa);
@@ -141,6 +144,7 @@ fn a_higher_component_does_not_make_up_for_a_lower_one() {
     assert_eq!(check_of(outcome), "snp.tcb.order");
 }
 
+// spec: sev-snp.leaf.chip-masked
 #[test]
 fn a_masked_chip_is_not_bound_by_any_vcek() {
     let mut spec = ReportSpec::new(Product::Milan);
@@ -169,6 +173,7 @@ fn the_right_leaf_is_found_in_a_heap_of_neighbours_and_older_firmware() {
     assert!(verified.fact().notes.is_empty());
 }
 
+// spec: sev-snp.leaf.reissued
 #[test]
 fn of_two_certificates_of_one_key_the_later_one_is_taken() {
     let amd = ToyAmd::shared();
@@ -205,6 +210,7 @@ fn without_a_list_revocation_is_missing_and_never_checked() {
     assert!(!verified.trail().passed().contains(&"amd.crl.revoked"));
 }
 
+// spec: sev-snp.crl.future
 #[test]
 fn the_newest_list_is_taken_and_one_of_the_future_is_not() {
     let amd = ToyAmd::shared();
@@ -229,6 +235,7 @@ fn the_newest_list_is_taken_and_one_of_the_future_is_not() {
     assert_eq!(source, "stale.der");
 }
 
+// spec: sev-snp.crl.issuer
 #[test]
 fn a_list_of_another_product_says_nothing() {
     let amd = ToyAmd::shared();
@@ -263,6 +270,7 @@ fn what_a_report_needs_names_chip_tcb_chain_and_list() {
     ));
 }
 
+// spec: sev-snp.kds.vlek
 #[test]
 fn a_vlek_is_never_asked_of_the_key_service() {
     let mut spec = ReportSpec::new(Product::Milan);
@@ -285,4 +293,50 @@ fn a_report_of_version_2_asks_for_every_product_it_could_be() {
     let wanted = needs(&Report::parse(&told.report).unwrap());
     let vceks = |id: &&EndorsementId| matches!(id, EndorsementId::Vcek { .. });
     assert_eq!(wanted.iter().filter(vceks).count(), 2);
+}
+
+/// The same list with its number marked critical; nobody signed that.
+fn with_critical_number(list: &[u8]) -> Vec<u8> {
+    let mut bytes = list.to_vec();
+    let number = [6, 3, 0x55, 0x1d, 20];
+    let at = bytes.windows(5).position(|part| part == number).unwrap();
+    // [0] and the sequence of extensions begin before it and end with it.
+    let end = at + usize::from(bytes[at - 1]);
+    let holder = (0..at)
+        .find(|from| {
+            let lengths = [bytes[from + 1], bytes[from + 3]];
+            bytes[*from] == 0xa0
+                && bytes[from + 2] == 0x30
+                && usize::from(lengths[0]) + from + 2 == end
+                && lengths[0] == lengths[1] + 2
+        })
+        .unwrap();
+    for length in [at - 1, holder + 1, holder + 3] {
+        bytes[length] += 3;
+    }
+    bytes.splice(at + 5..at + 5, [1, 1, 0xff]);
+    // Outer sequence and signed part have lengths of two bytes.
+    for length in [2, 6] {
+        let old = u16::from_be_bytes([bytes[length], bytes[length + 1]]);
+        bytes[length..length + 2].copy_from_slice(&(old + 3).to_be_bytes());
+    }
+    bytes
+}
+
+// spec: sev-snp.crl.partial
+#[test]
+fn a_list_that_is_only_a_part_is_not_used_and_named() {
+    let told = honest(&ReportSpec::new(Product::Milan));
+    let mut files = told.endorsements.clone();
+    for (name, bytes) in &mut files {
+        if name == "crl.der" {
+            *bytes = with_critical_number(bytes);
+        }
+    }
+    let verified = verify(&told, &heap(&files)).unwrap();
+    assert_eq!(verified.fact().revocation, Revocation::Missing);
+    assert_eq!(
+        verified.fact().notes,
+        ["crl.der: the list has a critical extension"]
+    );
 }

@@ -65,12 +65,14 @@ pub(crate) fn of(id: &str) -> Verdict {
                 .retain(|finding| finding.id != "binding.report-data");
             verdict
         }
+        // spec: sev-snp.vlek.provider-wanted
         "policy.provider" => {
             let signer = Signer::Vlek;
             let facts = machine(&ReportSpec { signer, ..spec }, None, None);
             let policy = policy("providers = [\"CN=another.example\"]");
             verdict(facts, &Wishes { policy, ..honest })
         }
+        // spec: sev-snp.launch.host-data
         "policy.host-data" => {
             let pinned = format!("host_data = [\"{}\"]", "77".repeat(32));
             let reference_values = reference_values(&spec.measurement, &pinned);

@@ -196,6 +196,7 @@ impl PlatformInfo {
     /// Bits that no known document names. Bit 6 is set in every genuine Turin report.
     #[must_use]
     pub const fn unknown_bits(self) -> u64 {
+        // spec: sev-snp.policy.unknown-bits
         self.0 & !0b1011_1111
     }
 }

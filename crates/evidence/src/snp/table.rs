@@ -8,6 +8,7 @@ use super::forms::{ENDORSEMENTS_MAX, Evidence};
 use crate::{Malformed, der, reader::Reader};
 
 /// A table that is broken.
+// spec: sev-snp.table.entries
 pub const TABLE: &str = "snp.table";
 /// Hosts hand out a few pages (Linux asks with at most 16 KiB); eight times that is hostile.
 pub const TABLE_BYTES_MAX: usize = 128 * 1024;
@@ -125,6 +126,7 @@ impl<'a> CertificateTable<'a> {
     /// Hands the entries over to the evidence that they came with.
     pub(super) fn give(&self, evidence: &mut Evidence) {
         for entry in &self.entries {
+            // spec: sev-snp.table.guid
             if guid_name(&entry.guid).is_none() {
                 evidence.ignored("table entry", &entry.guid);
             }
@@ -228,6 +230,7 @@ mod tests {
         Err(Malformed::invalid(TABLE, at, "entry", because))
     }
 
+    // spec: sev-snp.table.guid
     #[test]
     fn entries_are_named_and_unknown_ones_noted() {
         let mut bytes = with(&table(&[(VCEK, b"leaf"), (OTHER, b"what")]));

@@ -23,6 +23,7 @@ impl Product {
     /// (Venice among them).
     #[must_use]
     pub const fn from_cpuid(family: u8, model: u8) -> Option<Self> {
+        // spec: sev-snp.product.cpuid
         match (family, model) {
             (0x19, 0x00..=0x0f) => Some(Self::Milan),
             (0x19, 0x10..=0x1f | 0xa0..=0xaf) => Some(Self::Genoa),
@@ -89,6 +90,7 @@ impl TcbBytes {
     /// The components in this layout.
     #[must_use]
     pub const fn parts(self, layout: TcbLayout) -> Tcb {
+        // spec: sev-snp.tcb.layout
         let [b0, b1, b2, b3, _, _, b6, microcode] = self.0;
         match layout {
             TcbLayout::Milan => Tcb {

@@ -44,6 +44,7 @@ pub(crate) fn sample(version: u8) -> Vec<u8> {
     bytes
 }
 
+// spec: sev-snp.report.fields
 #[test]
 fn every_field_is_read_from_its_place() {
     let bytes = sample(5);
@@ -113,6 +114,7 @@ fn versions_one_and_six_are_refused_by_number() {
     }
 }
 
+// spec: sev-snp.report.truncated
 #[test]
 fn every_truncation_is_refused_by_its_length() {
     let bytes = sample(3);
@@ -128,6 +130,7 @@ fn every_truncation_is_refused_by_its_length() {
     }
 }
 
+// spec: sev-snp.report.cpuid-since-3, sev-snp.report.mitigations-since-5
 #[test]
 fn every_reserved_byte_must_be_zero_in_every_version() {
     for version in 2..=5 {
@@ -171,6 +174,7 @@ fn a_policy_without_its_constant_bit_is_refused() {
     assert_eq!((refusal.check, refusal.offset), (POLICY_BIT_17, 8));
 }
 
+// spec: sev-snp.policy.unknown-bits
 #[test]
 fn unknown_flags_are_surfaced_and_not_refused() {
     let mut bytes = sample(3);
@@ -183,6 +187,7 @@ fn unknown_flags_are_surfaced_and_not_refused() {
     assert_eq!(claims.key_info.reserved_bits(), 1 << 31);
 }
 
+// spec: sev-snp.signature.encoding
 #[test]
 fn the_signature_is_turned_to_big_endian() {
     let mut bytes = sample(3);
@@ -194,6 +199,7 @@ fn the_signature_is_turned_to_big_endian() {
     assert_eq!(report.signed_part(), &bytes[..672]);
 }
 
+// spec: sev-snp.tcb.layout
 #[test]
 fn the_two_layouts_read_the_same_bytes_differently() {
     let bytes = TcbBytes([1, 2, 3, 4, 0, 0, 6, 0x51]);

@@ -162,6 +162,7 @@ pub(crate) fn available<'s, 'c>(
         ),
         remedy: "AMD's key service publishes it as cert_chain of this product",
     };
+    // spec: sev-snp.chain.intermediate-at-hand
     trail.check("amd.ask.available", || match asks.first() {
         Some(_) => Ok(()),
         None => Err(missing().into()),
@@ -188,6 +189,7 @@ pub(crate) fn check<'c>(
         source,
         certificate: ask,
     } = ask;
+    // spec: sev-snp.chain.pinned
     trail.check("amd.ark.pinned", || {
         let found = fingerprint(ark.raw);
         if found == anchor.root.fingerprint {
@@ -199,9 +201,11 @@ pub(crate) fn check<'c>(
         }
         .into())
     })?;
+    // spec: sev-snp.chain.root-validity
     trail.check("amd.ark.validity", || {
         in_force(context, ark).map_err(|window| Broken::ArkOutOfWindow(window).into())
     })?;
+    // spec: sev-snp.chain.intermediate-issuer
     trail.check("amd.ask.issuer", || {
         if ask.issuer.raw == ark.subject.raw {
             return Ok(());
@@ -209,6 +213,7 @@ pub(crate) fn check<'c>(
         let (found, wanted) = super::names(&ask.issuer, &ark.subject);
         Err(Broken::AskIssuerDiffers { found, wanted }.into())
     })?;
+    // spec: sev-snp.chain.intermediate-signature
     trail.check("amd.ask.signature", || {
         let amds = pss::is_amds(&ask.algorithm, &ask.inner_algorithm);
         if amds && is_signed_by(context, ask, &ark.public_key) {
@@ -220,7 +225,9 @@ pub(crate) fn check<'c>(
         }
         .into())
     })?;
+    // spec: sev-snp.chain.intermediate-authority
     trail.check("amd.ask.authority", || Ok(authority(ask)?))?;
+    // spec: sev-snp.chain.intermediate-validity
     trail.check("amd.ask.validity", || {
         in_force(context, ask).map_err(|window| Broken::AskOutOfWindow(window).into())
     })
@@ -237,6 +244,7 @@ pub(crate) fn check_leaf<'c>(
         source,
         certificate: leaf,
     } = leaf;
+    // spec: sev-snp.chain.pss
     trail.check("snp.vcek.algorithm", || {
         if pss::is_amds(&leaf.algorithm, &leaf.inner_algorithm) {
             return Ok(());
@@ -247,6 +255,7 @@ pub(crate) fn check_leaf<'c>(
         }
         .into())
     })?;
+    // spec: sev-snp.chain.leaf-signature
     trail.check("snp.vcek.signature", || {
         if is_signed_by(context, leaf, &ask.public_key) {
             return Ok(());
@@ -257,9 +266,11 @@ pub(crate) fn check_leaf<'c>(
         }
         .into())
     })?;
+    // spec: sev-snp.chain.leaf-validity
     trail.check("snp.vcek.validity", || {
         in_force(context, leaf).map_err(|window| Broken::LeafOutOfWindow(window).into())
     })?;
+    // spec: sev-snp.chain.leaf-key
     trail.check("snp.vcek.key", || {
         let uncompressed = matches!(leaf.public_key.key, [4, rest @ ..] if rest.len() == 96);
         if key_kind(&leaf.public_key) == Some(KeyKind::P384) && uncompressed {
@@ -377,6 +388,7 @@ mod tests {
         );
     }
 
+    // spec: sev-snp.chain.product-root
     #[test]
     fn an_intermediate_of_one_product_does_not_hang_from_the_root_of_another() {
         let error = outcome(2026, Product::Genoa, |_| {}).unwrap_err();
@@ -394,6 +406,7 @@ mod tests {
         );
     }
 
+    // spec: sev-snp.chain.identifiers-equal
     #[test]
     fn another_algorithm_inside_than_beside_is_refused() {
         let other = Certificate::parse(ASVK).unwrap().public_key.algorithm;

@@ -72,6 +72,7 @@ pub(crate) fn check(
     let Some(chosen) = best(true).or_else(|| best(false)) else {
         return Ok(Revocation::Missing);
     };
+    // spec: sev-snp.crl.signature
     trail.check("amd.crl.signature", || {
         if chosen.is_signed {
             return Ok(());
@@ -88,6 +89,7 @@ pub(crate) fn check(
             candidate.source
         ));
     }
+    // spec: sev-snp.crl.revoked
     trail.check("amd.crl.revoked", || not_listed(&candidates, ask))?;
     Ok(Revocation::Checked {
         this_update: chosen.list.this_update,
@@ -127,15 +129,18 @@ fn candidates<'a>(
         let Ok(list) = RevocationList::parse(&held.bytes) else {
             continue;
         };
+        // spec: sev-snp.crl.issuer
         if list.issuer.raw != ark.subject.raw {
             continue;
         }
         let source = held.source.as_str();
+        // spec: sev-snp.crl.future
         if list.this_update > context.at {
             notes.push(format!(
                 "{source}: the list is of {}, after the instant",
                 list.this_update
             ));
+        // spec: sev-snp.crl.partial
         } else if list.extensions.iter().any(|extension| extension.critical) {
             // A delta or partial list says so in a critical extension; AMD issues none.
             notes.push(format!("{source}: the list has a critical extension"));

@@ -145,6 +145,7 @@ fn fits(
     hwid: &str,
     tcb: [u8; 8],
 ) -> Result<(), Error> {
+    // spec: sev-snp.chain.leaf-issuer
     trail.check("snp.vcek.issuer", || {
         let kind = Kind::of_subject(vcek);
         if kind == Some(Kind::Vcek) && leaf::of_issuer(vcek) == Some((Kind::Vcek, product)) {
@@ -156,9 +157,11 @@ fn fits(
         }
         .into())
     })?;
+    // spec: sev-snp.leaf.extensions
     trail.check("snp.vcek.extensions", || {
         Ok(leaf::well_formed(vcek, Kind::Vcek, product)?)
     })?;
+    // spec: sev-snp.leaf.chip
     trail.check("snp.vcek.chip-id", || {
         let found = leaf::hwid(vcek, product).map(hex::encode);
         if found.as_deref() == Some(hwid) {
@@ -170,6 +173,7 @@ fn fits(
         }
         .into())
     })?;
+    // spec: sev-snp.leaf.tcb
     trail.check("snp.vcek.tcb", || {
         let found = leaf::tcb(vcek, product);
         if found == Some(tcb) {

@@ -104,6 +104,7 @@ pub(crate) fn well_formed(
     for optional in [SPL4, SPL5, SPL6, SPL7] {
         number(leaf, optional)?;
     }
+    // spec: sev-snp.leaf.fmc
     match (product, number(leaf, FMC)?) {
         (Product::Turin, None) => return Err(broken(FMC, ABSENT.to_owned(), INTEGER_WANTED)),
         (Product::Milan | Product::Genoa, Some(found)) => {
@@ -150,6 +151,7 @@ pub(crate) fn tcb(leaf: &Certificate<'_>, product: Product) -> Option<[u8; 8]> {
 /// the wrapped form is two bytes longer and its header says so.
 pub(crate) fn hwid<'a>(leaf: &Certificate<'a>, product: Product) -> Option<&'a [u8]> {
     let value = leaf.extension(HWID.oid)?.value;
+    // spec: sev-snp.leaf.hwid-length
     let length = product.chip_id_len();
     match value {
         bare if bare.len() == length => Some(bare),
@@ -221,10 +223,12 @@ fn demand(leaf: &Certificate<'_>, field: Field) -> Result<u8, Broken> {
 
 /// The whole number, never its last byte alone.
 fn number(leaf: &Certificate<'_>, field: Field) -> Result<Option<u8>, Broken> {
+    // spec: sev-snp.leaf.by-oid
     let Some(extension) = leaf.extension(field.oid) else {
         return Ok(None);
     };
     let mut der = Der::at_offset(extension.value, extension.offset, CHECK);
+    // spec: sev-snp.leaf.integer
     let read = || -> Option<u8> {
         let value = der.expect(tag::INTEGER, field.name).ok()?.u64().ok()?;
         der.finish(field.name).ok()?;
@@ -313,6 +317,7 @@ mod tests {
         }
     }
 
+    // spec: sev-snp.leaf.by-oid
     #[test]
     fn a_leaf_is_looked_up_by_object_identifier_in_any_order() {
         let mut reversed = milan();
@@ -338,6 +343,7 @@ mod tests {
         assert_eq!(hwid(&without(HWID), Product::Milan), None);
     }
 
+    // spec: sev-snp.leaf.integer
     #[test]
     fn the_whole_integer_is_read_and_not_its_last_byte() {
         for value in [
@@ -359,6 +365,7 @@ mod tests {
         }
     }
 
+    // spec: sev-snp.leaf.hwid-length
     #[test]
     fn the_chips_id_is_read_bare_or_wrapped_and_in_no_other_length() {
         let wrapped: Vec<u8> = [&[4, 64][..], CHIP].concat();
@@ -380,6 +387,7 @@ mod tests {
         assert_eq!(hwid(&with(HWID, CHIP), Product::Turin), None);
     }
 
+    // spec: sev-snp.leaf.fmc
     #[test]
     fn fmc_belongs_to_turin_and_to_no_earlier_product() {
         let leaf = with(FMC, &[2, 1, 1]);

@@ -22,6 +22,7 @@ const TRAILER: u64 = 1;
 /// Whether both identifiers of a certificate or list, beside and inside the signed part, are the
 /// same bytes and name RSASSA-PSS with SHA-384, MGF1 with SHA-384, and a salt of 48 bytes.
 pub(crate) fn is_amds(outer: &Algorithm<'_>, inner: &Algorithm<'_>) -> bool {
+    // spec: sev-snp.chain.identifiers-equal
     outer.raw == inner.raw
         && outer.oid == RSASSA_PSS
         && parameters_are_amds(outer.parameters).unwrap_or(false)
@@ -43,6 +44,7 @@ fn parameters_are_amds(parameters: &[u8]) -> Result<bool, Malformed> {
             inside.finish("trailerField")?;
             trailer
         }
+        // spec: sev-snp.chain.pss-two-encodings
         None => TRAILER,
     };
     fields.finish("RSASSA-PSS-params")?;
@@ -96,6 +98,7 @@ mod tests {
         parameters_are_amds(parameters).unwrap_or(false)
     }
 
+    // spec: sev-snp.chain.pss-two-encodings
     #[test]
     fn the_trailer_may_be_written_out_or_left_to_its_default() {
         let mut written = parameters();

@@ -87,6 +87,7 @@ pub(crate) fn brought(quote: &Quote<'_>) -> Result<Vec<Vec<u8>>, Malformed> {
     let whole = bare || is_whole(bytes, blocks.len());
     if blocks.is_empty() || !whole || (alone && blocks.len() > 1) {
         return Err(Malformed::invalid(
+            // spec: dcap.quote.certification-data
             "dcap.certification-data",
             0,
             "PCK certificate chain",
@@ -134,11 +135,13 @@ pub(crate) fn pck(
     let intermediate = Certificate::parse(&intermediate_bytes)?;
     let extension = check_leaf(trail, context, &leaf)?;
     let root_list = revoked(trail, context, &root, notes, |trail, lists| {
+        // spec: dcap.chain.intermediate-revoked
         trail.check("dcap.intermediate.revoked", || {
             not_listed(lists, &intermediate).map_err(|d| Broken::IntermediateRevoked(d).into())
         })
     })?;
     let pck_list = revoked(trail, context, &intermediate, notes, |trail, lists| {
+        // spec: dcap.pck.revoked
         trail.check("dcap.pck.revoked", || {
             not_listed(lists, &leaf).map_err(|d| Broken::PckRevoked(d).into())
         })
@@ -155,6 +158,7 @@ pub(crate) fn pck(
 /// The pinned root, in force at the instant.
 fn root<'c>(trail: &mut Trail, context: &Context<'c>) -> Result<Certificate<'c>, Error> {
     let root = Certificate::parse(context.anchors.intel().certificate())?;
+    // spec: dcap.chain.root-validity
     trail.check("dcap.root.validity", || {
         if is_valid_at(&root, context.at) {
             return Ok(());
@@ -172,6 +176,7 @@ fn check_brought_roots(
     brought: &[Vec<u8>],
     root: &Certificate<'_>,
 ) -> Result<(), Error> {
+    // spec: dcap.chain.root
     trail.check("dcap.root.pinned", || {
         for bytes in brought.iter().skip(1) {
             let certificate = Certificate::parse(bytes)?;
@@ -204,6 +209,7 @@ fn from_heap<'c>(
                 && qe::report_signed_by(quote, certificate.public_key.key, context)
         })
     });
+    // spec: dcap.pck.at-hand
     trail.check("dcap.pck.available", || match (held, &quote.certification) {
         (Some(_), _) => Ok(()),
         (None, CertificationData::Platform { cpu_svn, pce_svn, .. }) => Err(no_pck(format!(
@@ -290,6 +296,7 @@ fn intermediate(
     if let Some(error) = first {
         return Err(error);
     }
+    // spec: dcap.chain.intermediate-at-hand
     trail.check("dcap.intermediate.available", || {
         Err(Error::Unavailable(Unavailable {
             check: "dcap.intermediate.available",
@@ -312,6 +319,7 @@ fn check_intermediate(
     candidate: &Certificate<'_>,
     leaf: &Certificate<'_>,
 ) -> Result<(), Error> {
+    // spec: dcap.chain.intermediate-issuer
     trail.check("dcap.intermediate.issuer", || {
         if candidate.issuer.raw == root.subject.raw {
             return Ok(());
@@ -319,12 +327,14 @@ fn check_intermediate(
         let difference = Difference::new(name(&candidate.issuer), name(&root.subject));
         Err(Broken::IntermediateIssuerDiffers(difference).into())
     })?;
+    // spec: dcap.chain.intermediate-signature
     trail.check("dcap.intermediate.signature", || {
         signed_by(candidate, &root.public_key, context.crypto).map_err(|_| {
             let difference = Difference::new(name(&candidate.subject), name(&root.subject));
             Broken::IntermediateSignatureBad(difference).into()
         })
     })?;
+    // spec: dcap.chain.intermediate-authority
     trail.check("dcap.intermediate.authority", || {
         let constraints = candidate.basic_constraints()?;
         let usage = candidate.key_usage()?;
@@ -335,12 +345,14 @@ fn check_intermediate(
         let difference = Difference::new("no authority", "CA with keyCertSign");
         Err(Broken::IntermediateNotAuthority(difference).into())
     })?;
+    // spec: dcap.chain.intermediate-validity
     trail.check("dcap.intermediate.validity", || {
         if is_valid_at(candidate, context.at) {
             return Ok(());
         }
         Err(Broken::IntermediateOutOfWindow(Difference::window(context.at, candidate)).into())
     })?;
+    // spec: dcap.pck.signature
     trail.check("dcap.pck.signature", || {
         signed_by(leaf, &candidate.public_key, context.crypto).map_err(|_| {
             let difference = Difference::new(name(&leaf.subject), name(&candidate.subject));
@@ -355,18 +367,21 @@ fn check_leaf(
     context: &Context<'_>,
     leaf: &Certificate<'_>,
 ) -> Result<PckExtension, Error> {
+    // spec: dcap.pck.validity
     trail.check("dcap.pck.validity", || {
         if is_valid_at(leaf, context.at) {
             return Ok(());
         }
         Err(Broken::PckOutOfWindow(Difference::window(context.at, leaf)).into())
     })?;
+    // spec: dcap.pck.name
     trail.check("dcap.pck.name", || {
         if is_named(leaf, LEAF_NAME) {
             return Ok(());
         }
         Err(Broken::PckNameDiffers(Difference::new(name(&leaf.subject), LEAF_NAME)).into())
     })?;
+    // spec: dcap.pck.authority
     trail.check("dcap.pck.authority", || {
         if leaf
             .basic_constraints()?
@@ -376,6 +391,7 @@ fn check_leaf(
         }
         Err(Broken::PckIsAuthority(Difference::new("CA", "no CA")).into())
     })?;
+    // spec: dcap.pck.key
     trail.check("dcap.pck.key", || match key_kind(&leaf.public_key) {
         Some(KeyKind::P256) => Ok(()),
         other => {
@@ -384,6 +400,7 @@ fn check_leaf(
         }
     })?;
     let mut read = None;
+    // spec: dcap.pck.extension
     trail.check("dcap.pck.extension", || {
         let extension = PckExtension::of(leaf).map_err(|refusal| {
             let wanted = "platform, TCB, PCEID, FMSPC and SGX type";
@@ -395,6 +412,7 @@ fn check_leaf(
     let Some(extension) = read else {
         return Err(no_pck("a PCK certificate with an SGX extension"));
     };
+    // spec: dcap.pck.components
     trail.check("dcap.pck.components", || {
         let tcb = &extension.tcb;
         if tcb.components == tcb.cpu_svn {
@@ -447,6 +465,7 @@ pub(crate) fn tcb_signers(
     if let Some(index) = nearest.or((!failures.is_empty()).then_some(0)) {
         return Err(failures.swap_remove(index));
     }
+    // spec: dcap.tcb-signer.at-hand
     trail.check("dcap.tcb-signer.available", || {
         Err(no_signer("dcap.tcb-signer.available", context.at))
     })?;
@@ -469,12 +488,14 @@ fn check_signer(
     candidate: &Certificate<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), Error> {
+    // spec: dcap.tcb-signer.signature
     trail.check("dcap.tcb-signer.signature", || {
         signed_by(candidate, &root.public_key, context.crypto).map_err(|_| {
             let difference = Difference::new(name(&candidate.subject), name(&root.subject));
             Broken::TcbSignerSignatureBad(difference).into()
         })
     })?;
+    // spec: dcap.tcb-signer.validity
     trail.check("dcap.tcb-signer.validity", || {
         if is_valid_at(candidate, context.at) {
             return Ok(());
@@ -483,6 +504,7 @@ fn check_signer(
     })?;
     let lists = lists(context, root, notes);
     let signed: Vec<_> = lists.into_iter().filter(|list| list.is_signed).collect();
+    // spec: dcap.tcb-signer.revoked
     trail.check("dcap.tcb-signer.revoked", || {
         not_listed(&signed, candidate).map_err(|d| Broken::TcbSignerRevoked(d).into())
     })
@@ -564,6 +586,7 @@ fn revoked(
     if signed.is_empty() && bad.is_empty() {
         return Ok(Revocation::Missing);
     }
+    // spec: dcap.chain.crl-signature
     trail.check("dcap.crl.signature", || match bad.first() {
         Some(list) if signed.is_empty() => {
             let difference = Difference::new(list.source, name(&issuer.subject));

@@ -45,21 +45,27 @@ impl Kind {
 
     const fn signature_check(self) -> &'static str {
         match self {
+            // spec: dcap.tcb-info.signature
             Self::TcbInfo => "dcap.tcb-info.signature",
+            // spec: dcap.qe-identity.signature
             Self::QeIdentity => "dcap.qe-identity.signature",
         }
     }
 
     const fn duplicate_check(self) -> &'static str {
         match self {
+            // spec: dcap.tcb-info.duplicate-key
             Self::TcbInfo => "dcap.tcb-info.duplicate-key",
+            // spec: dcap.qe-identity.duplicate-key
             Self::QeIdentity => "dcap.qe-identity.duplicate-key",
         }
     }
 
     pub(crate) const fn window_check(self) -> &'static str {
         match self {
+            // spec: dcap.tcb-info.window
             Self::TcbInfo => "dcap.tcb-info.window",
+            // spec: dcap.qe-identity.window
             Self::QeIdentity => "dcap.qe-identity.window",
         }
     }

@@ -94,6 +94,7 @@ pub(crate) fn find(
     if let Some(index) = decisive {
         return Err(failures.swap_remove(index).1);
     }
+    // spec: dcap.qe-identity.at-hand
     trail.check("dcap.qe-identity.available", || {
         Err(absent("dcap.qe-identity.available", tee, context.at))
     })?;
@@ -122,6 +123,7 @@ fn read(
 ) -> Result<QeIdentity, Error> {
     envelope.check(trail, context, signers)?;
     let mut parsed = None;
+    // spec: dcap.qe-identity.format
     trail.check("dcap.qe-identity.format", || {
         parsed = Some(parse(envelope)?);
         Ok(())
@@ -129,6 +131,7 @@ fn read(
     let Some(identity) = parsed else {
         return Err(absent("dcap.qe-identity.available", tee, context.at));
     };
+    // spec: dcap.qe-identity.id
     trail.check("dcap.qe-identity.id", || {
         if is_of(envelope, tee) {
             return Ok(());
@@ -136,6 +139,7 @@ fn read(
         Err(absent("dcap.qe-identity.id", tee, context.at))
     })?;
     document::window(trail, KIND, &identity.issue, context.at)?;
+    // spec: dcap.qe-identity.order
     trail.check("dcap.qe-identity.order", || {
         super::tcb::falling(&identity.levels)
             .map_err(|difference| Broken::IdentityOrder(difference).into())
@@ -175,6 +179,7 @@ pub(crate) fn masked<const N: usize>(value: [u8; N], mask: [u8; N]) -> [u8; N] {
 impl QeIdentity {
     /// Checks that the QE report is of the enclave that this identity describes.
     pub(crate) fn check(&self, trail: &mut Trail, report: &EnclaveReport) -> Result<(), Error> {
+        // spec: dcap.qe.misc-select
         trail.check("dcap.qe.misc-select", || {
             let found = masked(report.misc_select.to_le_bytes(), self.misc_select_mask);
             if found == self.misc_select {
@@ -182,6 +187,7 @@ impl QeIdentity {
             }
             Err(Broken::QeMiscSelectDiffers(Difference::hex(&found, &self.misc_select)).into())
         })?;
+        // spec: dcap.qe.attributes
         trail.check("dcap.qe.attributes", || {
             let found = masked(report.attribute_bytes, self.attributes_mask);
             if found == self.attributes {
@@ -189,12 +195,14 @@ impl QeIdentity {
             }
             Err(Broken::QeAttributesDiffer(Difference::hex(&found, &self.attributes)).into())
         })?;
+        // spec: dcap.qe.signer
         trail.check("dcap.qe.signer", || {
             if report.mr_signer == self.mr_signer {
                 return Ok(());
             }
             Err(Broken::QeSignerDiffers(Difference::hex(&report.mr_signer, &self.mr_signer)).into())
         })?;
+        // spec: dcap.qe.product
         trail.check("dcap.qe.product", || {
             if report.isv_prod_id == self.isv_prod_id {
                 return Ok(());

@@ -23,6 +23,7 @@ pub(crate) fn check(
     quote: &Quote<'_>,
     pck_key: &[u8],
 ) -> Result<(), Error> {
+    // spec: dcap.qe.report-signature
     trail.check("dcap.qe.report-signature", || {
         if report_signed_by(quote, pck_key, context) {
             return Ok(());
@@ -30,6 +31,7 @@ pub(crate) fn check(
         let difference = Difference::new("another signer, or other bytes", hex::encode(pck_key));
         Err(Broken::QeReportSignatureBad(difference).into())
     })?;
+    // spec: dcap.qe.binding
     trail.check("dcap.qe.binding", || {
         let mut hash = Sha256::new();
         hash.update(quote.attestation_key);
@@ -44,6 +46,7 @@ pub(crate) fn check(
         }
         Err(Broken::QeBindingDiffers(Difference::hex(found, &wanted)).into())
     })?;
+    // spec: dcap.quote.signature
     trail.check("dcap.quote.signature", || {
         let mut key = vec![4u8];
         key.extend_from_slice(&quote.attestation_key);

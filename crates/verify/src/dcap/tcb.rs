@@ -251,6 +251,7 @@ pub(crate) fn find(
     if let Some(index) = decisive {
         return Err(failures.swap_remove(index).2);
     }
+    // spec: dcap.tcb-info.at-hand
     trail.check("dcap.tcb-info.available", || {
         Err(absent("dcap.tcb-info.available", tee, pck, context.at))
     })?;
@@ -268,6 +269,7 @@ fn read(
 ) -> Result<TcbInfo, Error> {
     envelope.check(trail, context, signers)?;
     let mut parsed = None;
+    // spec: dcap.tcb-info.format
     trail.check("dcap.tcb-info.format", || {
         parsed = Some(parse(envelope)?);
         Ok(())
@@ -282,17 +284,22 @@ fn read(
             Err(absent(check, tee, pck, context.at))
         }
     };
+    // spec: dcap.tcb-info.fmspc
     trail.check("dcap.tcb-info.fmspc", || {
         about("dcap.tcb-info.fmspc", info.fmspc == pck.fmspc)
     })?;
+    // spec: dcap.tcb-info.pce-id
     trail.check("dcap.tcb-info.pce-id", || {
         about("dcap.tcb-info.pce-id", info.pce_id == pck.pce_id)
     })?;
+    // spec: dcap.tcb-info.tee
     trail.check("dcap.tcb-info.tee", || {
         about("dcap.tcb-info.tee", info.tee == tee)
     })?;
     document::window(trail, KIND, &info.issue, context.at)?;
+    // spec: dcap.tcb-info.order
     trail.check("dcap.tcb-info.order", || info.levels_fall())?;
+    // spec: dcap.tcb-info.module-order
     trail.check("dcap.tcb-info.module-order", || {
         for identity in &info.module_identities {
             falling(&identity.levels).map_err(Broken::TcbInfoModuleOrder)?;
@@ -506,6 +513,7 @@ impl TcbInfo {
             0 => self.module.as_ref(),
             major => self.module_identity(major).map(|identity| &identity.module),
         };
+        // spec: dcap.tdx.module-identity
         trail.check("tdx.module.identity", || match module {
             Some(_) => Ok(()),
             None => Err(Broken::ModuleUnknown(self.unknown_module(major)).into()),
@@ -513,6 +521,7 @@ impl TcbInfo {
         let Some(module) = module else {
             return Ok(());
         };
+        // spec: dcap.tdx.module-signer
         trail.check("tdx.module.signer", || {
             if report.mr_signer_seam == module.mr_signer {
                 return Ok(());
@@ -520,6 +529,7 @@ impl TcbInfo {
             let difference = Difference::hex(&report.mr_signer_seam, &module.mr_signer);
             Err(Broken::ModuleSignerDiffers(difference).into())
         })?;
+        // spec: dcap.tdx.module-attributes
         trail.check("tdx.module.attributes", || {
             let found = masked(report.seam_attributes, module.attributes_mask);
             if found == module.attributes {

@@ -67,6 +67,7 @@ pub(super) fn find<'c>(
 ) -> Result<Proven, Error> {
     let held = chain::certificates(context);
     let leaves = nearest(context, &held, report, product);
+    // spec: sev-snp.chain.leaf-at-hand
     trail.check("snp.vcek.available", || match leaves.first() {
         Some(_) => Ok(()),
         None => Err(missing(report).into()),
@@ -113,6 +114,7 @@ fn nearest<'s, 'c>(
         .collect();
     let best = leaves.iter().map(|(fit, _)| *fit).max();
     leaves.retain(|(fit, _)| Some(*fit) == best);
+    // spec: sev-snp.leaf.reissued
     leaves.sort_by_key(|(_, leaf)| {
         let in_force = is_valid_at(&leaf.certificate, context.at);
         Reverse((in_force, leaf.certificate.not_before))
@@ -174,6 +176,7 @@ fn prove<'c>(
     let kinds = (subject, issuer);
     check_kind(trail, report, kinds)?;
     let product = check_product(trail, product, certificate)?;
+    // spec: sev-snp.chain.product-root
     let anchor = context.anchors.amd(product);
     let ask = chain::available(trail, asks, subject, product)?;
     check_issuer(trail, certificate, &ask.certificate)?;
@@ -251,6 +254,7 @@ fn check_kind(
     report: &Report<'_>,
     (subject, issuer): (Kind, Kind),
 ) -> Result<(), Error> {
+    // spec: sev-snp.key-info.kind
     trail.check("snp.vcek.kind", || {
         let wanted = wanted_kind(report);
         if Some(subject) == wanted && issuer == subject {
@@ -275,6 +279,7 @@ fn check_product(
     if let Some(product) = named {
         return Ok(product);
     }
+    // spec: sev-snp.product.version-2
     let issuer = leaf::of_issuer(leaf).map(|(_, product)| product);
     let unknown = || Broken::ProductUnknown {
         found: format!("a leaf issued by {}", amd::name(&leaf.issuer)),
@@ -308,6 +313,7 @@ fn padded(leaf: &Certificate<'_>, product: Product) -> Option<[u8; 64]> {
     Some(chip)
 }
 
+// spec: sev-snp.leaf.chip-prefix
 /// hwID must be the whole CHIP_ID: a prefix of the chip's id is another id. A masked CHIP_ID, all
 /// zero, is no chip's.
 fn names_chip(certified: Option<&[u8; 64]>, claimed: &[u8; 64]) -> bool {
@@ -320,6 +326,7 @@ fn check_chip(trail: &mut Trail, report: &Report<'_>, spoken: &Spoken) -> Result
         if names_chip(spoken.chip.as_ref(), claimed) {
             return Ok(());
         }
+        // spec: sev-snp.leaf.chip-masked
         if *claimed == [0; 64] {
             return Err(Broken::ChipIdMasked.into());
         }
@@ -334,6 +341,7 @@ fn check_chip(trail: &mut Trail, report: &Report<'_>, spoken: &Spoken) -> Result
 
 /// A VLEK names its provider and no chip.
 fn check_vlek(trail: &mut Trail, leaf: &Certificate<'_>) -> Result<Signer, Error> {
+    // spec: sev-snp.vlek.no-hwid
     trail.check("snp.vlek.hwid", || match leaf::hwid_extension(leaf) {
         None => Ok(()),
         Some(extension) => Err(Broken::VlekHwidPresent {
@@ -342,6 +350,7 @@ fn check_vlek(trail: &mut Trail, leaf: &Certificate<'_>) -> Result<Signer, Error
         .into()),
     })?;
     let csp_id = leaf::csp_id(leaf);
+    // spec: sev-snp.vlek.provider
     trail.check("snp.vlek.csp-id", || match csp_id {
         Some(_) => Ok(()),
         None => Err(Broken::CspIdAbsent.into()),

@@ -15,13 +15,16 @@ const ECDSA_P384_SHA384: u32 = 1;
 /// Runs the checks on the report's own fields. Returns the product that the report names; `None`
 /// for version 2, which names none.
 pub(super) fn check(trail: &mut Trail, claims: &Claims) -> Result<Option<Product>, Error> {
+    // spec: sev-snp.vmpl.host
     trail.check("snp.host-requested", || {
         refuse_if(claims.vmpl == VMPL_OF_HOST, || Broken::HostRequested)
     })?;
+    // spec: sev-snp.vmpl.range
     trail.check("snp.vmpl.range", || {
         let found = claims.vmpl;
         refuse_if(found > VMPL_MAX, || Broken::VmplOutOfRange { found })
     })?;
+    // spec: sev-snp.signature.algorithm
     trail.check("snp.signature-algorithm", || {
         let found = claims.signature_algo;
         let unknown = found != ECDSA_P384_SHA384;
@@ -40,21 +43,25 @@ pub(super) fn check(trail: &mut Trail, claims: &Claims) -> Result<Option<Product
             })
         })?;
     }
+    // spec: sev-snp.tcb.order
     trail.check("snp.tcb.order", || tcb_order(claims))?;
     Ok(claims.cpuid.as_ref().and_then(known))
 }
 
 fn key_info_checks(trail: &mut Trail, claims: &Claims) -> Result<(), Error> {
     let key_info = claims.key_info;
+    // spec: sev-snp.key-info.reserved
     trail.check("snp.key-info.reserved", || {
         let found = key_info.0;
         refuse_if(key_info.reserved_bits() != 0, || Broken::KeyInfoReserved {
             found,
         })
     })?;
+    // spec: sev-snp.key-info.masked
     trail.check("snp.key-info.masked", || {
         refuse_if(key_info.mask_chip_key(), || Broken::ChipKeyMasked)
     })?;
+    // spec: sev-snp.key-info.signing-key
     trail.check("snp.key-info.signing-key", || {
         match key_info.signing_key() {
             SigningKey::Vcek | SigningKey::Vlek => Ok(()),
@@ -82,6 +89,7 @@ fn tcb_order(claims: &Claims) -> Result<(), Error> {
             .0
             .iter()
             .zip(upper.1.0)
+            // spec: sev-snp.tcb.component-wise
             .any(|(low, high)| *low > high);
         let text = |(name, tcb): (&str, &TcbBytes)| format!("{name} {}", hex::encode(tcb.0));
         refuse_if(exceeds, || Broken::TcbOrder {

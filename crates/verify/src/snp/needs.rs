@@ -57,6 +57,7 @@ pub fn needs(report: &Report<'_>) -> Vec<EndorsementId> {
     };
     let mut out = Vec::new();
     for product in products {
+        // spec: sev-snp.kds.vlek
         if !vlek && !hidden {
             let hwid = claims.chip_id.get(..product.chip_id_len());
             out.push(EndorsementId::Vcek {
