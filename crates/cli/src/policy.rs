@@ -53,7 +53,7 @@ fn explain(id: &str, language: args::Language, format: Format) -> Outcome {
         ));
     };
     let general = entry.general(language);
-    let detail = entry.detail(language, "…", "…", "");
+    let detail = entry.detail(language, "…", "…");
     let text = if format == Format::Text {
         format!("{id}\n\n{general}\n\n{detail}\n\n[{}]\n", entry.spec)
     } else {

@@ -61,23 +61,27 @@ impl Explanation {
     }
 
     /// Field, found, wanted and remedy, for the person who has to act. Where the check did not
-    /// compare, `because` stands for what was found.
+    /// compare two things, the sentences that would name them are left out, and nothing may be
+    /// left.
     #[must_use]
-    pub fn detail(&self, language: Language, found: &str, wanted: &str, because: &str) -> String {
+    pub fn detail(&self, language: Language, found: &str, wanted: &str) -> String {
+        let whole = self.detail.get(language);
+        if found.is_empty() && wanted.is_empty() {
+            let compares = |sentence: &&str| !sentence.contains('{');
+            let kept: Vec<_> = whole.split(". ").filter(compares).collect();
+            return kept.join(". ");
+        }
         let (nothing, rule) = match language {
             Language::En => ("nothing", "what the rule says"),
             Language::De => ("nichts", "was die Regel sagt"),
         };
-        let found = match (found.is_empty(), because.is_empty()) {
-            (false, _) => found,
-            (true, false) => because,
-            (true, true) => nothing,
+        let or = |text: &str, otherwise: &str| -> String {
+            let text = if text.is_empty() { otherwise } else { text };
+            text.to_owned()
         };
-        let wanted = if wanted.is_empty() { rule } else { wanted };
-        self.detail
-            .get(language)
-            .replace("{found}", found)
-            .replace("{wanted}", wanted)
+        whole
+            .replace("{found}", &or(found, nothing))
+            .replace("{wanted}", &or(wanted, rule))
     }
 }
 
@@ -139,10 +143,19 @@ mod tests {
     #[test]
     fn found_and_wanted_stand_in_the_detail() {
         let entry = Table::get().explain("snp.report.length").unwrap();
-        let detail = entry.detail(Language::En, "7 bytes", "1184 bytes", "");
+        let detail = entry.detail(Language::En, "7 bytes", "1184 bytes");
         assert!(
             detail.contains("7 bytes") && detail.contains("1184 bytes"),
             "{detail}"
+        );
+    }
+
+    #[test]
+    fn a_check_that_compared_nothing_leaves_the_remedy_alone() {
+        let entry = Table::get().explain("evidence.kind").unwrap();
+        assert_eq!(
+            entry.detail(Language::En, "", ""),
+            "Name the kind with --kind, or look at the file with zeuge inspect."
         );
     }
 }

@@ -159,8 +159,10 @@ fn group(out: &mut String, verdict: &Verdict, status: Status, heading: &str, lan
             );
         }
         if status == Status::Fail {
-            let detail = entry.detail(language, &finding.found, &finding.wanted, &finding.because);
-            line(out, 4, &detail);
+            let detail = entry.detail(language, &finding.found, &finding.wanted);
+            if !detail.is_empty() {
+                line(out, 4, &detail);
+            }
         }
         line(out, 4, &format!("[{}]", entry.spec));
     }
