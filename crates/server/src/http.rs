@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
@@ -21,8 +20,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
 use zeuge_evidence::UnixTime;
-use zeuge_log::hash::sha256;
-use zeuge_log::leaf::Leaf;
 use zeuge_log::tile::TileId;
 use zeuge_protocol::api::{BODY_BYTES_MAX, ChallengeRequest, SecretUpload};
 use zeuge_protocol::document::{DOCUMENT_BYTES_MAX, Document, Kind};
@@ -34,14 +31,12 @@ use crate::metrics::labelled;
 use crate::openapi;
 use crate::refusal::Refusal;
 use crate::secrets::{self, UPLOAD_BYTES_MAX, Vault as _};
-use crate::sequencer::{NewLeaf, salted};
 use crate::session::{self, Attested, blocking, malformed};
+use crate::tenants::{self, caller};
 use crate::tls::TlsListener;
 use crate::wire::Form;
 use crate::witness::Witness;
 
-/// The ids of this file.
-pub const CHECKS: &[&str] = &["admin.token"];
 /// Requests under way from one source; an agent needs one, a proxy before many agents some.
 const SOURCE_REQUESTS_MAX: usize = 64;
 /// Requests under way at all.
@@ -172,6 +167,13 @@ pub fn router(witness: Arc<Witness>) -> Router {
                 )
                 .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
         )
+        .route("/v1/tenants", get(tenants::list).post(tenants::add))
+        .route(
+            "/v1/tenants/{tenant}/tokens",
+            get(tenants::list_tokens)
+                .post(tenants::make_token)
+                .delete(tenants::remove_token),
+        )
         .route("/v1/verdicts", get(verdicts))
         .route("/v1/machines", get(machines))
         .route("/v1/witness", get(about))
@@ -231,7 +233,7 @@ async fn watched(
     response
 }
 
-fn json_answer(body: &impl Serialize) -> Answer {
+pub(crate) fn json_answer(body: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(body).map_err(|error| Refusal::store(&error))?;
     let kind = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
@@ -291,20 +293,6 @@ async fn releases(
     }
 }
 
-/// The administrator's token, compared in constant time by its hash.
-fn admin(witness: &Witness, headers: &HeaderMap) -> Result<(), Refusal> {
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    let hash = sha256(&[token.unwrap_or_default().as_bytes()]);
-    verify_slices_are_equal(&hash, &witness.admin).map_err(|_| {
-        let because = "send the administrator's token as Authorization: Bearer; \
-                       zeuged init printed it once";
-        Refusal::new("admin.token", 401, because)
-    })
-}
-
 fn known_kind(word: &str) -> Result<Kind, Refusal> {
     let kind = KINDS.into_iter().find(|kind| kind.as_str() == word);
     kind.ok_or_else(|| {
@@ -316,7 +304,7 @@ fn known_kind(word: &str) -> Result<Kind, Refusal> {
 
 /// Runs a change of what the owners want: nothing is released beside it, and when it is answered
 /// nothing can be released under the old state any more.
-async fn change<T: Send + 'static>(
+pub(crate) async fn change<T: Send + 'static>(
     witness: Arc<Witness>,
     work: impl FnOnce(&Witness, i64) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -335,8 +323,9 @@ async fn put_document(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    admin(&witness, &headers)?;
+    let caller = caller(&witness, &headers).await?;
     let kind = known_kind(&kind)?;
+    caller.may_change(Document::parse(&body)?.header.tenant.as_str())?;
     let row = change(witness, move |witness, now| {
         let store = witness.store.as_ref();
         let (row, leaf) = documents::accept(store, kind, &body, now)?;
@@ -376,8 +365,9 @@ async fn list_documents(
     Query(filter): Query<Filter>,
     headers: HeaderMap,
 ) -> Answer {
-    admin(&witness, &headers)?;
+    let caller = caller(&witness, &headers).await?;
     let kind = known_kind(&kind)?;
+    caller.may_read(filter.tenant()?)?;
     let (epoch, rows, gone) = blocking(move || {
         let tenant = filter.tenant()?;
         let (epoch, rows) = witness.store.documents(tenant)?;
@@ -398,24 +388,15 @@ async fn list_documents(
     json_answer(&json!({"epoch": epoch, "documents": rows, "retired": gone}))
 }
 
-/// A leaf of what the administrator did.
-fn operator(action: &str) -> Result<NewLeaf, Refusal> {
-    let opening = salted("actor", b"administrator");
-    let leaf = Leaf::OperatorAction {
-        action: action.to_owned(),
-        actor: opening.commit(),
-    };
-    NewLeaf::new(leaf, vec![opening])
-}
-
 async fn retire_document(
     State(witness): Shared,
     Path(kind): Path<String>,
     Query(filter): Query<Filter>,
     headers: HeaderMap,
 ) -> Answer {
-    admin(&witness, &headers)?;
+    let caller = caller(&witness, &headers).await?;
     let kind = known_kind(&kind)?;
+    caller.may_change(filter.tenant()?)?;
     if !documents::RETIRABLE.contains(&kind) {
         let because = "without it more might be allowed; bring one that says less, signed by the \
                        owners";
@@ -434,7 +415,7 @@ async fn retire_document(
             (kind, _) => kind.as_str(),
         };
         let which = (filter.tenant()?, kind, name);
-        let leaf = operator("document-retire")?;
+        let leaf = caller.leaf("document-retire")?;
         witness.store.retire_document(which, &leaf, now)
     })
     .await?;
@@ -447,8 +428,9 @@ async fn retire_document(
 }
 
 async fn put_secret(State(witness): Shared, headers: HeaderMap, body: Bytes) -> Answer {
-    admin(&witness, &headers)?;
+    let caller = caller(&witness, &headers).await?;
     let upload: SecretUpload = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
+    caller.may_change(upload.manifest.header.tenant.as_str())?;
     let row = change(witness, move |witness, now| {
         let store = witness.store.as_ref();
         let (_, rows) = store.documents(upload.manifest.header.tenant.as_str())?;
@@ -467,7 +449,8 @@ async fn list_secrets(
     Query(filter): Query<Filter>,
     headers: HeaderMap,
 ) -> Answer {
-    admin(&witness, &headers)?;
+    let caller = caller(&witness, &headers).await?;
+    caller.may_read(filter.tenant()?)?;
     let rows = blocking(move || witness.store.secrets(filter.tenant()?)).await?;
     let rows: Vec<_> = rows
         .into_iter()
@@ -484,9 +467,10 @@ async fn delete_secret(
     Query(filter): Query<Filter>,
     headers: HeaderMap,
 ) -> Answer {
-    admin(&witness, &headers)?;
+    let caller = caller(&witness, &headers).await?;
+    caller.may_change(filter.tenant()?)?;
     let count = change(witness, move |witness, now| {
-        let leaf = operator("secret-delete")?;
+        let leaf = caller.leaf("secret-delete")?;
         let missing = || Refusal::new("request.malformed", 400, "say which with &path=PATH");
         let path = filter.path.as_deref().ok_or_else(missing)?;
         let store = witness.store.as_ref();
@@ -508,12 +492,10 @@ async fn verdicts(
     Query(filter): Query<Filter>,
     headers: HeaderMap,
 ) -> Answer {
-    admin(&witness, &headers)?;
-    let rows = blocking(move || {
-        witness
-            .store
-            .verdicts(filter.tenant.as_deref(), filter.limit())
-    });
+    let caller = caller(&witness, &headers).await?;
+    let limit = filter.limit();
+    let tenant = caller.sees(filter.tenant)?;
+    let rows = blocking(move || witness.store.verdicts(tenant.as_deref(), limit));
     json_answer(&json!({"verdicts": rows.await?}))
 }
 
@@ -522,12 +504,10 @@ async fn machines(
     Query(filter): Query<Filter>,
     headers: HeaderMap,
 ) -> Answer {
-    admin(&witness, &headers)?;
-    let rows = blocking(move || {
-        witness
-            .store
-            .machines(filter.tenant.as_deref(), filter.limit())
-    });
+    let caller = caller(&witness, &headers).await?;
+    let limit = filter.limit();
+    let tenant = caller.sees(filter.tenant)?;
+    let rows = blocking(move || witness.store.machines(tenant.as_deref(), limit));
     json_answer(&json!({"machines": rows.await?}))
 }
 

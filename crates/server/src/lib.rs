@@ -27,6 +27,7 @@ pub mod secrets;
 pub mod sequencer;
 pub mod session;
 pub mod store;
+pub mod tenants;
 pub mod tls;
 pub mod wire;
 pub mod witness;
@@ -36,10 +37,10 @@ pub const CHECKS: &[&[&str]] = &[
     archive::CHECKS,
     clock::CHECKS,
     documents::CHECKS,
-    http::CHECKS,
     release::CHECKS,
     secrets::CHECKS,
     sequencer::CHECKS,
     session::CHECKS,
     store::CHECKS,
+    tenants::CHECKS,
 ];

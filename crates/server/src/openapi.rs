@@ -10,7 +10,7 @@ struct Call {
     method: &'static str,
     path: &'static str,
     summary: &'static str,
-    /// Whether the administrator's token is wanted.
+    /// Whether a token of the administrator or of the tenant is wanted.
     admin: bool,
     /// The schema of the body; empty where there is none.
     body: &'static str,
@@ -125,6 +125,36 @@ const CALLS: &[Call] = &[
     ),
     owner(
         "get",
+        "/v1/tenants",
+        "The tenants that the token sees.",
+        (&[], ""),
+    ),
+    owner(
+        "post",
+        "/v1/tenants",
+        "Adds a tenant with its first owners.",
+        (&[], "OwnerSet"),
+    ),
+    owner(
+        "get",
+        "/v1/tenants/{tenant}/tokens",
+        "Names and roles of the tokens of a tenant.",
+        (&[], ""),
+    ),
+    owner(
+        "post",
+        "/v1/tenants/{tenant}/tokens",
+        "Makes a token of a tenant, reader or operator, and shows it once.",
+        (&[], "TokenRequest"),
+    ),
+    owner(
+        "delete",
+        "/v1/tenants/{tenant}/tokens",
+        "Takes a token away.",
+        (&["name!"], ""),
+    ),
+    owner(
+        "get",
         "/v1/verdicts",
         "The newest verdicts.",
         (&["tenant", "limit"], ""),
@@ -227,7 +257,7 @@ fn operation(call: &Call) -> Value {
         })
         .collect();
     if let Some((_, rest)) = call.path.split_once('{') {
-        let name = rest.trim_end_matches('}');
+        let name = rest.split('}').next().unwrap_or_default();
         parameters.push(
             json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}),
         );
@@ -307,6 +337,18 @@ fn schemas() -> Value {
             ("header", header),
             ("payload", bytes()),
             ("signatures", json!({"type": "array", "items": signature})),
+        ]),
+        "OwnerSet": object(&[
+            ("tenant", text()),
+            ("threshold", number()),
+            ("owners", json!({"type": "array", "items": object(&[
+                ("person", text()),
+                ("public_key", bytes()),
+            ])})),
+        ]),
+        "TokenRequest": object(&[
+            ("name", text()),
+            ("role", json!({"enum": ["reader", "operator"]})),
         ]),
         "SecretUpload": object(&[
             ("manifest", reference("Document")),

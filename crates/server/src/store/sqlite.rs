@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS secrets (tenant TEXT NOT NULL, path TEXT NOT NULL, ve
   PRIMARY KEY (tenant, path, version)) STRICT;
 CREATE TABLE IF NOT EXISTS verdicts (leaf INTEGER PRIMARY KEY, time INTEGER NOT NULL, tenant TEXT NOT NULL,
   machine TEXT NOT NULL, word TEXT NOT NULL, released TEXT NOT NULL, json TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS tokens (tenant TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
+  hash BLOB NOT NULL UNIQUE, PRIMARY KEY (tenant, name)) STRICT;
 ";
 
 /// The database.
@@ -67,13 +69,13 @@ impl Sqlite {
         })
     }
 
-    fn lock(&self) -> Result<MutexGuard<'_, Connection>, Refusal> {
+    pub(super) fn lock(&self) -> Result<MutexGuard<'_, Connection>, Refusal> {
         let poisoned = |_| Refusal::store(&"an earlier call failed in the middle");
         self.connection.lock().map_err(poisoned)
     }
 
     /// Runs the body as one transaction; nothing of it stays when it refuses.
-    fn write<T>(
+    pub(super) fn write<T>(
         &self,
         body: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
@@ -228,7 +230,7 @@ impl Sqlite {
 }
 
 /// Keeps the highest instant ever written, and refuses to write before it.
-fn mark_time(transaction: &Transaction<'_>, now: i64) -> Result<(), Refusal> {
+pub(super) fn mark_time(transaction: &Transaction<'_>, now: i64) -> Result<(), Refusal> {
     let sql = "SELECT value FROM meta WHERE key = 'time-high-water'";
     let held: Option<Vec<u8>> = transaction
         .query_row(sql, [], |row| row.get(0))
@@ -248,7 +250,7 @@ fn mark_time(transaction: &Transaction<'_>, now: i64) -> Result<(), Refusal> {
 }
 
 /// Appends leaves; their numbers have no gap because only this function gives them.
-fn append(transaction: &Transaction<'_>, leaves: &[NewLeaf]) -> Result<u64, Refusal> {
+pub(super) fn append(transaction: &Transaction<'_>, leaves: &[NewLeaf]) -> Result<u64, Refusal> {
     let sql = "SELECT COALESCE(MAX(number), -1) + 1 FROM leaves";
     let first: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
     for (number, leaf) in (first..).zip(leaves) {
@@ -266,7 +268,7 @@ fn append(transaction: &Transaction<'_>, leaves: &[NewLeaf]) -> Result<u64, Refu
     u64::try_from(first).map_err(|error| Refusal::store(&error))
 }
 
-fn epoch(connection: &Connection, tenant: &str) -> Result<u64, Refusal> {
+pub(super) fn epoch(connection: &Connection, tenant: &str) -> Result<u64, Refusal> {
     let sql = "SELECT epoch FROM tenants WHERE name = ?1";
     let found: Option<i64> = connection
         .query_row(sql, [tenant], |row| row.get(0))

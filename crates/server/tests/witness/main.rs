@@ -4,4 +4,5 @@ mod collateral;
 mod common;
 mod process;
 mod release;
+mod tenants;
 mod whole_loop;
