@@ -5,6 +5,7 @@ pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod owner;
 pub(crate) mod reference;
+pub(crate) mod tenant;
 pub(crate) mod tools;
 pub(crate) mod witness;
 
@@ -60,6 +61,9 @@ pub(crate) enum Command {
     /// The witness's log: verify it, prove an entry, look at the newest.
     #[command(subcommand)]
     Log(log::Log),
+    /// Tenants of a witness, and tokens for their people.
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
     /// Certificates and revocation lists of the makers: fetch, carry, look at them.
     #[command(subcommand)]
     Collateral(collateral::Collateral),

@@ -24,6 +24,7 @@ mod payload;
 mod policy;
 mod reference;
 mod secret;
+mod tenant;
 mod token;
 mod verify;
 mod witness;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Command::Policy(policy) => policy::run(&policy),
         Command::Reference(reference) => reference::run(&reference),
         Command::Hardware(hardware) => hardware::run(&hardware),
+        Command::Tenant(tenant) => tenant::run(&tenant),
         Command::Token(token) => token::run(&token),
         Command::Log(log) => log::run(&log),
         Command::Collateral(collateral) => collateral::run(&collateral),

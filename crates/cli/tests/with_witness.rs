@@ -470,3 +470,36 @@ fn a_token_and_the_log_of_a_whole_run_hold_from_outside() {
     world.refused(&["log", "tail", &url, "--key", &strange], 3);
     world.done(&["doctor"]);
 }
+
+#[test]
+fn a_tenants_people_bring_what_owners_signed_and_see_nothing_of_others() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    furnish(&world);
+    world.done(&["owner", "init", "--out", "acme", "--tenant", "acme"]);
+    world.done(&["tenant", "add", "--owner", "acme/owner.pub"]);
+    let said = world.refused(&["tenant", "add", "--owner", "acme/owner.pub"], 5);
+    assert!(said.contains("tenant.exists"), "{said}");
+    let grant = [
+        "tenant", "grant", "acme", "--name", "ci", "--role", "operator",
+    ];
+    world.done(&[&grant[..], &["--out", "ci.token"]].concat());
+    assert_eq!(world.done(&["tenant", "tokens", "acme"]), "ci  operator\n");
+    let ci = ["--token-file", "ci.token"];
+    let with = |arguments: &[&str]| world.done(&[arguments, &ci].concat());
+    assert_eq!(with(&["tenant", "list"]), "acme\n");
+    world.put("fleet-acme/web.toml", &values("web", "22"));
+    let apply = ["apply", "-f", "fleet-acme", "--key", "acme/owner.key"];
+    let said = with(&apply);
+    assert!(
+        said.contains("reference-values of acme: version 1"),
+        "{said}"
+    );
+    let other = ["secret", "list", "--tenant", "sim"];
+    let said = world.refused(&[&other[..], &ci].concat(), 5);
+    assert!(said.contains("admin.role"), "{said}");
+    world.done(&["tenant", "revoke", "acme", "--name", "ci"]);
+    let said = world.refused(&[&apply[..], &ci].concat(), 5);
+    assert!(said.contains("admin.token"), "{said}");
+}
