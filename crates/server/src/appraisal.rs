@@ -205,7 +205,7 @@ impl Judge {
     }
 
     /// What lies in the folder, read again if a file changed.
-    fn at_hand(&self) -> Arc<Endorsements> {
+    pub(crate) fn at_hand(&self) -> Arc<Endorsements> {
         let Some(folder) = &self.folder else {
             return Arc::default();
         };

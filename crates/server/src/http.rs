@@ -27,6 +27,7 @@ use zeuge_protocol::ear::Jwks;
 use zeuge_protocol::request::Purpose;
 
 use crate::documents::{self, KINDS, Shelf as _};
+use crate::enrolment::{ActivationRequest, EnrolmentRequest, REQUEST_BYTES_MAX};
 use crate::metrics::labelled;
 use crate::openapi;
 use crate::refusal::Refusal;
@@ -174,6 +175,12 @@ pub fn router(witness: Arc<Witness>) -> Router {
                 .post(tenants::make_token)
                 .delete(tenants::remove_token),
         )
+        .merge(
+            Router::new()
+                .route("/v1/enrolments", post(enrol).get(list_enrolments))
+                .route("/v1/enrolments/{id}/activation", post(activate))
+                .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX)),
+        )
         .route("/v1/verdicts", get(verdicts))
         .route("/v1/machines", get(machines))
         .route("/v1/witness", get(about))
@@ -291,6 +298,39 @@ async fn releases(
         Attested::Answer(answer) => json_answer(&answer),
         Attested::Token(_) => Err(Refusal::store(&"a token where an answer was wanted")),
     }
+}
+
+async fn enrol(State(witness): Shared, body: Bytes) -> Answer {
+    let request: EnrolmentRequest =
+        serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
+    let answer = blocking(move || {
+        let now = witness.clock.now()?;
+        let endorsements = witness.judge.at_hand();
+        witness.enrolments.begin(&request, &endorsements, now)
+    })
+    .await?;
+    json_answer(&answer)
+}
+
+async fn activate(State(witness): Shared, Path(id): Path<String>, body: Bytes) -> Answer {
+    let request: ActivationRequest =
+        serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
+    let now = witness.clock.now()?;
+    let answer = witness.enrolments.activate(&id, &request, now)?;
+    tracing::info!(id, "a TPM was activated and waits for its owner");
+    json_answer(&answer)
+}
+
+async fn list_enrolments(
+    State(witness): Shared,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Answer {
+    let caller = caller(&witness, &headers).await?;
+    caller.may_read(filter.tenant()?)?;
+    let now = witness.clock.now()?;
+    let rows = witness.enrolments.activated(filter.tenant()?, now)?;
+    json_answer(&json!({ "enrolments": rows }))
 }
 
 fn known_kind(word: &str) -> Result<Kind, Refusal> {

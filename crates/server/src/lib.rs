@@ -16,6 +16,7 @@ pub mod archive;
 pub mod clock;
 pub mod denials;
 pub mod documents;
+pub mod enrolment;
 pub mod http;
 pub mod keys;
 pub mod metrics;
@@ -37,6 +38,7 @@ pub const CHECKS: &[&[&str]] = &[
     archive::CHECKS,
     clock::CHECKS,
     documents::CHECKS,
+    enrolment::CHECKS,
     release::CHECKS,
     secrets::CHECKS,
     sequencer::CHECKS,

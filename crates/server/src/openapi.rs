@@ -123,6 +123,24 @@ const CALLS: &[Call] = &[
         "Deletes all versions of a secret.",
         (&["tenant!", "path!"], ""),
     ),
+    post(
+        "/v1/enrolments",
+        "Verifies a TPM's EK certificate and makes a credential for its AK.",
+        "EnrolmentRequest",
+        "Object",
+    ),
+    post(
+        "/v1/enrolments/{id}/activation",
+        "Takes the TPM's answer; the TPM then waits for its owner.",
+        "ActivationRequest",
+        "Object",
+    ),
+    owner(
+        "get",
+        "/v1/enrolments",
+        "Activated TPMs with maker, model and serial number, for the owner's registry.",
+        (&["tenant!"], ""),
+    ),
     owner(
         "get",
         "/v1/tenants",
@@ -328,6 +346,13 @@ fn schemas() -> Value {
             ("request", request),
             ("bundle", bytes()),
         ]),
+        "EnrolmentRequest": object(&[
+            ("tenant", text()),
+            ("ek_certificate", bytes()),
+            ("ek_public", bytes()),
+            ("ak_public", bytes()),
+        ]),
+        "ActivationRequest": object(&[("answer", bytes())]),
         "SignedAnswer": object(&[
             ("witness", text()),
             ("payload", bytes()),

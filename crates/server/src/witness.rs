@@ -16,6 +16,7 @@ use crate::appraisal::{Judge, Lines};
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::denials::Denials;
+use crate::enrolment::Enrolments;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
@@ -70,6 +71,8 @@ pub struct Witness {
     pub clock: Clock,
     /// Who verifies and judges.
     pub judge: Judge,
+    /// TPMs that wait for their owners.
+    pub enrolments: Enrolments,
     /// The refusals of this window.
     pub denials: Denials,
     /// The counters.
@@ -132,6 +135,7 @@ impl Witness {
         let signer = Keys::open(&keys_folder, id.as_str())?.log;
         let entries = Arc::clone(&store);
         let sequencer = Sequencer::open(entries, folder.join("log"), signer);
+        let enrolments = Enrolments::new(options.sim.as_ref());
         let sim = options
             .sim
             .map(|anchors| line(&folder.join("collateral-sim"), options.sim_makers, anchors));
@@ -152,6 +156,7 @@ impl Witness {
             archive: Archive::open(folder.join("archive"), options.archive_bytes_max)?,
             clock: clock(high_water),
             judge: Judge::new(lines, options.endorsements),
+            enrolments,
             denials: Denials::default(),
             metrics: Metrics::default(),
             gate: Arc::new(RwLock::new(())),
