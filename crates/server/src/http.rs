@@ -222,7 +222,7 @@ async fn watched(
         response
     } else {
         let because = match status {
-            StatusCode::NOT_FOUND => "there is nothing under this path",
+            StatusCode::NOT_FOUND => nothing_under(&path),
             StatusCode::METHOD_NOT_ALLOWED => "this path has no such method",
             StatusCode::PAYLOAD_TOO_LARGE => "the body is longer than this path allows",
             _ => "the request cannot be read",
@@ -238,6 +238,26 @@ async fn watched(
         tracing::warn!(%method, path, %source, check, status, "refused");
     }
     response
+}
+
+/// What is said of a path that is not served: calls of the plan that come later are named.
+fn nothing_under(path: &str) -> &'static str {
+    let later = [
+        (
+            "/v1/enrolments",
+            "enrolment of TPMs is not in this version of the witness; enrol with zeuge hardware",
+        ),
+        (
+            "/v1/hardware",
+            "chips are in the document hardware-registry: /v1/documents/hardware-registry",
+        ),
+        (
+            "/v1/appraisals:replay",
+            "judging archived evidence anew is not in this version",
+        ),
+    ];
+    let found = later.iter().find(|(prefix, _)| path.starts_with(prefix));
+    found.map_or("there is nothing under this path", |(_, because)| because)
 }
 
 pub(crate) fn json_answer(body: &impl Serialize) -> Answer {

@@ -135,3 +135,24 @@ fn a_tenant_is_made_once_with_the_owners_that_it_keeps() {
     assert_eq!(foreign.check(), Some("admin.token"));
     assert!(foreign.detail.unwrap().contains("OpenID Connect"));
 }
+
+#[test]
+fn calls_that_come_later_are_refused_by_name() {
+    let world = World::new();
+    let running = world.start();
+    for (at, word) in [
+        ("/v1/enrolments", "enrolment"),
+        ("/v1/enrolments/1/activation", "enrolment"),
+        ("/v1/hardware", "hardware-registry"),
+        ("/v1/appraisals:replay", "not in this version"),
+        ("/v1/else", "nothing under this path"),
+    ] {
+        let problem = running.send("POST", at, None, b"{}").unwrap_err();
+        assert_eq!(
+            (problem.check(), problem.status),
+            (Some("request.malformed"), 404)
+        );
+        let because = problem.detail.unwrap();
+        assert!(because.contains(word), "{at}: {because}");
+    }
+}
