@@ -44,8 +44,8 @@ impl Options {
             }
             if word == "--whole" {
                 options.whole = value == "yes";
-                (options.reports, options.chains) = (300_000, 60_000);
-                (options.certificates, options.quotes) = (600_000, 40_000);
+                (options.reports, options.chains) = (150_000, 30_000);
+                (options.certificates, options.quotes) = (800_000, 20_000);
                 continue;
             }
             let number = value
