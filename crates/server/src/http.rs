@@ -244,10 +244,6 @@ async fn watched(
 fn nothing_under(path: &str) -> &'static str {
     let later = [
         (
-            "/v1/enrolments",
-            "enrolment of TPMs is not in this version of the witness; enrol with zeuge hardware",
-        ),
-        (
             "/v1/hardware",
             "chips are in the document hardware-registry: /v1/documents/hardware-registry",
         ),

@@ -141,8 +141,6 @@ fn calls_that_come_later_are_refused_by_name() {
     let world = World::new();
     let running = world.start();
     for (at, word) in [
-        ("/v1/enrolments", "enrolment"),
-        ("/v1/enrolments/1/activation", "enrolment"),
         ("/v1/hardware", "hardware-registry"),
         ("/v1/appraisals:replay", "not in this version"),
         ("/v1/else", "nothing under this path"),
