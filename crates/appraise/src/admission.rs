@@ -4,7 +4,7 @@
 //! one, and only from [`Verified`] facts. Recorded facts give verdicts and never admissions.
 
 use zeuge_evidence::UnixTime;
-use zeuge_verify::{Verified, snp::SnpFacts};
+use zeuge_verify::{Verified, dcap::QuoteFacts, snp::SnpFacts};
 
 use crate::{Facts, ReleaseRule, Suite, Verdict, Wanted, Word, judge};
 
@@ -60,20 +60,42 @@ pub struct Admitted {
     pub admission: Option<Admission>,
 }
 
+/// Facts that may lead to an admission. Those of a TPM are not among them: a release to a TPM alone
+/// needs the proof that its key answered now, and no door takes that yet.
+pub trait Admissible: sealed::Sealed + Clone
+where
+    Facts: From<Self>,
+{
+}
+
+impl Admissible for SnpFacts {}
+impl Admissible for QuoteFacts {}
+
+mod sealed {
+    /// Nobody else says what may be admitted.
+    pub trait Sealed {}
+
+    impl Sealed for zeuge_verify::snp::SnpFacts {}
+    impl Sealed for zeuge_verify::dcap::QuoteFacts {}
+}
+
 /// Judges verified facts under a release rule and admits one grant.
 ///
 /// `door` is where the request came in, `suite` the HPKE suite of the recipient. A grant whose
 /// tenant or path is not the rule's, or that lives longer than [`ADMISSION_SECS_MAX`], is not
 /// admitted.
 #[must_use]
-pub fn admit(
-    verified: &Verified<SnpFacts>,
+pub fn admit<F: Admissible>(
+    verified: &Verified<F>,
     rule: &ReleaseRule,
     wanted: &Wanted<'_>,
     door: &str,
     suite: Suite,
     grant: Grant,
-) -> Admitted {
+) -> Admitted
+where
+    Facts: From<F>,
+{
     let facts = Facts::from(verified.fact().clone());
     let verdict = judge(&facts, verified.trail().passed(), wanted);
     let verdict = rule.apply(&verdict, wanted, door, suite);

@@ -11,15 +11,22 @@ use zeuge_verify::{
 
 use crate::{
     Facts, Finding, Findings, Kind, NotProved, RootNamed, Verdict, Wanted,
+    document::Hex,
+    hardware,
     reference::{SgxReference, TdxReference},
     snp::{must_be_off, toy, unbound},
 };
 
 /// The ids of this file (those that it shares with SEV-SNP stand there).
 pub const CHECKS: &[&str] = &[
+    "dcap.collateral.rollback",
     "dcap.crl.fresh",
     "policy.advisories",
     "policy.evaluation-number",
+    "policy.isv-svn",
+    "policy.mr-config-id",
+    "policy.mr-seam",
+    "policy.rtmr",
     "policy.tcb-status",
     "policy.td-attributes",
 ];
@@ -30,6 +37,7 @@ pub(crate) fn judge(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Find
     toy(&facts.root, findings);
     revocation(facts, wanted, findings);
     status(facts, wanted, findings);
+    documents(facts, wanted, findings);
     let kind = match &facts.claims {
         Body::Tdx(report) => {
             trust_domain(report, wanted, findings);
@@ -40,11 +48,15 @@ pub(crate) fn judge(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Find
             Kind::Sgx
         }
     };
+    let all = Facts::from(facts.clone());
+    if let Some(registry) = wanted.hardware {
+        hardware::check(registry, &all, findings);
+    }
     let list = std::mem::replace(findings, Findings::new(&[])).into_list();
-    let mut verdict = Verdict::of(Facts::from(facts.clone()), list, wanted.at);
+    let mut verdict = Verdict::of(all, list, wanted.at);
     verdict.kind = kind;
     verdict.roots = vec![RootNamed::from(&facts.root)];
-    verdict.not_proved = not_proved(facts);
+    verdict.not_proved = not_proved(facts, wanted);
     verdict.notes = notes(facts);
     verdict
 }
@@ -153,18 +165,30 @@ fn status(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
             .difference(open.join(" "), "none, or each allowed by the policy")
         })
     });
-    findings.check("policy.evaluation-number", || {
-        let least = policy.minimum_evaluation_number?;
-        let found = facts.evaluation_number;
+}
+
+/// Of which state of Intel's knowledge the documents are.
+fn documents(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
+    let found = facts.evaluation_number;
+    let older = |id: &'static str, because: &str, least: u32| {
         Some(if found >= least {
-            Finding::pass("policy.evaluation-number")
+            Finding::pass(id)
         } else {
-            Finding::fail(
-                "policy.evaluation-number",
-                "the documents tell an older state",
-            )
-            .difference(found.to_string(), format!("at least {least}"))
+            Finding::fail(id, because).difference(found.to_string(), format!("at least {least}"))
         })
+    };
+    findings.check("policy.evaluation-number", || {
+        let least = wanted.policy.intel.minimum_evaluation_number?;
+        let because = "the documents tell an older state";
+        older("policy.evaluation-number", because, least)
+    });
+    findings.check("dcap.collateral.rollback", || {
+        let because = "newer documents about such platforms have been seen than these";
+        older(
+            "dcap.collateral.rollback",
+            because,
+            wanted.evaluation_number_seen?,
+        )
     });
 }
 
@@ -184,14 +208,7 @@ fn refuse(found: TcbStatus) -> Finding {
 }
 
 fn trust_domain(report: &TdReport, wanted: &Wanted<'_>, findings: &mut Findings) {
-    let TdReport {
-        td_attributes: attributes,
-        mr_td,
-        rtmr,
-        mr_seam,
-        mr_config_id,
-        ..
-    } = report;
+    let attributes = report.td_attributes;
     let policy = &wanted.policy.intel;
     must_be_off(
         findings,
@@ -218,29 +235,91 @@ fn trust_domain(report: &TdReport, wanted: &Wanted<'_>, findings: &mut Findings)
             )
         })
     });
+    started(report, wanted, findings);
+}
+
+/// MRTD, registers, module and configuration: narrowed down step by step, so that in the end one
+/// and the same reference value holds in all.
+fn started(report: &TdReport, wanted: &Wanted<'_>, findings: &mut Findings) {
     let values = &wanted.reference_values.tdx;
-    let fits = |value: &&TdxReference| {
-        value.mr_td.iter().any(|v| v.0 == *mr_td)
-            && rtmr.iter().enumerate().all(|(index, register)| {
-                value
-                    .rtmr
-                    .get(&index.to_string())
-                    .is_none_or(|allowed| allowed.iter().any(|v| v.0 == *register))
-            })
-            && (value.mr_seam.is_empty() || value.mr_seam.iter().any(|v| v.0 == *mr_seam))
-            && (value.mr_config_id.is_empty()
-                || value.mr_config_id.iter().any(|v| v.0 == *mr_config_id))
-    };
     let nearest = values.first().and_then(|value| value.mr_td.first());
     let nearest = nearest.map(|value| hex::encode(value.0));
-    let found = hex::encode(mr_td);
-    measurement(
-        values.iter().any(|value| fits(&value)),
-        found,
-        nearest,
-        wanted,
-        findings,
-    );
+    let is_known = |value: &&TdxReference| value.mr_td.iter().any(|v| v.0 == report.mr_td);
+    let known: Vec<_> = values.iter().filter(is_known).collect();
+    let found = hex::encode(report.mr_td);
+    measurement(!known.is_empty(), found, nearest, wanted, findings);
+    let known = narrowed(findings, "policy.rtmr", known, |value| rtmr(value, report));
+    let known = narrowed(findings, "policy.mr-seam", known, |value| {
+        differs(&value.mr_seam, &report.mr_seam)
+    });
+    narrowed(findings, "policy.mr-config-id", known, |value| {
+        differs(&value.mr_config_id, &report.mr_config_id)
+    });
+}
+
+/// Keeps those that have nothing against the machine; all of them where each has something.
+fn narrowed<'v, V>(
+    findings: &mut Findings,
+    id: &'static str,
+    values: Vec<&'v V>,
+    against: impl Fn(&V) -> Option<Difference>,
+) -> Vec<&'v V> {
+    let (good, bad): (Vec<&V>, Vec<&V>) = values
+        .into_iter()
+        .partition(|value| against(value).is_none());
+    findings.check(id, || {
+        if !good.is_empty() {
+            return Some(Finding::pass(id));
+        }
+        let (found, wanted) = bad.first().and_then(|value| against(value))?;
+        let because = "no reference value that fits otherwise allows this";
+        Some(Finding::fail(id, because).difference(found, wanted))
+    });
+    if good.is_empty() { bad } else { good }
+}
+
+/// What was found, and what a reference value wants instead.
+type Difference = (String, String);
+
+/// The first register that the value pins to something else.
+fn rtmr(value: &TdxReference, report: &TdReport) -> Option<Difference> {
+    report.rtmr.iter().enumerate().find_map(|(index, found)| {
+        let allowed = value.rtmr.get(&index.to_string())?;
+        let (found, wanted) = differs(allowed, found)?;
+        Some((format!("RTMR{index} {found}"), wanted))
+    })
+}
+
+/// Whether one of the values is there; none means any.
+fn differs<const N: usize>(allowed: &[Hex<N>], found: &[u8; N]) -> Option<Difference> {
+    if allowed.is_empty() || allowed.iter().any(|value| value.0 == *found) {
+        return None;
+    }
+    let wanted: Vec<_> = allowed.iter().map(|value| hex::encode(value.0)).collect();
+    Some((hex::encode(found), wanted.join(" or ")))
+}
+
+/// Whether a trust domain is this one, in everything that the value pins.
+pub(crate) fn is_trust_domain(value: &TdxReference, report: &TdReport) -> bool {
+    value.mr_td.iter().any(|v| v.0 == report.mr_td)
+        && rtmr(value, report).is_none()
+        && differs(&value.mr_seam, &report.mr_seam).is_none()
+        && differs(&value.mr_config_id, &report.mr_config_id).is_none()
+}
+
+/// Whether an enclave is this one, of whatever ISVSVN.
+fn is_this_enclave(value: &SgxReference, report: &EnclaveReport) -> bool {
+    let by_content = value.mr_enclave.iter().any(|v| v.0 == report.mr_enclave);
+    let by_signer = value
+        .mr_signer
+        .is_some_and(|signer| signer.0 == report.mr_signer)
+        && value.isv_prod_id == Some(report.isv_prod_id);
+    by_content || by_signer
+}
+
+/// Whether an enclave is this one, in everything that the value pins.
+pub(crate) fn is_enclave(value: &SgxReference, report: &EnclaveReport) -> bool {
+    is_this_enclave(value, report) && report.isv_svn >= value.minimum_isv_svn
 }
 
 fn enclave(report: &EnclaveReport, wanted: &Wanted<'_>, findings: &mut Findings) {
@@ -252,18 +331,18 @@ fn enclave(report: &EnclaveReport, wanted: &Wanted<'_>, findings: &mut Findings)
         wanted.policy.intel.dangerous_allow_debug.as_deref(),
     );
     let values = &wanted.reference_values.sgx;
-    let fits = |value: &SgxReference| {
-        let by_content = value.mr_enclave.iter().any(|v| v.0 == report.mr_enclave);
-        let by_signer = value
-            .mr_signer
-            .is_some_and(|signer| signer.0 == report.mr_signer)
-            && value.isv_prod_id == Some(report.isv_prod_id);
-        (by_content || by_signer) && report.isv_svn >= value.minimum_isv_svn
-    };
     let nearest = values.first().and_then(|value| value.mr_enclave.first());
     let nearest = nearest.map(|value| hex::encode(value.0));
+    let is_known = |value: &&SgxReference| is_this_enclave(value, report);
+    let known: Vec<_> = values.iter().filter(is_known).collect();
     let found = hex::encode(report.mr_enclave);
-    measurement(values.iter().any(fits), found, nearest, wanted, findings);
+    measurement(!known.is_empty(), found, nearest, wanted, findings);
+    narrowed(findings, "policy.isv-svn", known, |value| {
+        (report.isv_svn < value.minimum_isv_svn).then(|| {
+            let least = format!("at least {}", value.minimum_isv_svn);
+            (report.isv_svn.to_string(), least)
+        })
+    });
 }
 
 fn measurement(
@@ -286,13 +365,11 @@ fn measurement(
     });
 }
 
-fn not_proved(facts: &QuoteFacts) -> Vec<NotProved> {
-    let mut out = vec![
-        NotProved::Threats,
-        NotProved::MakerKeys,
-        NotProved::Hands,
-        NotProved::OwnMachine,
-    ];
+fn not_proved(facts: &QuoteFacts, wanted: &Wanted<'_>) -> Vec<NotProved> {
+    let mut out = vec![NotProved::Threats, NotProved::MakerKeys, NotProved::Hands];
+    if wanted.hardware.is_none() {
+        out.push(NotProved::OwnMachine);
+    }
     if let Body::Tdx(_) = facts.claims {
         out.push(NotProved::Registers);
     }

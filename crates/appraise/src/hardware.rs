@@ -5,7 +5,10 @@
 //! Never enrols by itself: there is no trust on first use.
 
 use serde::Deserialize;
-use zeuge_verify::tpm::{EnrolledAk, TpmFacts, TrustBasis};
+use zeuge_verify::{
+    dcap::QuoteFacts,
+    tpm::{EnrolledAk, TpmFacts, TrustBasis},
+};
 
 use crate::{
     Facts,
@@ -27,6 +30,9 @@ pub struct HardwareRegistry {
     /// The chips.
     #[serde(default)]
     pub chip: Vec<Chip>,
+    /// The platforms of Intel's.
+    #[serde(default)]
+    pub intel: Vec<IntelPlatform>,
     /// The TPMs.
     #[serde(default)]
     pub tpm: Vec<EnrolledTpm>,
@@ -52,6 +58,61 @@ pub struct PinnedKey {
     pub tcb: Hex<8>,
     /// SHA-256 of the public key (the uncompressed point).
     pub public_key: Hex<32>,
+}
+
+/// One enrolled platform of Intel's, as its PCK certificate names it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IntelPlatform {
+    /// The owner's name for the machine.
+    pub name: String,
+    /// PPID, 16 bytes.
+    pub ppid: Hex<16>,
+    /// Platform Instance ID, 16 bytes; a platform with several packages gets a new one when it is
+    /// set up anew. Where it is given it must be the certificate's.
+    #[serde(default)]
+    pub platform_instance_id: Option<Hex<16>>,
+    /// The PCKs that Intel certified for this platform, one per TCB.
+    pub keys: Vec<PinnedPck>,
+}
+
+/// A certified PCK of an enrolled platform.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PinnedPck {
+    /// CPUSVN for which it was certified, 16 bytes.
+    pub cpu_svn: Hex<16>,
+    /// PCESVN for which it was certified.
+    pub pce_svn: u16,
+    /// SHA-256 of the public key (the uncompressed point, 65 bytes).
+    pub public_key: Hex<32>,
+}
+
+impl IntelPlatform {
+    fn is_of(&self, facts: &QuoteFacts) -> bool {
+        let found = &facts.platform;
+        let instance = self
+            .platform_instance_id
+            .is_none_or(|instance| Some(instance.0) == found.platform_instance_id);
+        self.ppid.0 == found.ppid && instance
+    }
+
+    /// What is wrong with it beside the earlier ones, if anything.
+    fn fault(&self, earlier: &[Self]) -> Option<String> {
+        let name = &self.name;
+        if self.keys.is_empty() {
+            return Some(format!("\"{name}\" has no key"));
+        }
+        // A machine whose identifier was wiped is nobody in particular.
+        if self.ppid.0 == [0; 16] {
+            return Some(format!("the PPID of \"{name}\" is zero"));
+        }
+        let twice = earlier.iter().any(|earlier| {
+            let either = [earlier, self].map(|one| one.platform_instance_id);
+            earlier.ppid == self.ppid && (either.contains(&None) || either.first() == either.last())
+        });
+        twice.then(|| format!("the platform of \"{name}\" stands twice"))
+    }
 }
 
 impl HardwareRegistry {
@@ -80,7 +141,12 @@ impl HardwareRegistry {
                 return bad(format!("the chip of \"{}\" stands twice", chip.name));
             }
         }
-        if let Some(because) = registry.tpm.iter().find_map(EnrolledTpm::fault) {
+        let earlier = |index| registry.intel.get(..index).unwrap_or_default();
+        let mut intel = registry.intel.iter().enumerate();
+        let fault = intel
+            .find_map(|(index, platform)| platform.fault(earlier(index)))
+            .or_else(|| registry.tpm.iter().find_map(EnrolledTpm::fault));
+        if let Some(because) = fault {
             return Err(DocumentError {
                 wanted: SCHEMA,
                 because,
@@ -113,13 +179,20 @@ impl HardwareRegistry {
         })
     }
 
+    fn platform_of(&self, facts: &QuoteFacts) -> Option<&IntelPlatform> {
+        self.intel.iter().find(|platform| platform.is_of(facts))
+    }
+
     /// The enrolled name of the machine, if its chip is enrolled.
     #[must_use]
     pub fn name_of(&self, facts: &Facts) -> Option<&str> {
         let facts = match facts {
             Facts::Snp(facts) => facts,
             Facts::Tpm(facts) => return self.tpm_of(facts).map(|tpm| tpm.name.as_str()),
-            Facts::Composite(_) | Facts::Quote(_) => return None,
+            Facts::Composite(_) => return None,
+            Facts::Quote(facts) => {
+                return self.platform_of(facts).map(|found| found.name.as_str());
+            }
         };
         let chip = self
             .chip
@@ -154,13 +227,7 @@ pub(crate) fn check(registry: &HardwareRegistry, facts: &Facts, findings: &mut F
             check(registry, &Facts::Tpm(facts.tpm.clone()), findings);
             return;
         }
-        Facts::Quote(_) => {
-            findings.check("hardware.enrolled", || {
-                let because = "only chips of SEV-SNP and TPMs can be enrolled yet";
-                Some(Finding::fail("hardware.enrolled", because))
-            });
-            return;
-        }
+        Facts::Quote(facts) => return check_intel(registry, facts, findings),
     };
     let chip_id = facts.claims.chip_id;
     let chip = registry
@@ -198,7 +265,84 @@ pub(crate) fn check(registry: &HardwareRegistry, facts: &Facts, findings: &mut F
     });
 }
 
+/// Whether platform and PCK are enrolled.
+fn check_intel(registry: &HardwareRegistry, facts: &QuoteFacts, findings: &mut Findings) {
+    let platform = registry.platform_of(facts);
+    findings.check("hardware.enrolled", || {
+        let because = "this platform is not in the owner's registry";
+        Some(match platform {
+            Some(_) => Finding::pass("hardware.enrolled"),
+            None => Finding::fail("hardware.enrolled", because)
+                .difference(hex::encode(facts.platform.ppid), "an enrolled PPID"),
+        })
+    });
+    findings.check("hardware.key", || {
+        let platform = platform?;
+        let found = sha256(&facts.pck_public_key);
+        let tcb = &facts.platform.tcb;
+        let is_of = |key: &&PinnedPck| key.cpu_svn.0 == tcb.cpu_svn && key.pce_svn == tcb.pce_svn;
+        let pinned: Vec<_> = platform.keys.iter().filter(is_of).collect();
+        let because = match pinned.as_slice() {
+            [] => "these versions have no approved key yet",
+            keys if keys.iter().any(|key| key.public_key.0 == found) => {
+                return Some(Finding::pass("hardware.key"));
+            }
+            _ => "the maker certified another key for this platform than the enrolled one",
+        };
+        let wanted = pinned.iter().map(|key| hex::encode(key.public_key.0));
+        let wanted = wanted.collect::<Vec<_>>().join(" or ");
+        Some(Finding::fail("hardware.key", because).difference(hex::encode(found), wanted))
+    });
+}
+
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     use sha2::Digest as _;
     sha2::Sha256::digest(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(body: &str) -> Option<String> {
+        let text = format!("schema = \"{SCHEMA}\"\n{body}");
+        let read = HardwareRegistry::parse(&text);
+        read.err().map(|error| error.because)
+    }
+
+    fn platform(ppid: &str, instance: &str) -> String {
+        let instance = match instance {
+            "" => String::new(),
+            instance => format!("platform_instance_id = \"{}\"\n", instance.repeat(16)),
+        };
+        format!(
+            "[[intel]]\nname = \"rack\"\nppid = \"{}\"\n{instance}\
+             keys = [{{ cpu_svn = \"{}\", pce_svn = 13, public_key = \"{}\" }}]\n",
+            ppid.repeat(16),
+            "02".repeat(16),
+            "aa".repeat(32)
+        )
+    }
+
+    #[test]
+    fn a_platform_of_intels_stands_once_by_its_ppid_and_instance() {
+        let twice = Some("the platform of \"rack\" stands twice".to_owned());
+        assert_eq!(refusal(&platform("11", "")), None);
+        let two =
+            |first: &str, second: &str| refusal(&(platform("11", first) + &platform("11", second)));
+        assert_eq!(two("", ""), twice);
+        assert_eq!(two("01", ""), twice);
+        assert_eq!(two("01", "01"), twice);
+        assert_eq!(two("01", "02"), None);
+    }
+
+    #[test]
+    fn a_platform_without_identity_or_key_is_refused() {
+        let zero = refusal(&platform("00", ""));
+        assert_eq!(zero, Some("the PPID of \"rack\" is zero".to_owned()));
+        let keyless = "[[intel]]\nname = \"rack\"\nppid = \"11111111111111111111111111111111\"\n\
+                       keys = []";
+        let keyless = refusal(keyless);
+        assert_eq!(keyless, Some("\"rack\" has no key".to_owned()));
+    }
 }

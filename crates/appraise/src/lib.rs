@@ -34,10 +34,10 @@ pub mod snp;
 pub mod tpm;
 mod verdict;
 
-pub use admission::{Admission, Admitted, Grant, admit};
+pub use admission::{Admissible, Admission, Admitted, Grant, admit};
 pub use document::DocumentError;
 pub use findings::{Finding, Findings, Status};
-pub use hardware::{Chip, HardwareRegistry, PinnedKey};
+pub use hardware::{Chip, HardwareRegistry, IntelPlatform, PinnedKey, PinnedPck};
 pub use policy::{Expect, Policy};
 pub use reference::{BindingProfile, IdBlock, ReferenceValues, SnpReference, TcbFloor};
 pub use rule::{Chips, ReleaseRule, Suite};
@@ -130,6 +130,9 @@ pub struct Wanted<'a> {
     pub reference_values: &'a ReferenceValues,
     /// The enrolled chips; `None` where no registry is asked (the verdict says so).
     pub hardware: Option<&'a HardwareRegistry>,
+    /// The highest tcbEvaluationDataNumber of Intel's documents about this kind of platform that
+    /// whoever judges has ever seen proven; `None` where nobody remembers.
+    pub evaluation_number_seen: Option<u32>,
     /// `Some` when no measurement is demanded, with the reason; shows in the verdict.
     pub hardware_only: Option<&'a str>,
     /// The instant of the appraisal.

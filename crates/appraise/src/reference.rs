@@ -93,6 +93,18 @@ pub struct TdxReference {
     pub mr_config_id: Vec<Hex<48>>,
 }
 
+impl TdxReference {
+    /// Whether it pins what the firmware started: MRTD is the firmware alone, the kernel, its
+    /// command line and what follows stand in RTMR1 to RTMR3.
+    #[must_use]
+    pub fn pins_what_was_started(&self) -> bool {
+        ["1", "2", "3"].iter().any(|index| {
+            let values = self.rtmr.get(*index);
+            values.is_some_and(|values| !values.is_empty())
+        })
+    }
+}
+
 /// One SGX enclave.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -241,6 +253,14 @@ impl ReferenceValues {
                     value.name
                 ));
             }
+            if let Some((index, _)) = value.rtmr.iter().find(|(_, values)| values.is_empty()) {
+                return Some(format!("rtmr {index} of \"{}\" allows nothing", value.name));
+            }
+        }
+        let names = self.tdx.iter().map(|value| &value.name);
+        let enclaves = self.sgx.iter().map(|value| &value.name);
+        if let Some(name) = twice(names).or_else(|| twice(enclaves)) {
+            return Some(format!("the name \"{name}\" stands twice"));
         }
         let unpinned = |value: &&SgxReference| {
             value.mr_enclave.is_empty()
@@ -260,6 +280,13 @@ impl ReferenceValues {
             .get(product.name())
             .map(|floor| Tcb::from(*floor))
     }
+}
+
+/// A name that stands twice, if there is one.
+fn twice<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut names = names;
+    names.find(|name| !seen.insert(*name))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use crate::{
-    Facts, Finding, Kind, TpmFacts, Verdict, Wanted, Word,
+    Body, Facts, Finding, Kind, TpmFacts, Verdict, Wanted, Word,
     document::{self, DocumentError, Hex},
     findings::Findings,
     snp::is_workload,
@@ -65,7 +65,8 @@ pub struct ReleaseRule {
     pub chips: Chips,
     /// Name of the reference value that the machine must match.
     pub workload: Option<String>,
-    /// HOST_DATA that the machine must report (for SEV-SNP: SHA-256 of its configuration).
+    /// SHA-256 of its configuration, that the machine must report: as HOST_DATA (SEV-SNP), or
+    /// followed by zeros as MRCONFIGID (TDX).
     pub host_data: Option<Hex<32>>,
     /// Warnings are not enough.
     #[serde(default)]
@@ -89,15 +90,15 @@ impl ReleaseRule {
         if rule.evidence.is_empty() {
             return bad("evidence is empty: a rule names the kinds that must be there");
         }
-        let known = [Kind::Snp.word(), Kind::Tpm.word()];
+        let known = [Kind::Snp, Kind::Tdx, Kind::Sgx, Kind::Tpm].map(Kind::word);
         if rule
             .evidence
             .iter()
             .any(|kind| !known.contains(&kind.as_str()))
         {
             return bad(
-                "evidence names a kind that rules cannot demand yet; \"snp\" and \"tpm\" are \
-                 supported",
+                "evidence names a kind that rules cannot demand yet; \"snp\", \"tdx\", \"sgx\" and \
+                 \"tpm\" are supported",
             );
         }
         if rule.door != "agent" {
@@ -198,7 +199,10 @@ impl ReleaseRule {
         let facts = match &verdict.facts {
             Some(Facts::Snp(facts)) => facts,
             Some(Facts::Tpm(facts)) => return self.boot(facts, wanted),
-            _ => return fail("nothing proven".to_owned(), "a proven workload".to_owned()),
+            Some(Facts::Quote(facts)) => return self.quoted(&facts.claims, wanted),
+            Some(Facts::Composite(_)) | None => {
+                return fail("nothing proven".to_owned(), "a proven workload".to_owned());
+            }
         };
         if let Some(host_data) = self.host_data
             && host_data.0 != facts.claims.host_data
@@ -260,6 +264,49 @@ impl ReleaseRule {
         findings.max_by_key(|finding| finding.status)
     }
 
+    /// The workload as a quote of Intel's tells of it.
+    fn quoted(&self, claims: &Body, wanted: &Wanted<'_>) -> Finding {
+        let because = "the machine is not the workload that the rule names";
+        let fail = |found: String, wanted: String| {
+            Finding::fail("release.workload", because).difference(found, wanted)
+        };
+        match (claims, self.host_data) {
+            (Body::Tdx(report), Some(digest)) if !pins(&report.mr_config_id, &digest.0) => {
+                return fail(hex::encode(report.mr_config_id), hex::encode(digest.0));
+            }
+            (Body::Sgx(_), Some(digest)) => {
+                return fail("an enclave has none".to_owned(), hex::encode(digest.0));
+            }
+            _ => {}
+        }
+        let Some(name) = &self.workload else {
+            return Finding::pass("release.workload");
+        };
+        let values = wanted.reference_values;
+        let (fits, found, wanted) = match claims {
+            Body::Tdx(report) => {
+                let mut named = values.tdx.iter().filter(|value| value.name == *name);
+                // MRTD is the firmware alone; what it started stands in the registers.
+                let fits = named.any(|value| {
+                    crate::dcap::is_trust_domain(value, report)
+                        && (value.pins_what_was_started() || self.host_data.is_some())
+                });
+                let wanted = format!("\"{name}\", with RTMR1, RTMR2 or RTMR3 pinned");
+                (fits, hex::encode(report.mr_td), wanted)
+            }
+            Body::Sgx(report) => {
+                let mut named = values.sgx.iter().filter(|value| value.name == *name);
+                let fits = named.any(|value| crate::dcap::is_enclave(value, report));
+                (fits, hex::encode(report.mr_enclave), format!("\"{name}\""))
+            }
+        };
+        if fits {
+            Finding::pass("release.workload")
+        } else {
+            fail(found, wanted)
+        }
+    }
+
     /// The workload as a TPM tells of it. It has no HOST_DATA.
     fn boot(&self, facts: &TpmFacts, wanted: &Wanted<'_>) -> Finding {
         let because = "the machine is not the workload that the rule names";
@@ -277,6 +324,13 @@ impl ReleaseRule {
             fail(crate::tpm::printed(facts), format!("\"{name}\""))
         }
     }
+}
+
+/// Whether MRCONFIGID is this digest, followed by zeros.
+fn pins(mr_config_id: &[u8; 48], digest: &[u8; 32]) -> bool {
+    mr_config_id
+        .split_at_checked(digest.len())
+        .is_some_and(|(head, tail)| head == digest && tail.iter().all(|byte| *byte == 0))
 }
 
 /// A failed demand makes a good verdict bad and leaves a bad one as it is.

@@ -55,6 +55,7 @@ fn with<T>(registry: &HardwareRegistry, body: impl FnOnce(&Wanted<'_>) -> T) -> 
         policy: &policy,
         reference_values: &values,
         hardware: Some(registry),
+        evaluation_number_seen: None,
         hardware_only: None,
         at: UnixTime(1_772_323_200),
     })

@@ -190,27 +190,38 @@ fn a_trust_domain_must_match_each_value_that_the_owner_pins() {
     let facts = facts(None, &QuoteSpec::new(QuoteForm::Tdx5));
     let hex = |byte: &str, times: usize| byte.repeat(times);
     let enclave = format!("mr_enclave = [\"{}\"]", hex("e1", 32));
-    let id = "policy.measurement";
     let Body::Tdx(report) = &facts.claims else {
         panic!("a trust domain")
     };
     let seam = hex::encode(report.mr_seam);
     let config = hex::encode(report.mr_config_id);
     let other = hex("77", 48);
-    for (lines, wanted) in [
-        (format!("mr_seam = [\"{seam}\"]"), Status::Pass),
-        (format!("mr_seam = [\"{other}\"]"), Status::Fail),
-        (format!("mr_config_id = [\"{config}\"]"), Status::Pass),
-        (format!("mr_config_id = [\"{other}\"]"), Status::Fail),
+    let (seams, configs, registers) = ("policy.mr-seam", "policy.mr-config-id", "policy.rtmr");
+    for (id, lines, wanted) in [
+        (seams, format!("mr_seam = [\"{seam}\"]"), Status::Pass),
+        (seams, format!("mr_seam = [\"{other}\"]"), Status::Fail),
         (
+            configs,
+            format!("mr_config_id = [\"{config}\"]"),
+            Status::Pass,
+        ),
+        (
+            configs,
+            format!("mr_config_id = [\"{other}\"]"),
+            Status::Fail,
+        ),
+        (
+            registers,
             format!("rtmr = {{ 0 = [\"{}\"] }}", hex("a0", 48)),
             Status::Pass,
         ),
         (
+            registers,
             format!("rtmr = {{ 1 = [\"{}\"] }}", hex("a0", 48)),
             Status::Fail,
         ),
         (
+            registers,
             format!(
                 "rtmr = {{ 0 = [\"{}\"], 2 = [\"{other}\"] }}",
                 hex("a0", 48)
@@ -237,20 +248,21 @@ fn an_enclave_is_known_by_content_or_by_signer_and_product_and_never_below_its_v
     let stranger = format!("mr_signer = \"{}\"", "e3".repeat(32));
     let of = |product: u16| format!("isv_prod_id = {product}");
     let least = |svn: u16| format!("minimum_isv_svn = {svn}");
-    for (lines, wanted) in [
-        (vec![content.clone(), least(svn)], Status::Pass),
-        (vec![content.clone(), least(svn + 1)], Status::Fail),
-        (vec![signer.clone(), of(product)], Status::Pass),
-        (vec![signer.clone(), of(product + 1)], Status::Fail),
-        (vec![stranger, of(product)], Status::Fail),
-        (vec![signer, of(product), least(svn + 1)], Status::Fail),
+    let (known, version) = ("policy.measurement", "policy.isv-svn");
+    for (id, lines, wanted) in [
+        (version, vec![content.clone(), least(svn)], Status::Pass),
+        (version, vec![content.clone(), least(svn + 1)], Status::Fail),
+        (known, vec![signer.clone(), of(product)], Status::Pass),
+        (known, vec![signer.clone(), of(product + 1)], Status::Fail),
+        (known, vec![stranger, of(product)], Status::Fail),
+        (
+            version,
+            vec![signer, of(product), least(svn + 1)],
+            Status::Fail,
+        ),
     ] {
         let values = values("", &lines.join("\n"));
         let verdict = appraised(&facts, &Policy::default(), &values);
-        assert_eq!(
-            status(&verdict, "policy.measurement"),
-            Some(wanted),
-            "{lines:?}"
-        );
+        assert_eq!(status(&verdict, id), Some(wanted), "{lines:?}");
     }
 }

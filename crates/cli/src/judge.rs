@@ -94,7 +94,7 @@ pub(crate) fn judge(
     }
     match platform(bytes, wanted) {
         Platform::Snp => snp(bytes, setting),
-        Platform::Quote(kind) => Ok(quote(bytes, kind, setting)),
+        Platform::Quote(kind) => Ok(quote(bytes, None, kind, setting)),
         Platform::Bundle => bundle(bytes, setting),
         Platform::Tpm => Ok(judge_tpm::file(bytes, setting)),
         Platform::Unsupported(kind) => Err(format!(
@@ -117,6 +117,7 @@ pub(crate) fn wanted(setting: &Setting) -> Wanted<'_> {
         policy: &setting.policy,
         reference_values: &setting.reference_values,
         hardware: setting.hardware.as_ref(),
+        evaluation_number_seen: None,
         hardware_only: setting.hardware_only.as_deref(),
         at: setting.at,
     }
@@ -218,8 +219,8 @@ fn skipped(heap: &Endorsements) -> Option<String> {
     Some(format!("no endorsement was found in {first}{more}"))
 }
 
-fn quote(bytes: &[u8], kind: Kind, setting: &Setting) -> Verdict {
-    let mut verdict = match try_quote(bytes, setting) {
+fn quote(bytes: &[u8], beside: Option<&[u8]>, kind: Kind, setting: &Setting) -> Verdict {
+    let mut verdict = match try_quote(bytes, beside, setting) {
         Ok(verdict) => verdict,
         Err(error) => Verdict::refused(kind, &error, setting.at),
     };
@@ -230,12 +231,17 @@ fn quote(bytes: &[u8], kind: Kind, setting: &Setting) -> Verdict {
     verdict
 }
 
-fn try_quote(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
+/// `beside` is collateral that came in the same bundle.
+fn try_quote(bytes: &[u8], beside: Option<&[u8]>, setting: &Setting) -> Result<Verdict, Error> {
+    let mut heap = setting.endorsements.clone();
+    if let Some(collateral) = beside {
+        heap.add("evidence", collateral);
+    }
     let evidence = dcap::Evidence::read(bytes)?;
     let quote = dcap::Quote::parse(&evidence.quote)?;
     let verified = zeuge_verify::dcap::quote(
         &quote,
-        &setting.endorsements,
+        &heap,
         &setting.anchors,
         &setting.binding,
         setting.at,
@@ -266,6 +272,7 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
         Media::SnpCertificates,
         Media::TdxQuote,
         Media::SgxQuote,
+        Media::IntelCollateral,
         Media::TpmQuote,
         Media::TcgEventLog,
         Media::ImaList,
@@ -284,11 +291,19 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
             .values()
             .any(|member| member.media == media)
     };
+    let collateral = only(Media::IntelCollateral);
+    if collateral.is_none() && holds(Media::IntelCollateral) {
+        return refused("it holds collateral of Intel's more than once");
+    }
     let tpm = [Media::TpmQuote, Media::TcgEventLog, Media::ImaList];
     let others = [Media::SnpReport, Media::TdxQuote, Media::SgxQuote];
     if tpm.into_iter().any(holds) {
-        if !others.into_iter().any(holds) && !holds(Media::SnpCertificates) {
+        if !others.into_iter().any(holds) && !holds(Media::SnpCertificates) && collateral.is_none()
+        {
             return Ok(judge_tpm::members(&bundle, setting));
+        }
+        if collateral.is_some() {
+            return refused("collateral of Intel's beside a TPM is not verified yet");
         }
         if setting.makers.is_some() {
             return Err("--fetch is not supported for a CPU and a TPM in one bundle".to_owned());
@@ -301,12 +316,12 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
         only(Media::TdxQuote),
         only(Media::SgxQuote),
     ) {
-        (Some(report), None, None) => {
+        (Some(report), None, None) if collateral.is_none() => {
             let table = bundle.only(Media::SnpCertificates).unwrap_or_default();
             snp(&[report, table].concat(), setting)
         }
-        (None, Some(bytes), None) => Ok(quote(bytes, Kind::Tdx, setting)),
-        (None, None, Some(bytes)) => Ok(quote(bytes, Kind::Sgx, setting)),
+        (None, Some(bytes), None) => Ok(quote(bytes, collateral, Kind::Tdx, setting)),
+        (None, None, Some(bytes)) => Ok(quote(bytes, collateral, Kind::Sgx, setting)),
         _ => refused("it does not hold the evidence of exactly one device"),
     }
 }

@@ -93,7 +93,8 @@ pub struct Status {
     pub not_found: Vec<(String, u16, UnixTime)>,
     /// Hosts and keys that are not asked, and until when.
     pub back_off: Vec<(String, UnixTime)>,
-    /// Issuers (SHA-256 of the root in hex) and the latest list seen.
+    /// Issuers (SHA-256 of the root in hex) and the latest list seen; of Intel's, with what it is
+    /// about behind a slash.
     pub marks: Vec<(String, Mark)>,
 }
 
@@ -143,6 +144,11 @@ impl Cache {
 
     pub(crate) fn marks(&self) -> impl Iterator<Item = (&String, &Mark)> {
         self.marks.issuers.iter()
+    }
+
+    /// The mark under this key.
+    pub(crate) fn mark(&self, key: &str) -> Option<Mark> {
+        self.marks.issuers.get(key).copied()
     }
 
     /// The bytes under this key; `None` also where the file is not what the index says.

@@ -224,7 +224,8 @@ impl Collateral {
     }
 
     /// The roots that everything is held against.
-    pub(crate) fn anchors(&self) -> &Anchors {
+    #[must_use]
+    pub fn anchors(&self) -> &Anchors {
         &self.inner.anchors
     }
 
@@ -742,7 +743,7 @@ impl Collateral {
         })
     }
 
-    fn with_cache<T>(
+    pub(crate) fn with_cache<T>(
         &self,
         work: impl FnOnce(&mut Cache) -> Result<T, CacheError>,
     ) -> Result<T, CacheError> {

@@ -43,6 +43,9 @@ pub enum Media {
     ImaList,
     /// Initdata whose digest stands in host data.
     Initdata,
+    /// What endorses a DCAP quote: TCB Info, QE Identity, their chains and the revocation lists, in
+    /// one of the JSON forms in which they lie together.
+    IntelCollateral,
     /// A Nitro attestation document (COSE_Sign1).
     NitroDocument,
     /// A DCAP quote for an SGX enclave.
@@ -61,11 +64,12 @@ pub enum Media {
 
 impl Media {
     /// Every kind of member.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AzureHcl,
         Self::CcEventLog,
         Self::ImaList,
         Self::Initdata,
+        Self::IntelCollateral,
         Self::NitroDocument,
         Self::SgxQuote,
         Self::SnpCertificates,
@@ -83,6 +87,7 @@ impl Media {
             Self::CcEventLog => "application/vnd.zeuge.cc-event-log",
             Self::ImaList => "application/vnd.zeuge.ima-list",
             Self::Initdata => "application/vnd.zeuge.initdata",
+            Self::IntelCollateral => "application/vnd.zeuge.intel-collateral+json",
             Self::NitroDocument => "application/vnd.zeuge.nitro-document",
             Self::SgxQuote => "application/vnd.zeuge.sgx-quote",
             Self::SnpCertificates => "application/vnd.zeuge.snp-certificates",
@@ -109,6 +114,8 @@ impl Media {
             Self::ImaList => 2 * 1024 * 1024,
             // Certificates that a hypervisor hands out: SNP_EXT_GUEST_REQUEST gives some pages.
             Self::SnpCertificates | Self::Initdata => 128 * 1024,
+            // A real one has some 60 KiB; the lists in it only grow.
+            Self::IntelCollateral => 512 * 1024,
             // The report, with room for bytes that some tools append.
             Self::SnpReport => 4096,
             Self::AzureHcl | Self::NitroDocument | Self::TpmQuote => 64 * 1024,
@@ -119,7 +126,7 @@ impl Media {
 
     const fn indicator(self) -> i64 {
         match self {
-            Self::SnpCertificates => ENDORSEMENTS,
+            Self::IntelCollateral | Self::SnpCertificates => ENDORSEMENTS,
             _ => EVIDENCE,
         }
     }

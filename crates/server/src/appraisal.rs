@@ -18,8 +18,9 @@ use zeuge_evidence::UnixTime;
 use zeuge_evidence::snp::{CertificateTable, Report};
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::document::OwnerSet;
-use zeuge_verify::{Binding, Endorsements, SnpFacts, Verified};
+use zeuge_verify::{Binding, Endorsements, SnpFacts, Verified, dcap::QuoteFacts};
 
+use crate::quote::Kept;
 use crate::refusal::Refusal;
 
 /// The only tenant whose evidence may chain to a toy's root.
@@ -49,15 +50,49 @@ pub struct Wishes {
 }
 
 impl Wishes {
-    /// What a machine is measured against.
+    /// What a machine is measured against, where such a number was seen.
     #[must_use]
-    pub const fn wanted(&self, at: UnixTime) -> Wanted<'_> {
+    pub const fn wanted(&self, at: UnixTime, evaluation_number_seen: Option<u32>) -> Wanted<'_> {
         Wanted {
             policy: &self.policy,
             reference_values: &self.reference_values,
             hardware: self.hardware.as_ref(),
+            evaluation_number_seen,
             hardware_only: None,
             at,
+        }
+    }
+}
+
+/// What is proven about one machine.
+#[derive(Debug)]
+pub enum Evidence {
+    /// An SEV-SNP report.
+    Snp(Box<Verified<SnpFacts>>),
+    /// A quote of TDX or SGX.
+    Quote(Box<Verified<QuoteFacts>>),
+}
+
+impl Evidence {
+    fn facts(&self) -> Facts {
+        match self {
+            Self::Snp(verified) => Facts::from(verified.fact().clone()),
+            Self::Quote(verified) => Facts::from(verified.fact().clone()),
+        }
+    }
+
+    fn passed(&self) -> &[&'static str] {
+        match self {
+            Self::Snp(verified) => verified.trail().passed(),
+            Self::Quote(verified) => verified.trail().passed(),
+        }
+    }
+
+    /// The machine by its chip, for who has no name for it.
+    fn chip(&self) -> String {
+        match self {
+            Self::Snp(verified) => hex::encode(verified.fact().claims.chip_id),
+            Self::Quote(verified) => hex::encode(verified.fact().platform.ppid),
         }
     }
 }
@@ -66,7 +101,9 @@ impl Wishes {
 #[derive(Debug)]
 pub struct Appraised {
     /// What is proven.
-    pub verified: Verified<SnpFacts>,
+    pub evidence: Evidence,
+    /// The highest tcbEvaluationDataNumber seen for such platforms.
+    pub seen: Option<u32>,
     /// The verdict without any release rule.
     pub verdict: Verdict,
     /// The machine, by the owner's name or by its chip.
@@ -79,9 +116,24 @@ pub struct Appraised {
 #[derive(Debug)]
 pub struct Proven {
     /// What is proven.
-    verified: Verified<SnpFacts>,
+    pub(crate) evidence: Evidence,
+    /// The highest tcbEvaluationDataNumber seen for such platforms.
+    pub(crate) seen: Option<u32>,
     /// What endorsed it, for the archive.
-    endorsements: Vec<Vec<u8>>,
+    pub(crate) endorsements: Vec<Vec<u8>>,
+}
+
+/// What is to be proven, and for whom.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The tenant.
+    pub tenant: &'a str,
+    /// What the evidence must carry.
+    pub report_data: [u8; 64],
+    /// Who sent it.
+    pub source: &'a str,
+    /// The instant.
+    pub at: UnixTime,
 }
 
 /// Caches by tenant: each has the roots that its content is held against.
@@ -99,6 +151,7 @@ pub struct Judge {
     lines: Lines,
     folder: Option<PathBuf>,
     held: Mutex<(Vec<Stamp>, Arc<Endorsements>)>,
+    pub(crate) kept: Kept,
 }
 
 /// Name, time and size of a file of endorsements.
@@ -112,6 +165,7 @@ impl Judge {
             lines,
             folder,
             held: Mutex::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -121,29 +175,28 @@ impl Judge {
         &self.lines
     }
 
-    fn line(&self, tenant: &str) -> &Collateral {
+    pub(crate) fn line(&self, tenant: &str) -> &Collateral {
         match &self.lines.sim {
             Some(sim) if tenant == SIM_TENANT => sim,
             _ => &self.lines.makers,
         }
     }
 
-    /// Verifies the one report of a bundle, which must carry `report_data`. May ask the makers, and
-    /// then takes as long as they do: call it where waiting holds up nobody, inside a runtime.
+    /// Verifies the one report or quote of a bundle. May ask the makers, and then takes as long as
+    /// they do: call it where waiting holds up nobody, inside a runtime.
     ///
     /// # Errors
-    /// `bundle.evidence` when there is not exactly one SNP report, or there is evidence that this
-    /// witness cannot judge yet; those of the report's format; those of `zeuge-verify`;
-    /// `collateral.rollback` for a report that holds only under an older list than one seen.
-    pub fn verify(
-        &self,
-        tenant: &str,
-        bundle: &Bundle,
-        report_data: [u8; 64],
-        source: &str,
-        at: UnixTime,
-    ) -> Result<Proven, Refusal> {
-        let report = report(bundle)?;
+    /// `bundle.evidence` when there is not exactly one report or quote, or there is evidence that
+    /// this witness cannot judge yet; those of the format; those of `zeuge-verify`;
+    /// `collateral.rollback` for what holds only under an older list than one seen.
+    pub fn verify(&self, bundle: &Bundle, asked: &Asked<'_>) -> Result<Proven, Refusal> {
+        match evidence(bundle)? {
+            (Media::SnpReport, report) => self.snp(bundle, report, asked),
+            (_, quote) => self.quote(bundle, quote, asked),
+        }
+    }
+
+    fn snp(&self, bundle: &Bundle, report: &[u8], asked: &Asked<'_>) -> Result<Proven, Refusal> {
         let mut heap = self.at_hand().as_ref().clone();
         let mut endorsements = Vec::new();
         if let Some(table) = bundle.only(Media::SnpCertificates) {
@@ -157,13 +210,13 @@ impl Judge {
         let question = Question {
             report: &report,
             heap: &heap,
-            binding: &Binding::ReportData(report_data),
-            source,
-            now: at,
+            binding: &Binding::ReportData(asked.report_data),
+            source: asked.source,
+            now: asked.at,
         };
-        let asked = self.line(tenant).prove(&question);
+        let proving = self.line(asked.tenant).prove(&question);
         let proof = tokio::runtime::Handle::current()
-            .block_on(asked)
+            .block_on(proving)
             .map_err(|error| Refusal::store(&error))?;
         let (verified, heap) = believe(proof)?;
         let leaf = verified.fact().leaf_fingerprint;
@@ -174,7 +227,8 @@ impl Judge {
             }
         }
         Ok(Proven {
-            verified,
+            evidence: Evidence::Snp(Box::new(verified)),
+            seen: None,
             endorsements,
         })
     }
@@ -183,21 +237,20 @@ impl Judge {
     #[must_use]
     pub fn judge(&self, proven: Proven, wishes: &Wishes, at: UnixTime) -> Appraised {
         let Proven {
-            verified,
+            evidence,
+            seen,
             endorsements,
         } = proven;
-        let facts = Facts::from(verified.fact().clone());
-        let verdict = judge(&facts, verified.trail().passed(), &wishes.wanted(at));
+        let facts = evidence.facts();
+        let verdict = judge(&facts, evidence.passed(), &wishes.wanted(at, seen));
         let named = wishes
             .hardware
             .as_ref()
             .and_then(|registry| registry.name_of(&facts));
-        let machine = named.map_or_else(
-            || hex::encode(verified.fact().claims.chip_id),
-            str::to_owned,
-        );
+        let machine = named.map_or_else(|| evidence.chip(), str::to_owned);
         Appraised {
-            verified,
+            evidence,
+            seen,
             verdict,
             machine,
             endorsements,
@@ -277,20 +330,30 @@ fn stamps(folder: &Path) -> Vec<Stamp> {
     stamps
 }
 
-/// The one SNP report of a bundle. Other evidence is refused by name: what is not judged must not
-/// look as if it had been.
-fn report(bundle: &Bundle) -> Result<&[u8], Refusal> {
-    let other = bundle
-        .members()
-        .values()
-        .find(|member| !matches!(member.media, Media::SnpReport | Media::SnpCertificates));
+/// The one report or quote of a bundle. Other evidence is refused by name: what is not judged must
+/// not look as if it had been.
+fn evidence(bundle: &Bundle) -> Result<(Media, &[u8]), Refusal> {
+    let kinds = [
+        (Media::SnpReport, Media::SnpCertificates),
+        (Media::TdxQuote, Media::IntelCollateral),
+        (Media::SgxQuote, Media::IntelCollateral),
+    ];
+    let held = |media| bundle.only(media).map(|bytes| (media, bytes));
+    let found = kinds
+        .iter()
+        .find_map(|(media, beside)| Some((held(*media)?, *beside)));
+    let members = || bundle.members().values().map(|member| member.media);
+    let Some((found, beside)) = found else {
+        let because = "a bundle must hold exactly one SNP report, TDX quote or SGX quote";
+        let refusal = Refusal::new("bundle.evidence", 403, because);
+        let other = members().next().map_or("nothing", Media::as_str);
+        return Err(refusal.difference(other, Media::SnpReport.as_str()));
+    };
+    let other = members().find(|media| *media != found.0 && *media != beside);
     if let Some(other) = other {
-        let because = "this witness cannot judge such evidence yet";
+        let because = "this witness cannot judge such evidence beside the other yet";
         return Err(Refusal::new("bundle.evidence", 403, because)
-            .difference(other.media.as_str(), Media::SnpReport.as_str()));
+            .difference(other.as_str(), found.0.as_str()));
     }
-    bundle.only(Media::SnpReport).ok_or_else(|| {
-        let because = "a bundle must hold exactly one SNP report";
-        Refusal::new("bundle.evidence", 403, because)
-    })
+    Ok(found)
 }

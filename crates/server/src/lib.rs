@@ -22,6 +22,7 @@ pub mod keys;
 pub mod metrics;
 pub mod openapi;
 pub mod program;
+mod quote;
 pub mod refusal;
 pub mod release;
 pub mod secrets;

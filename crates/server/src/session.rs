@@ -30,7 +30,7 @@ use zeuge_protocol::keys::KeyId;
 use zeuge_protocol::name::Name;
 use zeuge_protocol::request::{Purpose, Request, Wanted};
 
-use crate::appraisal::{Appraised, Proven, Wishes};
+use crate::appraisal::{Appraised, Asked, Evidence, Proven, Wishes};
 use crate::documents;
 use crate::keys;
 use crate::refusal::Refusal;
@@ -288,12 +288,13 @@ fn prove(
     source: &str,
     now: i64,
 ) -> Result<(Opened, Proven), Refusal> {
-    let tenant = opened.challenge.tenant.as_str();
-    let data = opened.binding.report_data();
-    let at = UnixTime(now);
-    let proven = witness
-        .judge
-        .verify(tenant, &opened.bundle, data, source, at)?;
+    let asked = Asked {
+        tenant: opened.challenge.tenant.as_str(),
+        report_data: opened.binding.report_data(),
+        source,
+        at: UnixTime(now),
+    };
+    let proven = witness.judge.verify(&opened.bundle, &asked)?;
     Ok((opened, proven))
 }
 
@@ -439,8 +440,11 @@ fn grant(
         expires: UnixTime(now).plus(ADMISSION_SECS_MAX),
     };
     let at = UnixTime(now);
-    let verified = &appraised.verified;
-    let admitted = admit(verified, rule, &wishes.wanted(at), DOOR, suite, grant);
+    let wanted = wishes.wanted(at, appraised.seen);
+    let admitted = match &appraised.evidence {
+        Evidence::Snp(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
+        Evidence::Quote(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
+    };
     let Some(admission) = admitted.admission else {
         return Err(not_admitted(&admitted.verdict));
     };

@@ -11,11 +11,7 @@
 //! measurements and acceptable statuses are read by appraisal. Never fetches: [`needs()`].
 
 use sha2::{Digest as _, Sha256};
-use zeuge_evidence::{
-    UnixTime,
-    dcap::{Body, Quote},
-    x509::Certificate,
-};
+use zeuge_evidence::{UnixTime, dcap::Quote, x509::Certificate};
 
 use crate::{Anchors, Binding, Endorsements, Error, Root, Trail, Verified, crypto::CryptoProvider};
 
@@ -37,6 +33,7 @@ pub(crate) use forms::Parts;
 pub use needs::{EndorsementId, needs};
 pub use pck::{Configuration, PckExtension, PckTcb, SgxType};
 pub use tcb::{Standing, TcbStatus};
+pub use zeuge_evidence::dcap::Body;
 
 /// The ids of the checks on Intel's quotes, certificates and documents.
 pub const CHECKS: &[&str] = &[

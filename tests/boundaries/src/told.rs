@@ -198,6 +198,7 @@ fn decided(facts: &Facts, passed: &[&'static str], may_be_good: impl FnOnce() ->
         policy: &policy,
         reference_values: &values,
         hardware: None,
+        evaluation_number_seen: None,
         hardware_only: Some("fuzzing"),
         at: NOW,
     };

@@ -73,6 +73,7 @@ impl Judge {
                     policy: &self.policy,
                     reference_values: &self.values,
                     hardware: None,
+                    evaluation_number_seen: None,
                     hardware_only: Some("a test of verdicts"),
                     at: told.at,
                 },

@@ -48,6 +48,7 @@ impl Wishes {
             policy: &self.policy,
             reference_values: &self.reference_values,
             hardware: self.hardware.as_ref(),
+            evaluation_number_seen: None,
             hardware_only: None,
             at,
         }

@@ -81,6 +81,7 @@ pub(crate) fn verdict(facts: TpmFacts, policy: &str, values: &str) -> Verdict {
         policy: &policy,
         reference_values: &values,
         hardware: None,
+        evaluation_number_seen: None,
         hardware_only: None,
         at: NOW,
     };

@@ -62,6 +62,7 @@ pub(crate) fn appraised(facts: &QuoteFacts, policy: &Policy, values: &ReferenceV
         policy,
         reference_values: values,
         hardware: None,
+        evaluation_number_seen: None,
         hardware_only: None,
         at: NOW,
     };

@@ -55,10 +55,10 @@ pub(crate) fn ids(code: &str) -> &'static [&'static str] {
         "MEASUREMENT_MISMATCH"
         | "ID_KEY_DIGEST_MISMATCH"
         | "AUTHOR_KEY_DIGEST_MISMATCH"
-        | "MRTD_MISMATCH"
-        | "RTMR3_NONZERO"
-        | "MR_CONFIG_ID_MISMATCH"
-        | "MR_SEAM_NOT_ALLOWED" => &["policy.measurement"],
+        | "MRTD_MISMATCH" => &["policy.measurement"],
+        "RTMR3_NONZERO" => &["policy.rtmr"],
+        "MR_CONFIG_ID_MISMATCH" => &["policy.mr-config-id"],
+        "MR_SEAM_NOT_ALLOWED" => &["policy.mr-seam"],
         "HOST_DATA_MISMATCH" => &["policy.host-data"],
         "REPORT_DATA_MISMATCH" => &["binding.report-data"],
         "TCB_OUT_OF_DATE" => &["policy.tcb"],

@@ -93,6 +93,7 @@ pub(crate) fn library(call: &Call, heap: &Endorsements) -> Said {
                 policy: &policy,
                 reference_values: &values,
                 hardware: None,
+                evaluation_number_seen: None,
                 hardware_only: call.reference_values.is_none().then_some(HARDWARE_ONLY),
                 at,
             };

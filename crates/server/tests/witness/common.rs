@@ -26,7 +26,7 @@ use zeuge_server::clock::Clock;
 use zeuge_server::http::{Peer, router};
 use zeuge_server::keys;
 use zeuge_server::witness::{Options, Witness};
-use zeuge_sim::{Product, ReportSpec, ToyAmd};
+use zeuge_sim::{Product, ReportSpec, ToyAmd, ToyIntel};
 use zeuge_verify::Anchors;
 
 pub(crate) const SECRET: &[u8] = b"the key of the disk: 4b1d-never-in-the-clear";
@@ -149,7 +149,7 @@ impl World {
     pub(crate) fn start_with(&self, data: &Path, sim_kds: Option<Sources>) -> Running {
         let options = Options {
             endorsements: None,
-            sim: Some(Anchors::dangerous_sim(&ToyAmd::shared().trust_file(&Product::ALL)).unwrap()),
+            sim: Some(Anchors::dangerous_sim(&trust_file()).unwrap()),
             archive_bytes_max: 1 << 30,
             makers: None,
             sim_makers: sim_kds,
@@ -265,6 +265,14 @@ impl World {
         let body = serde_json::to_vec(&upload).unwrap();
         running.admin("PUT", "/v1/secrets", &self.admin, &body)
     }
+}
+
+/// The roots of both toy makers of CPUs in one file.
+pub(crate) fn trust_file() -> String {
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let mut trust = read(&ToyAmd::shared().trust_file(&Product::ALL));
+    trust["intel"] = read(&ToyIntel::shared().trust_file())["intel"].take();
+    trust.to_string()
 }
 
 /// A rule for the toy workload.

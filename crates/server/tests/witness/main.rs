@@ -4,5 +4,6 @@ mod collateral;
 mod common;
 mod process;
 mod release;
+mod tdx;
 mod tenants;
 mod whole_loop;

@@ -60,6 +60,7 @@ fn admission(binding: &Binding, version: u64) -> Admission {
         policy: &policy,
         reference_values: &values,
         hardware: None,
+        evaluation_number_seen: None,
         hardware_only: None,
         at: UnixTime(NOW),
     };

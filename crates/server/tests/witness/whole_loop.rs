@@ -20,12 +20,12 @@ use zeuge_protocol::suite::Suite;
 use zeuge_server::keys;
 use zeuge_sim::{Product, ReportSpec};
 
-fn id<T: std::fmt::Debug>(refused: Result<T, Box<Problem>>) -> String {
+pub(crate) fn id<T: std::fmt::Debug>(refused: Result<T, Box<Problem>>) -> String {
     refused.unwrap_err().check().unwrap().to_owned()
 }
 
 /// What a witness answered to an attempt, its signature checked.
-fn read(world: &World, attempt: &Attempt, answer: &[u8]) -> AttestAnswer {
+pub(crate) fn read(world: &World, attempt: &Attempt, answer: &[u8]) -> AttestAnswer {
     let signed: SignedAnswer = serde_json::from_slice(answer).unwrap();
     let binding = attempt.binding.digest();
     signed
@@ -39,7 +39,7 @@ fn attest(world: &World, running: &Running, attempt: &Attempt) -> AttestAnswer {
     read(world, attempt, &answer)
 }
 
-fn open(world: &World, attempt: &Attempt, secret: &SealedSecret) -> Vec<u8> {
+pub(crate) fn open(world: &World, attempt: &Attempt, secret: &SealedSecret) -> Vec<u8> {
     let recipient = Recipient {
         session: &attempt.key,
         binding: &attempt.binding.digest(),
@@ -51,7 +51,7 @@ fn open(world: &World, attempt: &Attempt, secret: &SealedSecret) -> Vec<u8> {
 }
 
 /// The refusals of an answer, as path and check.
-fn refused(answer: &AttestAnswer) -> Vec<(&str, &str)> {
+pub(crate) fn refused(answer: &AttestAnswer) -> Vec<(&str, &str)> {
     let refusals = answer.refused.iter();
     refusals
         .map(|refusal| (refusal.path.as_str(), refusal.check.as_str()))

@@ -1,10 +1,27 @@
-//! The other files in which a quote travels: the JSON of Trustee's client, the protobuf of
-//! go-tdx-guest.
+//! The other files in which a quote and what endorses it travel: the JSON of Trustee's client, the
+//! protobuf of go-tdx-guest, all endorsements in one JSON.
 //!
 //! Written from the bytes of the finished quote, by offsets of its own.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
+
+/// Endorsements by file name in one JSON object, under the names that are common for them.
+pub(super) fn collateral(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut object = serde_json::Map::new();
+    for (name, bytes) in files {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let (member, text) = match name.as_str() {
+            "root-crl.der" => ("root_ca_crl", hex::encode(bytes)),
+            "pck-crl.der" => ("pck_crl", hex::encode(bytes)),
+            "tcb-info.json" => ("tcb_info_json", text),
+            "qe-identity.json" => ("enclave_identity_json", text),
+            other => (other, text),
+        };
+        object.insert(member.to_owned(), text.into());
+    }
+    serde_json::Value::Object(object).to_string().into_bytes()
+}
 
 /// JSON with the quote in base64; a lie names a second one.
 pub(super) fn json(quote: &[u8], lie: bool) -> Vec<u8> {

@@ -217,6 +217,8 @@ pub struct QuoteSpec {
     pub xfam: u64,
     /// MRTD.
     pub mr_td: [u8; 48],
+    /// MRCONFIGID.
+    pub mr_config_id: [u8; 48],
     /// RTMR0 to RTMR3.
     pub rtmr: [[u8; 48]; 4],
     /// Flags of an enclave's ATTRIBUTES.
@@ -248,6 +250,7 @@ impl QuoteSpec {
             td_attributes: SEPT_VE_DISABLE,
             xfam: 0x0006_02e7,
             mr_td: [0xd1; 48],
+            mr_config_id: [0; 48],
             rtmr: [[0xa0; 48], [0xa1; 48], [0xa2; 48], [0; 48]],
             sgx_flags: 0b101,
             mr_enclave: [0xe1; 32],
@@ -308,6 +311,7 @@ impl QuoteSpec {
         put(&mut out, 120, &self.td_attributes.to_le_bytes());
         put(&mut out, 128, &self.xfam.to_le_bytes());
         put(&mut out, 136, &self.mr_td);
+        put(&mut out, 184, &self.mr_config_id);
         for (index, register) in self.rtmr.iter().enumerate() {
             put(&mut out, 328 + 48 * index, register);
         }

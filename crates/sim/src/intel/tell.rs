@@ -53,6 +53,13 @@ impl ToyQuote {
         containers::json(&self.quote, false)
     }
 
+    /// Everything that endorses the quote in one JSON file, for a bundle: documents as texts, lists
+    /// in hex, chains in PEM.
+    #[must_use]
+    pub fn collateral_file(&self) -> Vec<u8> {
+        containers::collateral(&self.endorsements)
+    }
+
     /// The evidence as go-tdx-guest writes it; only for [`QuoteForm::Tdx4`].
     #[must_use]
     pub fn protobuf_file(&self) -> Vec<u8> {

@@ -1,0 +1,196 @@
+//! The whole loop with a toy of Intel's: a trust domain or an enclave that is enrolled receives, and
+//! everybody else does not, each by his own check id.
+
+use zeuge_evidence::UnixTime;
+use zeuge_log::hash::sha256;
+use zeuge_protocol::api::AttestAnswer;
+use zeuge_protocol::bundle::{Bundle, Media};
+use zeuge_protocol::document::Kind;
+use zeuge_sim::{IntelLie, QuoteForm, QuoteSpec, ToyIntel};
+use zeuge_verify::{Anchors, Binding, Endorsements, crypto::AWS_LC, dcap};
+
+use crate::common::{Attempt, Running, SECRET, World, name, rule, trust_file};
+use crate::whole_loop::{id, open, read, refused};
+
+const DAY: i64 = 86_400;
+
+/// What the owner pins of the toy's platform: its name and key, as a verified quote tells them.
+fn registry(spec: &QuoteSpec, now: i64, ppid: Option<&str>) -> String {
+    let told = ToyIntel::shared().tell(None, spec, UnixTime(now));
+    let mut heap = Endorsements::new();
+    heap.add("collateral", &told.collateral_file());
+    let quote = zeuge_evidence::dcap::Quote::parse(&told.quote).unwrap();
+    let anchors = Anchors::dangerous_sim(&trust_file()).unwrap();
+    let binding = Binding::ReportData(told.expected_report_data);
+    let verified = dcap::quote(&quote, &heap, &anchors, &binding, told.at, &AWS_LC).unwrap();
+    let facts = verified.fact();
+    let own = hex::encode(facts.platform.ppid);
+    format!(
+        "schema = \"zeuge.hardware.v1\"\n[[intel]]\nname = \"rack-7\"\nppid = \"{}\"\n\
+         keys = [{{ cpu_svn = \"{}\", pce_svn = {}, public_key = \"{}\" }}]\n",
+        ppid.unwrap_or(&own),
+        hex::encode(facts.platform.tcb.cpu_svn),
+        facts.platform.tcb.pce_svn,
+        hex::encode(sha256(&[&facts.pck_public_key])),
+    )
+}
+
+/// The owner knows this machine, and gives `db/key` to it alone.
+fn furnish(world: &World, running: &Running, spec: &QuoteSpec, kind: &str, ppid: Option<&str>) {
+    let values = format!(
+        "schema = \"zeuge.reference-values.v1\"\n[[tdx]]\nname = \"web\"\nmr_td = [\"{}\"]\n\
+         rtmr = {{ \"1\" = [\"{}\"], \"2\" = [\"{}\"] }}\n[[sgx]]\nname = \"web\"\n\
+         mr_enclave = [\"{}\"]\n",
+        hex::encode(spec.mr_td),
+        hex::encode(spec.rtmr[1]),
+        hex::encode(spec.rtmr[2]),
+        hex::encode(spec.mr_enclave),
+    );
+    let rule = rule("sim", "db/key")
+        .replace("\"snp\"", &format!("\"{kind}\""))
+        .replace("dangerous_any_chip", "enrolled");
+    for (kind, at, text) in [
+        (Kind::ReferenceValues, "reference-values", values),
+        (
+            Kind::HardwareRegistry,
+            "hardware-registry",
+            registry(spec, world.now(), ppid),
+        ),
+        (Kind::ReleaseRule, "db/key", rule),
+    ] {
+        let document = world.document(kind, "sim", at, 1, &text);
+        let body = serde_json::to_vec(&document).unwrap();
+        let at = format!("/v1/documents/{}", kind.as_str());
+        running.admin("PUT", &at, &world.admin, &body).unwrap();
+    }
+    world
+        .put_secret(running, "sim", "db/key", 1, &world.owner)
+        .unwrap();
+}
+
+/// A bundle of this machine, told at `made`; with collateral or without.
+fn bundle(spec: &QuoteSpec, lie: Option<&str>, made: i64, collateral: bool) -> Bundle {
+    let lie = lie.map(|id| IntelLie::about(id).unwrap());
+    let told = ToyIntel::shared().tell(lie, spec, UnixTime(made));
+    let media = match spec.form {
+        QuoteForm::Sgx3 => Media::SgxQuote,
+        _ => Media::TdxQuote,
+    };
+    let mut bundle = Bundle::new();
+    bundle
+        .put(name("quote"), media, told.quote.clone())
+        .unwrap();
+    if collateral {
+        let file = told.collateral_file();
+        let label = name("quote.collateral");
+        bundle.put(label, Media::IntelCollateral, file).unwrap();
+    }
+    bundle
+}
+
+/// One attempt with such a bundle: the answer, or the check that refused it.
+fn ask(
+    world: &World,
+    running: &Running,
+    spec: &QuoteSpec,
+    (lie, age, collateral): (Option<&str>, i64, bool),
+) -> Result<(Attempt, AttestAnswer), String> {
+    let attempt = Attempt::honest(running, "sim", &["db/key"]);
+    let spec = QuoteSpec {
+        report_data: attempt.binding.report_data(),
+        ..spec.clone()
+    };
+    let bundle = bundle(&spec, lie, world.now() - age, collateral);
+    match running.attest(&attempt.body(&bundle)) {
+        Ok(answer) => {
+            let answer = read(world, &attempt, &answer);
+            Ok((attempt, answer))
+        }
+        refusal => Err(id(refusal)),
+    }
+}
+
+#[test]
+fn a_machine_of_intels_that_is_enrolled_receives_and_no_liar_does() {
+    for (form, kind) in [
+        (QuoteForm::Tdx4, "tdx"),
+        (QuoteForm::Tdx5, "tdx"),
+        (QuoteForm::Sgx3, "sgx"),
+    ] {
+        let (world, spec) = (World::new(), QuoteSpec::new(form));
+        let running = world.start();
+        furnish(&world, &running, &spec, kind, None);
+        let (attempt, answer) = ask(&world, &running, &spec, (None, 0, true)).unwrap();
+        let secret = answer.secrets.first().unwrap();
+        assert_eq!(open(&world, &attempt, secret), SECRET);
+        for lie in ["policy.debug", "policy.measurement", "policy.tcb-status"] {
+            let (_, answer) = ask(&world, &running, &spec, (Some(lie), 0, true)).unwrap();
+            assert_eq!(refused(&answer), [("db/key", lie)]);
+            assert!(answer.secrets.is_empty());
+        }
+        for lie in [
+            "dcap.quote.signature",
+            "dcap.pck.revoked",
+            "binding.report-data",
+        ] {
+            let outcome = ask(&world, &running, &spec, (Some(lie), 0, true));
+            assert_eq!(outcome.map(drop).unwrap_err(), lie);
+        }
+    }
+}
+
+#[test]
+fn a_platform_that_is_not_enrolled_receives_nothing() {
+    let (world, spec) = (World::new(), QuoteSpec::new(QuoteForm::Tdx4));
+    let running = world.start();
+    let ppid = "11".repeat(16);
+    furnish(&world, &running, &spec, "tdx", Some(&ppid));
+    let (_, answer) = ask(&world, &running, &spec, (None, 0, true)).unwrap();
+    assert_eq!(refused(&answer), [("db/key", "hardware.enrolled")]);
+}
+
+#[test]
+fn another_register_is_another_workload() {
+    let (world, spec) = (World::new(), QuoteSpec::new(QuoteForm::Tdx4));
+    let running = world.start();
+    furnish(&world, &running, &spec, "tdx", None);
+    let mut other = spec;
+    other.rtmr[2][0] ^= 1;
+    let (_, answer) = ask(&world, &running, &other, (None, 0, true)).unwrap();
+    assert_eq!(refused(&answer), [("db/key", "policy.rtmr")]);
+}
+
+#[test]
+fn what_a_machine_brought_serves_the_next_and_nobody_goes_behind_it() {
+    let (world, spec) = (World::new(), QuoteSpec::new(QuoteForm::Tdx4));
+    let running = world.start();
+    furnish(&world, &running, &spec, "tdx", None);
+    let alone = ask(&world, &running, &spec, (None, 0, false));
+    assert_eq!(alone.map(drop).unwrap_err(), "dcap.tcb-signer.available");
+    // Of an earlier state of Intel's knowledge, and nobody knows better yet.
+    let older = (Some("policy.evaluation-number"), 5 * DAY, true);
+    let (_, answer) = ask(&world, &running, &spec, older).unwrap();
+    assert_eq!(answer.secrets.len(), 1);
+    let (_, answer) = ask(&world, &running, &spec, (None, 0, true)).unwrap();
+    assert_eq!(answer.secrets.len(), 1);
+    // Nothing beside the quote, or something older: what the last one brought counts.
+    for next in [(None, 0, false), older] {
+        let (_, answer) = ask(&world, &running, &spec, next).unwrap();
+        assert_eq!(answer.secrets.len(), 1, "{:?}", refused(&answer));
+    }
+    // What was kept is lost with the process, the marks are not.
+    drop(running);
+    let running = world.start();
+    let (_, answer) = ask(
+        &world,
+        &running,
+        &spec,
+        (Some("policy.evaluation-number"), 0, true),
+    )
+    .unwrap();
+    assert_eq!(refused(&answer), [("db/key", "dcap.collateral.rollback")]);
+    let outcome = ask(&world, &running, &spec, (None, 5 * DAY, true));
+    assert_eq!(outcome.map(drop).unwrap_err(), "collateral.rollback");
+    let (_, answer) = ask(&world, &running, &spec, (None, 0, true)).unwrap();
+    assert_eq!(answer.secrets.len(), 1);
+}
