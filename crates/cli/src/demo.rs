@@ -23,12 +23,13 @@ use self::{middle::Mode, world::World};
 #[command(after_help = "\
 Examples:
   zeuge demo
+  zeuge demo --platform tdx
   zeuge demo --keep
 
 Needs root and /dev/fuse: the toy machine is a file system at the place where Linux puts \
 configfs-tsm, so that the agent runs unmodified.")]
 pub(crate) struct Demo {
-    /// Whose silicon is played: snp (tdx and tpm are not supported yet).
+    /// Whose silicon is played: snp or tdx (tpm is not supported yet).
     #[arg(long, default_value = "snp")]
     platform: String,
     /// Several witnesses (not supported yet).
@@ -42,19 +43,61 @@ pub(crate) struct Demo {
     programs: Option<PathBuf>,
 }
 
+/// Whose silicon is played.
+#[derive(Debug, Clone, Copy)]
+enum Platform {
+    Snp,
+    Tdx,
+}
+
+impl Platform {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "snp" => Ok(Self::Snp),
+            "tdx" => Ok(Self::Tdx),
+            other => Err(format!(
+                "--platform {other} is not supported yet; snp and tdx are"
+            )),
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Snp => "snp",
+            Self::Tdx => "tdx",
+        }
+    }
+
+    /// What the owner says that the machine must be.
+    fn reference_values(self, measurement: &str, host_data: &str) -> String {
+        let head = "schema = \"zeuge.reference-values.v1\"\n";
+        match self {
+            Self::Snp => format!(
+                "{head}[[snp]]\nname = \"demo\"\nmeasurements = [\"{measurement}\"]\n\
+                 host_data = [\"{host_data}\"]\n"
+            ),
+            // What the toy's firmware started stands in RTMR1 and RTMR2; the digest of the
+            // configuration is followed by zeros.
+            Self::Tdx => format!(
+                "{head}[[tdx]]\nname = \"demo\"\nmr_td = [\"{measurement}\"]\n\
+                 rtmr = {{ \"1\" = [\"{}\"], \"2\" = [\"{}\"] }}\n\
+                 mr_config_id = [\"{host_data}{}\"]\n",
+                "a1".repeat(48),
+                "a2".repeat(48),
+                "00".repeat(16)
+            ),
+        }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn run(demo: &Demo) -> Outcome {
     if demo.quorum {
         return Err("--quorum is not supported yet".to_owned());
     }
-    if demo.platform != "snp" {
-        return Err(format!(
-            "--platform {} is not supported yet; snp is",
-            demo.platform
-        ));
-    }
+    let platform = Platform::parse(&demo.platform)?;
     say("THE SILICON IS A TOY: its roots are made now, and nothing real trusts them.\n\n")?;
-    let world = World::start(demo.programs.as_deref())?;
+    let world = World::start(platform, demo.programs.as_deref())?;
     let mut wrong = 0_u8;
     let mut step = |holds: bool, text: String| -> Result<(), String> {
         if !holds {

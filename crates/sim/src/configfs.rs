@@ -1,9 +1,9 @@
 //! A stand-in for the kernel's configfs-tsm, as a FUSE file system whose root is
 //! `/sys/kernel/config/tsm/report`.
 //!
-//! Behaves as Documentation/ABI/testing/configfs-tsm-report says for `sev_guest`: `mkdir` makes a
-//! request with `inblob outblob auxblob provider generation privlevel privlevel_floor`, `inblob`
-//! takes exactly 64 bytes, every write counts `generation` up, `outblob` before `inblob` is
+//! Behaves as Documentation/ABI/testing/configfs-tsm-report says for `sev_guest` and `tdx_guest`:
+//! `mkdir` makes a request with `inblob outblob provider generation`, for `sev_guest` also with
+//! `auxblob privlevel privlevel_floor`, `inblob` takes exactly 64 bytes, every write counts `generation` up, `outblob` before `inblob` is
 //! EINVAL. Never caches: everything is direct I/O. Knows nothing of who asks.
 
 use std::collections::BTreeMap;
@@ -25,11 +25,37 @@ const NO_TIME: Duration = Duration::ZERO;
 const ENTRIES_MAX: usize = 64;
 /// Inode numbers per request: the folder and its attributes.
 const STRIDE: u64 = 16;
-/// What SNP takes, no more and no less.
+/// What SNP and TDX take, no more and no less.
 const INBLOB_BYTES: usize = 64;
 
 /// Report and certificate table for report data and a VMPL.
 pub(crate) type Maker = Box<dyn Fn([u8; 64], u32) -> (Vec<u8>, Vec<u8>) + Send + Sync>;
+
+/// Whose machine this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Provider {
+    /// AMD SEV-SNP.
+    SevGuest,
+    /// Intel TDX: no privilege levels, no certificates.
+    TdxGuest,
+}
+
+impl Provider {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::SevGuest => "sev_guest",
+            Self::TdxGuest => "tdx_guest",
+        }
+    }
+
+    fn shows(self, attribute: Attribute) -> bool {
+        self == Self::SevGuest
+            || !matches!(
+                attribute,
+                Attribute::Auxblob | Attribute::Privlevel | Attribute::PrivlevelFloor
+            )
+    }
+}
 
 /// How the stand-in misbehaves, to see how an agent takes it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,6 +124,7 @@ struct State {
 
 /// The file system.
 pub(crate) struct Configfs {
+    provider: Provider,
     maker: Maker,
     state: Mutex<State>,
 }
@@ -110,8 +137,9 @@ enum Node {
 
 impl Configfs {
     /// A stand-in that writes every access into `log`, one line each.
-    pub(crate) fn new(maker: Maker, trouble: Trouble, log: File) -> Self {
+    pub(crate) fn new(provider: Provider, maker: Maker, trouble: Trouble, log: File) -> Self {
         Self {
+            provider,
             maker,
             state: Mutex::new(State {
                 entries: BTreeMap::new(),
@@ -132,7 +160,7 @@ impl Configfs {
         let state = &mut *guard;
         let entry = state.entries.get_mut(name).ok_or(Errno::ENOENT)?;
         match attribute {
-            Attribute::Provider => Ok(b"sev_guest\n".to_vec()),
+            Attribute::Provider => Ok(format!("{}\n", self.provider.name()).into_bytes()),
             Attribute::Generation => Ok(format!("{}\n", entry.generation).into_bytes()),
             Attribute::PrivlevelFloor => Ok(b"0\n".to_vec()),
             Attribute::Inblob | Attribute::Privlevel => Err(Errno::EACCES),
@@ -246,7 +274,7 @@ impl Filesystem for Configfs {
                 .map(|entry| attributes(entry.number * STRIDE, None)),
             Some(Node::Folder) => Attribute::ALL
                 .into_iter()
-                .find(|attribute| attribute.name() == name)
+                .find(|attribute| attribute.name() == name && self.provider.shows(*attribute))
                 .map(|attribute| attributes(u64::from(parent) + place(attribute), Some(attribute))),
             _ => None,
         };
@@ -405,6 +433,7 @@ impl Filesystem for Configfs {
                 .collect(),
             Some(Node::Folder) => Attribute::ALL
                 .into_iter()
+                .filter(|attribute| self.provider.shows(*attribute))
                 .map(|attribute| {
                     let number = u64::from(inode) + place(attribute);
                     (number, FileType::RegularFile, attribute.name().to_owned())

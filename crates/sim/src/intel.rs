@@ -224,6 +224,13 @@ impl ToyIntel {
         format!("{file:#}\n")
     }
 
+    /// The PCK certificate of this platform in DER, as an honest maker issues it.
+    #[must_use]
+    pub fn pck_certificate(&self, spec: &QuoteSpec, at: UnixTime) -> Vec<u8> {
+        self.leaf_body(&self.own, spec, at)
+            .signed_with(self.own.pck_ca(spec.ca))
+    }
+
     /// The PCK certificate body of this platform, issued 30 days before `at`, for seven years.
     fn leaf_body(&self, house: &Authorities, spec: &QuoteSpec, at: UnixTime) -> CertificateBody {
         let key = self.leaf_key(spec);

@@ -10,6 +10,7 @@
 
 mod configfs;
 mod serve;
+mod vendor;
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! One long-lived toy AMD: its key service over HTTP on loopback, and one machine of its make
+//! One long-lived toy AMD or Intel: its service over HTTP on loopback, and one machine of its make
 //! behind a stand-in for configfs-tsm. Ends at SIGTERM or SIGINT and takes its keys with it.
 //!
 //! Never listens elsewhere than on loopback; answers GET alone.
@@ -15,9 +15,10 @@ use fuser::{Config, MountOption};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use zeuge_evidence::UnixTime;
-use zeuge_sim::{Lie, Product, REPORT_BYTES, ReportSpec, Signer, ToyAmd};
+use zeuge_sim::{Product, ReportSpec, Signer, ToyAmd};
 
-use crate::configfs::{Configfs, Maker, Trouble};
+use crate::configfs::{Configfs, Trouble};
+use crate::vendor::Vendor;
 
 /// The longest request in bytes; an address of the key service has under 300.
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
@@ -30,7 +31,10 @@ pub(crate) struct Serve {
     /// Folder for trust.json, endorsements/, kds.url and access.log; made if it is not there.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Where the key service listens; loopback only.
+    /// What is played: snp (AMD) or tdx (Intel).
+    #[arg(long, default_value = "snp", value_parser = ["snp", "tdx"])]
+    platform: String,
+    /// Where the maker's service listens; loopback only.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     kds_listen: SocketAddr,
     /// Folder on which to mount the stand-in for configfs-tsm; needs root and /dev/fuse.
@@ -42,10 +46,10 @@ pub(crate) struct Serve {
     /// Which key signs: vcek or vlek.
     #[arg(long, default_value = "vcek", value_parser = crate::signer)]
     signer: Signer,
-    /// MEASUREMENT, exactly 48 bytes in hex.
+    /// MEASUREMENT or MRTD, exactly 48 bytes in hex.
     #[arg(long, value_name = "HEX", value_parser = crate::bytes::<48>)]
     measurement: Option<[u8; 48]>,
-    /// HOST_DATA, exactly 32 bytes in hex.
+    /// HOST_DATA, exactly 32 bytes in hex; on TDX the first bytes of MRCONFIGID.
     #[arg(long, value_name = "HEX", value_parser = crate::bytes::<32>)]
     host_data: Option<[u8; 32]>,
     /// CHIP_ID, exactly 64 bytes in hex; on Turin the first eight count.
@@ -55,11 +59,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "HEX", value_parser = crate::bytes::<8>)]
     guest_policy: Option<[u8; 8]>,
     /// Tell this one lie in every report; `zeuge-sim lies` names them.
-    #[arg(long, value_name = "ID", value_parser = crate::lie)]
-    lie: Option<Lie>,
+    #[arg(long, value_name = "ID")]
+    lie: Option<String>,
     /// Another machine of the same maker that tells a lie, on a mount point of its own: repeatable.
     #[arg(long, value_name = "ID=MOUNTPOINT", value_parser = liar)]
-    liar: Vec<(Lie, PathBuf)>,
+    liar: Vec<(String, PathBuf)>,
     /// Hand out no certificate table (auxblob stays empty), as many clouds do.
     #[arg(long)]
     no_certificates: bool,
@@ -79,19 +83,18 @@ pub(crate) fn serve(options: &Serve, say: &dyn Fn(&str)) -> Result<(), String> {
     // Before anything else, so that no signal is missed.
     let mut signals = Signals::new([SIGTERM, SIGINT])
         .map_err(|error| format!("cannot await signals: {error}"))?;
-    let amd = Arc::new(ToyAmd::new());
-    let spec = spec(options);
-    write_files(options, &amd, &spec)?;
+    let vendor = vendor(options)?;
+    write_files(options, &vendor)?;
     let listener = TcpListener::bind(options.kds_listen)
         .map_err(|error| format!("cannot listen on {}: {error}", options.kds_listen))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let url = format!("http://{address}");
     put(options, "kds.url", format!("{url}\n").as_bytes())?;
-    let vendor = Arc::clone(&amd);
+    let service = vendor.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A client that goes away has lost its answer and nothing else.
-            let _ = answer(&vendor, stream);
+            let _ = answer(&service, stream);
         }
     });
     say(&format!("kds {url}"));
@@ -99,13 +102,13 @@ pub(crate) fn serve(options: &Serve, say: &dyn Fn(&str)) -> Result<(), String> {
     let machines = options
         .configfs
         .iter()
-        .map(|mountpoint| (options.lie, mountpoint));
+        .map(|mountpoint| (options.lie.as_deref(), mountpoint));
     let liars = options
         .liar
         .iter()
-        .map(|(lie, mountpoint)| (Some(*lie), mountpoint));
+        .map(|(lie, mountpoint)| (Some(lie.as_str()), mountpoint));
     for (lie, mountpoint) in machines.chain(liars) {
-        mounted.push(mount(options, &amd, &spec, lie, mountpoint)?);
+        mounted.push(mount(options, &vendor, lie, mountpoint)?);
         say(&format!("configfs {}", mountpoint.display()));
     }
     say("ready");
@@ -121,9 +124,8 @@ pub(crate) fn serve(options: &Serve, say: &dyn Fn(&str)) -> Result<(), String> {
 /// Mounts one machine's stand-in for configfs-tsm. All machines write one access log.
 fn mount(
     options: &Serve,
-    amd: &Arc<ToyAmd>,
-    spec: &ReportSpec,
-    lie: Option<Lie>,
+    vendor: &Vendor,
+    lie: Option<&str>,
     mountpoint: &Path,
 ) -> Result<fuser::BackgroundSession, String> {
     let log = OpenOptions::new()
@@ -135,8 +137,8 @@ fn mount(
         races: options.races,
         busy: options.busy,
     };
-    let maker = maker(lie, options.no_certificates, Arc::clone(amd), spec.clone());
-    let stand_in = Configfs::new(maker, trouble, log);
+    let maker = vendor.maker(lie, options.no_certificates, now);
+    let stand_in = Configfs::new(vendor.provider(), maker, trouble, log);
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName("zeuge-sim".to_owned()),
@@ -153,9 +155,23 @@ fn mount(
 }
 
 /// `ID=MOUNTPOINT` of a machine that lies.
-fn liar(text: &str) -> Result<(Lie, PathBuf), String> {
+fn liar(text: &str) -> Result<(String, PathBuf), String> {
     let (id, mountpoint) = text.split_once('=').ok_or("write it as ID=MOUNTPOINT")?;
-    Ok((crate::lie(id)?, PathBuf::from(mountpoint)))
+    Ok((id.to_owned(), PathBuf::from(mountpoint)))
+}
+
+/// The maker, with new keys, and its machine. Refuses lies that are not its own.
+fn vendor(options: &Serve) -> Result<Vendor, String> {
+    let vendor = if options.platform == "tdx" {
+        Vendor::tdx(options.measurement, options.host_data)
+    } else {
+        Vendor::Snp(Arc::new(ToyAmd::new()), Box::new(spec(options)))
+    };
+    let liars = options.liar.iter().map(|(lie, _)| lie);
+    for lie in options.lie.iter().chain(liars) {
+        vendor.knows(lie)?;
+    }
+    Ok(vendor)
 }
 
 fn spec(options: &Serve) -> ReportSpec {
@@ -173,31 +189,14 @@ fn spec(options: &Serve) -> ReportSpec {
     spec
 }
 
-/// Makes evidence for report data and a VMPL, as the options say.
-fn maker(lie: Option<Lie>, without: bool, amd: Arc<ToyAmd>, spec: ReportSpec) -> Maker {
-    Box::new(move |report_data, vmpl| {
-        let mut spec = spec.clone();
-        spec.report_data = report_data;
-        spec.vmpl = vmpl;
-        let told = amd.tell(lie, &spec, now());
-        let table = if without {
-            Vec::new()
-        } else {
-            told.table_file()
-                .split_off(told.report.len().min(REPORT_BYTES))
-        };
-        (told.report, table)
-    })
-}
-
-fn write_files(options: &Serve, amd: &ToyAmd, spec: &ReportSpec) -> Result<(), String> {
+fn write_files(options: &Serve, vendor: &Vendor) -> Result<(), String> {
     let folder = options.dir.join("endorsements");
     fs::create_dir_all(&folder)
         .map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
-    for (name, bytes) in amd.tell(options.lie, spec, now()).endorsements {
+    for (name, bytes) in vendor.endorsements(options.lie.as_deref(), now()) {
         put(options, &format!("endorsements/{name}"), &bytes)?;
     }
-    let trust = amd.trust_file(&[options.product]);
+    let trust = vendor.trust_file(options.product);
     put(options, "trust.json", trust.as_bytes())
 }
 
@@ -214,7 +213,7 @@ fn now() -> UnixTime {
 }
 
 /// One request, one answer, no more.
-fn answer(amd: &ToyAmd, mut stream: TcpStream) -> io::Result<()> {
+fn answer(vendor: &Vendor, mut stream: TcpStream) -> io::Result<()> {
     stream.set_read_timeout(Some(CLIENT_TIME_MAX))?;
     stream.set_write_timeout(Some(CLIENT_TIME_MAX))?;
     let mut request = Vec::new();
@@ -228,16 +227,15 @@ fn answer(amd: &ToyAmd, mut stream: TcpStream) -> io::Result<()> {
     }
     let text = String::from_utf8_lossy(&request);
     let mut words = text.split_ascii_whitespace();
-    let (status, content_type, body) = match (words.next(), words.next()) {
-        (Some("GET"), Some(path)) => {
-            let answer = amd.kds(path, now());
-            (answer.status, answer.content_type, answer.body)
+    let (status, lines, body) = match (words.next(), words.next()) {
+        (Some("GET"), Some(path)) => vendor.answer(path, now()),
+        _ => {
+            let refusal = b"this toy answers GET alone\n".to_vec();
+            (405, "Content-Type: text/plain\r\n".to_owned(), refusal)
         }
-        _ => (405, "text/plain", b"this toy answers GET alone\n".to_vec()),
     };
     let head = format!(
-        "HTTP/1.1 {status} Toy\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n",
+        "HTTP/1.1 {status} Toy\r\n{lines}Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes())?;

@@ -15,6 +15,7 @@ use zeuge_protocol::{
     manifest::encrypt_secret,
     name::{Name, Path},
 };
+use zeuge_verify::dcap::PckExtension;
 
 /// How long the demo's documents count, in seconds.
 const DAY: i64 = 86_400;
@@ -131,6 +132,20 @@ pub(super) fn registry(leaf: &[u8]) -> Result<String, String> {
         "schema = \"zeuge.hardware.v1\"\n[[chip]]\nname = \"demo machine\"\nchip_id = \"{}\"\n\
          [[chip.keys]]\ntcb = \"{tcb}\"\npublic_key = \"{}\"\n",
         hex::encode(value(".4")?.value),
+        hex::encode(sha256(leaf.public_key.key))
+    ))
+}
+
+/// The registry entry of a platform of Intel's, out of its PCK certificate.
+pub(super) fn intel_registry(leaf: &[u8]) -> Result<String, String> {
+    let leaf = Certificate::parse(leaf).map_err(|error| error.to_string())?;
+    let platform = PckExtension::of(&leaf).map_err(|error| error.to_string())?;
+    Ok(format!(
+        "schema = \"zeuge.hardware.v1\"\n[[intel]]\nname = \"demo machine\"\nppid = \"{}\"\n\
+         [[intel.keys]]\ncpu_svn = \"{}\"\npce_svn = {}\npublic_key = \"{}\"\n",
+        hex::encode(platform.ppid),
+        hex::encode(platform.tcb.cpu_svn),
+        platform.tcb.pce_svn,
         hex::encode(sha256(leaf.public_key.key))
     ))
 }

@@ -18,6 +18,7 @@ use zeuge_log::{checkpoint::VerifiedCheckpoint, hash, note::VerifierKey, tile::r
 use zeuge_protocol::{document::Kind, name::Name};
 
 use super::{
+    Platform,
     machine::Machine,
     middle::Middle,
     owner::{self, Person},
@@ -32,7 +33,7 @@ pub(super) const PATH: &str = "demo/disk-key";
 /// Tenant of the toy: the only one whose evidence may come from it.
 const TENANT: &str = "sim";
 const WITNESS: &str = "demo-witness";
-/// The launch digest of the demo's image.
+/// The launch digest of the demo's image, and its MRTD.
 const MEASUREMENT: &str = "d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3";
 
 /// The other programs.
@@ -111,6 +112,7 @@ pub(super) struct World {
     pub(super) machines: Machines,
     pub(super) config: PathBuf,
     pub(super) secret: Vec<u8>,
+    platform: Platform,
     admin: String,
     log_key: String,
     folder: Folder,
@@ -118,7 +120,7 @@ pub(super) struct World {
 
 impl World {
     /// Starts everything, and lets the owner bring documents and secret.
-    pub(super) fn start(programs: Option<&Path>) -> Result<Self, String> {
+    pub(super) fn start(platform: Platform, programs: Option<&Path>) -> Result<Self, String> {
         let programs = Programs::find(programs)?;
         let folder = folder()?;
         let now = now()?;
@@ -144,8 +146,11 @@ impl World {
             changed: machine(&folder.0, "changed")?,
             debug: machine(&folder.0, "debug")?,
         };
-        say("starting the toy maker (keys of 4096 bits take some seconds) …\n")?;
-        let sim = start_sim(&programs, &folder.0, &host_data, &machines)?;
+        say(match platform {
+            Platform::Snp => "starting the toy maker (keys of 4096 bits take some seconds) …\n",
+            Platform::Tdx => "starting the toy maker …\n",
+        })?;
+        let sim = start_sim(platform, &programs, &folder.0, &host_data, &machines)?;
         say("starting the witness …\n")?;
         let serve = start_witness(&programs, &folder.0, witness)?;
         let mut secret = [0; 32];
@@ -162,6 +167,7 @@ impl World {
             machines,
             config: at("agent.json"),
             secret: hex::encode(secret).into_bytes(),
+            platform,
             admin,
             log_key,
             folder,
@@ -171,23 +177,20 @@ impl World {
     }
 
     fn owner_brings(&self, owner: &Person, host_data: &str) -> Result<(), String> {
-        let leaf = self.leaf()?;
-        let values = format!(
-            "schema = \"zeuge.reference-values.v1\"\n[[snp]]\nname = \"demo\"\n\
-             measurements = [\"{MEASUREMENT}\"]\nhost_data = [\"{host_data}\"]\n"
-        );
+        let kind = self.platform.word();
+        let values = self.platform.reference_values(MEASUREMENT, host_data);
+        let registry = match self.platform {
+            Platform::Snp => owner::registry(&self.leaf("SEV-VCEK")?)?,
+            Platform::Tdx => owner::intel_registry(&self.leaf("Intel SGX PCK Certificate")?)?,
+        };
         let rule = format!(
             "schema = \"zeuge.release-rule.v1\"\ntenant = \"{TENANT}\"\npath = \"{PATH}\"\n\
-             door = \"agent\"\nevidence = [\"snp\"]\nminimum_suite = \"x-wing\"\n\
+             door = \"agent\"\nevidence = [\"{kind}\"]\nminimum_suite = \"x-wing\"\n\
              chips = \"enrolled\"\nworkload = \"demo\"\n"
         );
         for (kind, name, text) in [
             (Kind::ReferenceValues, "reference-values", values),
-            (
-                Kind::HardwareRegistry,
-                "hardware-registry",
-                owner::registry(&leaf)?,
-            ),
+            (Kind::HardwareRegistry, "hardware-registry", registry),
             (Kind::ReleaseRule, PATH, rule),
         ] {
             let body = owner.document(kind, name, &text)?;
@@ -203,13 +206,13 @@ impl World {
     }
 
     /// The certificate of the toy chip's key.
-    fn leaf(&self) -> Result<Vec<u8>, String> {
+    fn leaf(&self, name: &str) -> Result<Vec<u8>, String> {
         let folder = self.folder.0.join("maker/endorsements");
         let entries = fs::read_dir(&folder).map_err(|error| error.to_string())?;
         for entry in entries.flatten() {
             let bytes = fs::read(entry.path()).map_err(|error| error.to_string())?;
             let is_leaf = Certificate::parse(&bytes)
-                .is_ok_and(|read| read.subject.common_name() == Some("SEV-VCEK"));
+                .is_ok_and(|read| read.subject.common_name() == Some(name));
             if is_leaf {
                 return Ok(bytes);
             }
@@ -307,6 +310,7 @@ fn configuration(
 }
 
 fn start_sim(
+    platform: Platform,
     programs: &Programs,
     folder: &Path,
     host_data: &str,
@@ -317,6 +321,8 @@ fn start_sim(
     sim.arg("serve").arg("--dir").arg(folder.join("maker"));
     sim.arg("--configfs").arg(&machines.honest.configfs);
     sim.args([
+        "--platform",
+        platform.word(),
         "--product",
         "Genoa",
         "--measurement",
