@@ -119,17 +119,15 @@ impl EventLog<'_> {
         }
         let mut replay = self.empty_at(bank, locality)?;
         for (index, event) in self.events.iter().enumerate() {
-            if self.counts(event) {
-                let before = replay.value(event.register);
-                let after = step(bank, before.as_deref(), event, index);
-                let incomplete = matches!(
-                    replay.registers.get(&event.register),
-                    Some(Register::Incomplete { .. })
-                );
-                if !incomplete {
-                    replay.registers.insert(event.register, after);
-                }
+            if !self.counts(event) {
+                continue;
             }
+            let after = match replay.registers.get(&event.register) {
+                Some(Register::Incomplete { .. }) => continue,
+                Some(Register::Value { value, .. }) => step(bank, Some(value), event, index),
+                None => step(bank, Some(&replay.start(event.register)), event, index),
+            };
+            replay.registers.insert(event.register, after);
         }
         Some(replay)
     }

@@ -14,8 +14,9 @@ const PCR: u32 = 10;
 pub struct ImaReplay {
     bank: HashAlgorithm,
     entries: usize,
-    hashed: Vec<u8>,
-    padded: Vec<u8>,
+    /// The register for either filling; gone once the other one explained a value.
+    hashed: Option<Vec<u8>>,
+    padded: Option<Vec<u8>>,
 }
 
 /// How the kernel filled the bank.
@@ -37,8 +38,8 @@ impl ImaReplay {
         Some(Self {
             bank,
             entries: 0,
-            hashed: zeros.clone(),
-            padded: zeros,
+            hashed: Some(zeros.clone()),
+            padded: Some(zeros),
         })
     }
 
@@ -54,22 +55,18 @@ impl ImaReplay {
     /// extend nothing here.
     pub fn extend(&mut self, entry: &Entry) {
         self.entries = self.entries.saturating_add(1);
-        if entry.pcr != PCR {
-            return;
+        for filling in [Filling::Hashed, Filling::PaddedSha1] {
+            if let Some(running) = self.register(filling).take() {
+                let next = step(self.bank, running, entry, filling);
+                *self.register(filling) = Some(next);
+            }
         }
-        let size = self.hashed.len();
-        let (own, sha1) = if entry.is_violation() {
-            (vec![0xff; size], vec![0xff; size])
-        } else {
-            let own = self.bank.digest(&[&entry.data]).unwrap_or_default();
-            let mut sha1 = HashAlgorithm::SHA1
-                .digest(&[&entry.data])
-                .unwrap_or_default();
-            sha1.resize(size, 0);
-            (own, sha1)
-        };
-        for (running, next) in [(&mut self.hashed, own), (&mut self.padded, sha1)] {
-            *running = self.bank.digest(&[running, &next]).unwrap_or_default();
+    }
+
+    const fn register(&mut self, filling: Filling) -> &mut Option<Vec<u8>> {
+        match filling {
+            Filling::Hashed => &mut self.hashed,
+            Filling::PaddedSha1 => &mut self.padded,
         }
     }
 
@@ -77,9 +74,9 @@ impl ImaReplay {
     /// entry both fillings are the same.
     #[must_use]
     pub fn holds(&self, value: &[u8]) -> Option<Filling> {
-        if self.hashed == value {
+        if self.hashed.as_deref() == Some(value) {
             Some(Filling::Hashed)
-        } else if self.padded == value {
+        } else if self.padded.as_deref() == Some(value) {
             Some(Filling::PaddedSha1)
         } else {
             None
@@ -95,14 +92,45 @@ impl ImaReplay {
         if let Some(filling) = self.holds(value) {
             return Some((0, filling));
         }
-        for (taken, entry) in (1_usize..).zip(entries) {
-            self.extend(entry);
-            if let Some(filling) = self.holds(value) {
-                return Some((taken, filling));
+        // One filling after the other: nearly every kernel hashes, and the way it goes is known
+        // from the first match on.
+        for filling in [Filling::Hashed, Filling::PaddedSha1] {
+            let Some(mut running) = self.register(filling).clone() else {
+                continue;
+            };
+            for (taken, entry) in (1_usize..).zip(entries) {
+                running = step(self.bank, running, entry, filling);
+                if running == value {
+                    self.entries = self.entries.saturating_add(taken);
+                    (self.hashed, self.padded) = (None, None);
+                    *self.register(filling) = Some(running);
+                    return Some((taken, filling));
+                }
             }
+            *self.register(filling) = Some(running);
         }
+        self.entries = self.entries.saturating_add(entries.len());
         None
     }
+}
+
+/// The register after one more entry.
+fn step(bank: HashAlgorithm, running: Vec<u8>, entry: &Entry, filling: Filling) -> Vec<u8> {
+    if entry.pcr != PCR {
+        return running;
+    }
+    let size = running.len();
+    let next = match filling {
+        _ if entry.is_violation() => vec![0xff; size],
+        Filling::Hashed => bank.digest(&[&entry.data]).unwrap_or_default(),
+        Filling::PaddedSha1 => {
+            let sha1 = HashAlgorithm::SHA1.digest(&[&entry.data]);
+            let mut sha1 = sha1.unwrap_or_default();
+            sha1.resize(size, 0);
+            sha1
+        }
+    };
+    bank.digest(&[&running, &next]).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -150,7 +178,7 @@ mod tests {
         let mut first = ImaReplay::new(HashAlgorithm::SHA384).unwrap();
         first.extend(&entries[0]);
         let mut replay = ImaReplay::new(HashAlgorithm::SHA384).unwrap();
-        let padded = first.padded.clone();
+        let padded = first.padded.clone().unwrap();
         assert_eq!(
             replay.find(&entries, &padded),
             Some((1, Filling::PaddedSha1))
