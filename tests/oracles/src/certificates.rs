@@ -39,7 +39,7 @@ fn list(bytes: &[u8]) -> (String, &'static str) {
     (word(ours.err()), theirs)
 }
 
-fn parsed<'a, T, E>(outcome: Result<(&'a [u8], T), E>) -> &'static str {
+fn parsed<T, E>(outcome: Result<(&[u8], T), E>) -> &'static str {
     match outcome {
         Ok(([], _)) => ACCEPTED,
         Ok(_) => "trailing bytes",

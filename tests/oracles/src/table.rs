@@ -19,9 +19,19 @@ const TABLE: &str = include_str!("../differences.tsv");
 struct Row {
     /// Whether the row can only be demanded where captures are at hand.
     needs_captures: bool,
-    /// Whether only a whole run is long enough to find it.
-    rare: bool,
+    when: When,
     used: bool,
+}
+
+/// Which runs must find a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Every run.
+    Always,
+    /// A whole run only.
+    Whole,
+    /// None: a handful in a million.
+    Rare,
 }
 
 /// Counts agreements and differences of one run.
@@ -64,7 +74,12 @@ impl Ledger {
             );
             let row = Row {
                 needs_captures: class.starts_with("capture"),
-                rare: *when == "whole",
+                when: match *when {
+                    "always" => When::Always,
+                    "whole" => When::Whole,
+                    "rare" => When::Rare,
+                    _ => panic!("differences.tsv: always, whole or rare: {line}"),
+                },
                 used: false,
             };
             assert!(rows.insert(place, row).is_none(), "listed twice: {line}");
@@ -129,7 +144,12 @@ impl Ledger {
             })
             .collect();
         for ((class, oracle, ours, theirs), row) in &self.rows {
-            let demanded = (with_captures || !row.needs_captures) && (whole || !row.rare);
+            let long_enough = match row.when {
+                When::Always => true,
+                When::Whole => whole,
+                When::Rare => false,
+            };
+            let demanded = long_enough && (with_captures || !row.needs_captures);
             if !row.used && demanded {
                 wrong.push(format!(
                     "no longer occurs: {class}\t{oracle}\t{ours}\t{theirs}"
