@@ -21,7 +21,8 @@ pub struct Endorsement {
     pub bytes: Vec<u8>,
 }
 
-/// What somebody brought, sorted by kind.
+/// What somebody brought, sorted by kind and, inside a kind, by bytes: the order in which files
+/// are offered decides nothing and shows in no verdict.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Endorsements {
     /// Certificates in DER that could be read.
@@ -49,11 +50,12 @@ impl Endorsements {
     /// Adds one file: DER or PEM certificates and lists (any number of PEM blocks, also hex of a
     /// DER list as Intel's service answers), a JSON document, a dump of Intel's collateral
     /// structure, or one of the JSON wrappers in which several of these lie together. Anything
-    /// else is named in `skipped`. Returns how many endorsements were found. The same bytes are kept once.
+    /// else is named in `skipped`. Returns how many endorsements were found. The same bytes are
+    /// kept once, under the first of their sources by name.
     pub fn add(&mut self, source: &str, bytes: &[u8]) -> usize {
         let before = self.len();
         if !self.add_content(source, bytes) {
-            self.skipped.push(source.to_owned());
+            self.skip(source);
         }
         self.len().saturating_sub(before)
     }
@@ -68,7 +70,7 @@ impl Endorsements {
             if self.add_content(&source, bytes) {
                 continue;
             }
-            self.skipped.push(source);
+            self.skip(&source);
             broken.extend(match name.as_str() {
                 "VCEK" | "VLEK" | "ASK" | "ARK" => Certificate::parse(bytes).err(),
                 "CRL" => RevocationList::parse(bytes).err(),
@@ -91,6 +93,14 @@ impl Endorsements {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Names a source, at its place by name.
+    fn skip(&mut self, source: &str) {
+        let at = self
+            .skipped
+            .partition_point(|other| other.as_str() <= source);
+        self.skipped.insert(at, source.to_owned());
     }
 
     /// Whether anything was recognised, new or not.
@@ -153,11 +163,22 @@ const PEM_LABELS: [&str; 4] = [
 ];
 
 fn push(kind: &mut Vec<Endorsement>, source: &str, bytes: &[u8]) {
-    if !kind.iter().any(|held| held.bytes == bytes) {
-        kind.push(Endorsement {
-            source: source.to_owned(),
-            bytes: bytes.to_vec(),
-        });
+    match kind.binary_search_by(|held| held.bytes.as_slice().cmp(bytes)) {
+        Ok(at) => {
+            if let Some(held) = kind
+                .get_mut(at)
+                .filter(|held| source < held.source.as_str())
+            {
+                source.clone_into(&mut held.source);
+            }
+        }
+        Err(at) => kind.insert(
+            at,
+            Endorsement {
+                source: source.to_owned(),
+                bytes: bytes.to_vec(),
+            },
+        ),
     }
 }
 
@@ -170,6 +191,28 @@ mod tests {
         let mut heap = Endorsements::new();
         assert_eq!(heap.add("notes.txt", b"nothing here"), 0);
         assert_eq!(heap.skipped, ["notes.txt"]);
+    }
+
+    #[test]
+    fn the_order_of_offering_is_forgotten() {
+        let files = [
+            ("b", "{\"x\":1}"),
+            ("a", "{\"x\":1}"),
+            ("c", "{}"),
+            ("z", "?"),
+            ("y", "!"),
+        ];
+        let heap = |files: &mut dyn Iterator<Item = &(&str, &str)>| {
+            let mut heap = Endorsements::new();
+            for (source, text) in files {
+                heap.add(source, text.as_bytes());
+            }
+            heap
+        };
+        let forward = heap(&mut files.iter());
+        assert_eq!(forward, heap(&mut files.iter().rev()));
+        assert_eq!(forward.documents[0].source, "a");
+        assert_eq!(forward.skipped, ["y", "z"]);
     }
 
     #[test]
