@@ -112,6 +112,15 @@ fn toml_of_any_shape_stays_within_its_bound() {
         ("deep lists", filled(b"a=", b"[", b"", MIB)),
         ("deep inline tables", filled(b"a=", b"{a=", b"", MIB)),
         ("a deep key", filled(b"a", b".a", b"=0\n", MIB)),
+        (
+            "many deep keys",
+            numbered(
+                b"",
+                |number| format!("k{number}{}=0\n", ".a".repeat(60)).into(),
+                b"",
+                MIB,
+            ),
+        ),
         ("a deep table", filled(b"[a", b".a", b"]\n", MIB)),
         ("a long text", filled(b"schema=\"", b"a", b"\"\n", MIB)),
         ("too long", filled(b"", b"\n", b"", MIB + 1)),

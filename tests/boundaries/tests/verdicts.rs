@@ -291,21 +291,22 @@ fn impostors_are_named_and_change_nothing_else() {
 
 #[test]
 fn the_order_of_endorsements_changes_nothing() {
+    let mut others = impostors();
+    others.extend(strangers());
     for (judge, all) in [amd(), intel()] {
         for told in &all {
             let mut files: Vec<_> = told.files.iter().collect();
             let first = judge.json(told, &files);
             for turn in 0..files.len() {
                 files.rotate_left(1);
-                assert_eq!(
-                    judge.json(told, &files),
-                    first,
-                    "{} turned {turn}",
-                    told.name
-                );
+                let turned = judge.json(told, &files);
+                assert_eq!(turned, first, "{} turned {turn}", told.name);
             }
+            let [after, before] = crowded(&judge, told, &others);
+            assert_eq!(after, before, "{} in a crowd", told.name);
+            files.extend(&others);
             files.reverse();
-            assert_eq!(judge.json(told, &files), first, "{} reversed", told.name);
+            assert_eq!(judge.json(told, &files), after, "{} reversed", told.name);
         }
     }
 }
