@@ -54,7 +54,10 @@ enum Command {
     #[command(after_help = EXAMPLES)]
     Run(Run),
     /// The TPM of this machine: who it is, credentials, quotes.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  zeuge-agent tpm identity --out /run/enrolment"
+    )]
     Tpm(TpmCommand),
     /// Show the last result.
     #[command(after_help = "Example:\n  zeuge-agent status --format json")]
