@@ -36,7 +36,8 @@ fn lies_are_listed_one_a_line_by_their_check() {
         .collect();
     let amd = zeuge_sim::Lie::ALL.iter().map(|lie| lie.check());
     let intel = zeuge_sim::IntelLie::ALL.iter().map(|lie| lie.check());
-    assert_eq!(listed, amd.chain(intel).collect::<Vec<_>>());
+    let tpm = zeuge_sim::TpmLie::ALL.iter().map(|lie| lie.check());
+    assert_eq!(listed, amd.chain(intel).chain(tpm).collect::<Vec<_>>());
 }
 
 #[test]
