@@ -18,6 +18,9 @@ use crate::{
 pub(crate) fn detect(bytes: &[u8]) {
     let kind = within(Bound::new(0, 0), bytes.len(), || kind::detect(bytes));
     match tree(kind, bytes) {
+        Some(Ok(tree)) if matches!(kind, Kind::SnpJson | Kind::SnpProtobuf) => {
+            must::show_unwrapped(&tree);
+        }
         Some(Ok(tree)) => must::show(&tree, bytes.len()),
         Some(Err(malformed)) => must::refuse(&malformed, bytes.len()),
         None => {}

@@ -15,6 +15,7 @@ mod owner;
 pub mod seeds;
 mod snp;
 mod told;
+mod told_tpm;
 mod tpm;
 mod wire;
 mod x509;
@@ -79,6 +80,7 @@ pub const TARGETS: &[Target] = &[
     target("tpm-bundle", 8192, tpm::bundle),
     target("tpm-public", 1024, tpm::public),
     target("tpm-signature", 1024, tpm::signature),
+    target("tpm-told", 256, told_tpm::quote),
     target("trust-file", 8192, owner::trust_file),
 ];
 
@@ -143,6 +145,14 @@ pub(crate) mod must {
     pub(crate) fn show_in_place(tree: &Node, bytes: &[u8]) {
         show(tree, bytes.len());
         equal(tree, bytes);
+    }
+
+    /// The same for evidence out of its wrapping: each part counts from its own start, and may be
+    /// longer than the packed file.
+    pub(crate) fn show_unwrapped(tree: &Node) {
+        for part in &tree.children {
+            show(part, part.offset.saturating_add(part.length));
+        }
     }
 
     fn equal(node: &Node, bytes: &[u8]) {

@@ -1,7 +1,7 @@
 //! Reports of SEV-SNP, bare and wrapped.
 
 use zeuge_evidence::snp::{
-    CertificateTable, ENDORSEMENTS_MAX, Evidence, FirmwareVersion, Report, TABLE, annotate,
+    CertificateTable, ENDORSEMENTS_MAX, Evidence, FirmwareVersion, Form, Report, TABLE, annotate,
 };
 
 use crate::{
@@ -95,7 +95,10 @@ fn evidence(bytes: &[u8], bound: Bound) {
             }
             report(&evidence.report);
             if let Ok(tree) = annotate::evidence(bytes) {
-                must::show(&tree, bytes.len());
+                match evidence.form {
+                    Form::Raw | Form::WithTable => must::show_in_place(&tree, bytes),
+                    Form::Json | Form::Protobuf => must::show_unwrapped(&tree),
+                }
             }
         }
         Err(malformed) => must::refuse(&malformed, bytes.len()),
