@@ -572,3 +572,40 @@ fn changed_seeds_stay_within_their_bounds() {
         }
     }
 }
+
+/// A heap of thousands of false leaves for the same chip: verification reads them all, tries few,
+/// and keeps nothing of them but notes.
+#[test]
+fn a_verification_in_a_crowd_stays_within_its_bound() {
+    use zeuge_evidence::{UnixTime, snp::Report};
+    use zeuge_sim::{Product, ReportSpec, ToyAmd};
+    use zeuge_verify::{Anchors, Binding, Endorsements, crypto::AWS_LC};
+
+    let now = UnixTime(1_772_323_200);
+    let toy = ToyAmd::shared();
+    let told = toy.tell(None, &ReportSpec::new(Product::Milan), now);
+    let mut heap = Endorsements::new();
+    let mut held = 0;
+    for (name, bytes) in &told.endorsements {
+        heap.add(name, bytes);
+        held += bytes.len();
+    }
+    let (_, leaf) = &told.endorsements[0];
+    for number in 0_u32..3000 {
+        let mut other = leaf.clone();
+        let end = other.len();
+        other[end - 4..].copy_from_slice(&number.to_le_bytes());
+        held += other.len();
+        heap.add("a crowd", &other);
+    }
+    let anchors = Anchors::dangerous_sim(&toy.trust_file(&[Product::Milan])).expect("a trust file");
+    let binding = Binding::ReportData(told.expected_report_data);
+    let report = Report::parse(&told.report).expect("an honest report");
+    let verify = || zeuge_verify::snp(&report, &heap, &anchors, &binding, now, &AWS_LC);
+    let (proven, peak) = zeuge_boundaries::meter::peak(verify);
+    // Whether the true leaf is among those that are tried is not the question here.
+    if let Ok(proven) = &proven {
+        assert!(proven.fact().notes.len() < 200);
+    }
+    assert!(peak <= 4 * held, "{peak} bytes beside a heap of {held}");
+}
