@@ -113,6 +113,16 @@ pub(crate) fn token() -> String {
         .clone()
 }
 
+/// A JWT of any claims, signed: what stands behind the signature is read as well.
+pub(crate) fn token_of(claims: &[u8]) -> String {
+    let signer = key(2);
+    let header = serde_json::json!({"alg": "EdDSA", "kid": signer.public().id().to_string()});
+    let header = base64url(header.to_string().as_bytes());
+    let input = format!("{header}.{}", base64url(claims));
+    let signature = base64url(&signer.sign(input.as_bytes()));
+    format!("{input}.{signature}")
+}
+
 /// A report that its reader accepts: version 2, all zero but for what must not be.
 pub(crate) fn bare_report() -> Vec<u8> {
     let mut report = vec![0; 0x4a0];
@@ -273,6 +283,7 @@ fn secrets(out: &mut BTreeMap<String, Vec<u8>>, path: &Path) {
 fn tokens(out: &mut BTreeMap<String, Vec<u8>>) {
     let mut put = |name: &str, bytes: Vec<u8>| out.insert(name.to_owned(), bytes);
     put("token/jwt", token().into_bytes());
+    put("token/claims", ear().claims().into_bytes());
     let cwt = cwt::sign(&ear(), &key(3)).expect("good claims");
     put("cbor/cwt", cwt.clone());
     put("token/cwt", base64url(&cwt).into_bytes());
@@ -346,4 +357,17 @@ fn documents(out: &mut BTreeMap<String, Vec<u8>>) {
     );
     put("release-rule/empty", "schema = \"zeuge.release-rule.v1\"\n");
     put("hardware/empty", "schema = \"zeuge.hardware.v1\"\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zeuge_protocol::ear::verify_ear;
+
+    #[test]
+    fn good_claims_are_believed_once_they_are_signed() {
+        let token = token_of(ear().claims().as_bytes());
+        let believed = verify_ear(&token, &token_keys(), ISSUER, AUDIENCE, NOW);
+        assert_eq!(believed, Ok(ear()));
+    }
 }
