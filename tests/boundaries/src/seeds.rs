@@ -345,18 +345,35 @@ fn ledger(out: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 fn documents(out: &mut BTreeMap<String, Vec<u8>>) {
-    let mut put = |name: &str, text: &str| out.insert(name.to_owned(), text.into());
-    put("policy/floor", "schema = \"zeuge.policy.v1\"\n");
+    let mut put = |name: &str, text: String| out.insert(name.to_owned(), text.into());
+    put("policy/floor", "schema = \"zeuge.policy.v1\"\n".to_owned());
     put(
         "policy/snp",
-        "schema = \"zeuge.policy.v1\"\n[snp]\nrefused_products = [\"Milan\"]\n",
+        "schema = \"zeuge.policy.v1\"\n[snp]\nrefused_products = [\"Milan\"]\nforbid_smt = true\n\
+         dangerous_allow_debug = \"a rehearsal\"\n[tpm]\nrequire_secure_boot = true\n"
+            .to_owned(),
     );
-    put(
-        "reference-values/empty",
-        "schema = \"zeuge.reference-values.v1\"\n",
+    let values = format!(
+        "schema = \"zeuge.reference-values.v1\"\n[minimum_tcb.Genoa]\nsnp = 27\nmicrocode = 84\n\
+         [[snp]]\nname = \"web\"\nmeasurements = [\"{}\"]\n",
+        "22".repeat(48)
     );
-    put("release-rule/empty", "schema = \"zeuge.release-rule.v1\"\n");
-    put("hardware/empty", "schema = \"zeuge.hardware.v1\"\n");
+    zeuge_appraise::ReferenceValues::parse(&values).expect("good values");
+    put("reference-values/snp", values);
+    let rule = "schema = \"zeuge.release-rule.v1\"\ntenant = \"tenant\"\npath = \"db/password\"\n\
+                door = \"agent\"\nevidence = [\"snp\"]\nminimum_suite = \"x-wing\"\n\
+                chips = \"dangerous_any_chip\"\nworkload = \"web\"\n";
+    zeuge_appraise::ReleaseRule::parse(rule).expect("a good rule");
+    put("release-rule/any-chip", rule.to_owned());
+    let registry = format!(
+        "schema = \"zeuge.hardware.v1\"\n[[intel]]\nname = \"rack\"\nppid = \"{}\"\n\
+         keys = [{{ cpu_svn = \"{}\", pce_svn = 13, public_key = \"{}\" }}]\n",
+        "11".repeat(16),
+        "02".repeat(16),
+        "aa".repeat(32)
+    );
+    zeuge_appraise::HardwareRegistry::parse(&registry).expect("a good registry");
+    put("hardware/intel", registry);
 }
 
 #[cfg(test)]
