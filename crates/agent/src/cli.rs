@@ -16,6 +16,7 @@ use zeuge_protocol::request::Wanted;
 
 use crate::commands::{self, Attested};
 use crate::error::Error;
+use crate::question::{self, KeyFile};
 use crate::state::{LastResult, STATE};
 use crate::tpm::{CLOSED_PCR, Tpm};
 
@@ -169,6 +170,13 @@ pub(crate) struct Token {
     /// For whom the Attestation Result is meant.
     #[arg(long, value_name = "AUDIENCE", default_value = "")]
     pub(crate) audience: String,
+    /// Bind this public key (PEM) for tls, kubelet-client, kubelet-serving or workload; the token
+    /// confirms it. Read anew for each attestation.
+    #[arg(long, value_name = "ROLE=FILE", value_parser = question::key_file)]
+    pub(crate) bind: Vec<KeyFile>,
+    /// What else the evidence is bound to, such as node-name=worker-1; the token repeats it.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = question::entry)]
+    pub(crate) context: Vec<(String, String)>,
 }
 
 #[derive(Args)]
@@ -357,8 +365,8 @@ fn credential_parts(path: &std::path::Path) -> Result<(Vec<u8>, Vec<u8>), Error>
 }
 
 fn attest(options: &Attest) -> Result<u8, Error> {
-    let (common, audience) = (&options.common, &options.token.audience);
-    let attested = commands::attest(common, audience, options.token_out.as_deref())?;
+    let (common, token) = (&options.common, &options.token);
+    let attested = commands::attest(common, token, options.token_out.as_deref())?;
     print(&attested, options.output.format);
     Ok(attested.result.exit_code)
 }
@@ -392,7 +400,7 @@ fn get(options: &Get) -> Result<u8, Error> {
 fn run(options: &Run) -> Result<u8, Error> {
     commands::run(
         &options.common,
-        &options.token.audience,
+        &options.token,
         &options.token_out,
         options.interval,
         &mut |outcome| match outcome {

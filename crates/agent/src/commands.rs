@@ -13,16 +13,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use zeuge_protocol::api::{Refusal, Verdict, VerdictWord};
 use zeuge_protocol::request::{Request, Wanted};
-use zeuge_protocol::session::agent::Opened;
+use zeuge_protocol::session::agent::{Bound, Opened};
 
-use crate::cli::Common;
+use crate::cli::{Common, Token};
 use crate::config::{self, CONFIG_BYTES_MAX, Config};
 use crate::device::{Device as _, Machine, Options};
 use crate::error::Error;
 use crate::files::{Folder, place};
 use crate::http::Client;
 use crate::state::{LastResult, RemoteTiles, State};
-use crate::{clock, random, session};
+use crate::{clock, question, random, session};
 
 /// What an attestation gave.
 #[derive(Debug, Serialize)]
@@ -48,10 +48,15 @@ pub(crate) struct Attested {
 /// Everything that keeps a verdict from being believed; a verdict that refuses is no error.
 pub(crate) fn attest(
     common: &Common,
-    audience: &str,
+    token: &Token,
     token_out: Option<&Path>,
 ) -> Result<Attested, Error> {
-    let mut attested = conversation(common, "attest", &|_| Request::appraisal(audience))?;
+    let bound = Bound {
+        keys: question::keys(&token.bind)?,
+        ..Bound::default()
+    };
+    let request = |_: &Config| question::request(&token.audience, &token.context);
+    let mut attested = conversation(common, "attest", &request, &bound)?;
     let Some(file) = token_out else {
         return Ok(attested);
     };
@@ -84,7 +89,7 @@ pub(crate) fn get(
         root.demand_memory()?;
     }
     let request = |config: &Config| Request::release(wanted.iter().cloned(), [config.suite]);
-    let mut attested = conversation(common, "get", &request)?;
+    let mut attested = conversation(common, "get", &request, &Bound::default())?;
     for secret in &attested.secrets {
         let Some(out) = out else { break };
         let (folder, name) = place(Folder::open(out)?, &secret.path)?;
@@ -112,7 +117,7 @@ pub(crate) fn get(
 /// `agent.local` when signals cannot be awaited; what fails later is told and tried again.
 pub(crate) fn run(
     common: &Common,
-    audience: &str,
+    token: &Token,
     token_out: &Path,
     interval_secs: u32,
     tell: &mut dyn FnMut(&Result<Attested, Error>),
@@ -126,7 +131,7 @@ pub(crate) fn run(
         }
     });
     loop {
-        let outcome = attest(common, audience, Some(token_out));
+        let outcome = attest(common, token, Some(token_out));
         if outcome.is_err() {
             let (folder, name) = Folder::of(token_out)?;
             folder.remove(&name)?;
@@ -159,6 +164,7 @@ fn conversation(
     common: &Common,
     command: &str,
     request: &dyn Fn(&Config) -> Request,
+    bound: &Bound,
 ) -> Result<Attested, Error> {
     let state = State::open(&common.state)?;
     // Devices want one request at a time, and the checkpoint is read and written.
@@ -176,7 +182,7 @@ fn conversation(
         error: None,
         exit_code: 0,
     };
-    match attempt(common, request, &state, &mut result) {
+    match attempt(common, (request, bound), &state, &mut result) {
         Ok(attested) => {
             state.put_result(&attested.result)?;
             Ok(attested)
@@ -192,7 +198,7 @@ fn conversation(
 
 fn attempt(
     common: &Common,
-    request: &dyn Fn(&Config) -> Request,
+    (request, bound): (&dyn Fn(&Config) -> Request, &Bound),
     state: &State,
     result: &mut LastResult,
 ) -> Result<Attested, Error> {
@@ -224,7 +230,8 @@ fn attempt(
     let time_max = Duration::from_secs(u64::from(common.timeout));
     let (url, ca) = (&config.witness.url, &config.witness.ca);
     let client = Client::new(url, ca, time_max, common.dangerous_plain_http)?;
-    let done = session::converse(&config, request(&config), &machine, &client, common.timeout)?;
+    let question = (request(&config), bound.clone());
+    let done = session::converse(&config, question, &machine, &client, common.timeout)?;
     let receipt = state.receipt(&done.answer, &config.log_key()?, &RemoteTiles::new(&client))?;
     let answer = done.answer;
     result.verdict = Some(answer.verdict.verdict);

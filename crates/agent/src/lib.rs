@@ -15,6 +15,7 @@ mod device;
 mod error;
 mod files;
 mod http;
+mod question;
 mod random;
 mod session;
 mod state;

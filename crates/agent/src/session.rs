@@ -39,7 +39,7 @@ pub(crate) struct Done {
 /// Those of the session machine, of the device and of the client.
 pub(crate) fn converse(
     config: &Config,
-    request: Request,
+    (request, bound): (Request, Bound),
     device: &dyn Device,
     client: &Client,
     step_secs_max: u32,
@@ -57,7 +57,7 @@ pub(crate) fn converse(
         step_secs_max,
         attempts_max: ATTEMPTS_MAX,
     };
-    let mut machine = Agent::new(machine, request, Bound::default())?;
+    let mut machine = Agent::new(machine, request, bound)?;
     let mut last = Error::new("agent.http", Fault::Unavailable, "the witness said nothing");
     let mut events = VecDeque::from([Event::Begin]);
     while let Some(event) = events.pop_front() {

@@ -50,8 +50,11 @@ pub struct Witness {
     pub nonce: [u8; 32],
 }
 
-/// What a bound key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What a bound key is for; in JSON its name in words with hyphens, such as `kubelet-client`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Secrets are sealed to it (HPKE).
     Kem,

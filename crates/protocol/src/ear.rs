@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::binding::Role;
 use crate::challenge::SKEW_SECS_MAX;
 use crate::name::Name;
 use crate::text;
@@ -72,6 +73,13 @@ pub struct Appraisal {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub policy_ids: Vec<String>,
+    /// The ids of the checks that failed, so that a relying party can say why.
+    #[serde(
+        rename = "zeuge_failed",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub failed: Vec<String>,
     /// The facts, as in `zeuge.verdict.v1`; in a CWT as JSON text.
     #[serde(
         rename = "zeuge_claims",
@@ -108,6 +116,22 @@ pub struct Ear {
     /// The key that the bearer holds.
     #[serde(rename = "cnf", default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation>,
+    /// What the confirmed key is for, as it was bound into the evidence; a key shown for one role
+    /// must not be taken for another.
+    #[serde(
+        rename = "zeuge_cnf_role",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub confirmation_role: Option<Role>,
+    /// The context of the request that the evidence answered, such as `cluster-uid` and
+    /// `node-name`: said by the machine and bound into its evidence, judged by nobody.
+    #[serde(
+        rename = "zeuge_context",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub context: BTreeMap<String, String>,
     /// The tenant whose policy was applied.
     #[serde(rename = "zeuge_tenant")]
     pub tenant: Name,

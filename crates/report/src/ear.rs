@@ -62,6 +62,12 @@ pub fn appraisal(verdict: &Verdict, policy_ids: Vec<String>) -> Appraisal {
         status: status.max(vector.worst()),
         vector,
         policy_ids,
+        failed: verdict
+            .findings
+            .iter()
+            .filter(|finding| finding.status == Status::Fail)
+            .map(|finding| finding.id.to_owned())
+            .collect(),
         claims: verdict
             .facts
             .as_ref()

@@ -528,6 +528,7 @@ fn answer(
         witness,
         binding: &opened.binding,
         audience: &opened.request.audience,
+        context: &opened.request.context,
         tenant: &opened.challenge.tenant,
         nonce: &opened.challenge.nonce,
         policy_digest,

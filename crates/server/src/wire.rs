@@ -23,6 +23,7 @@ pub(crate) struct Session<'a> {
     pub(crate) witness: &'a Witness,
     pub(crate) binding: &'a Binding,
     pub(crate) audience: &'a str,
+    pub(crate) context: &'a BTreeMap<String, String>,
     pub(crate) tenant: &'a Name,
     pub(crate) nonce: &'a [u8; 32],
     pub(crate) policy_digest: [u8; 32],
@@ -61,8 +62,7 @@ pub(crate) fn token(session: &Session<'_>, verdict: &Verdict, receipt: &str) -> 
     ];
     let confirmation = roles
         .into_iter()
-        .find_map(|role| session.binding.key(role).and_then(Jwk::from_bound))
-        .map(|jwk| Confirmation { jwk });
+        .find_map(|role| Some((role, Jwk::from_bound(session.binding.key(role)?)?)));
     let policy = format!("sha256:{}", hex::encode(session.policy_digest));
     let device = zeuge_report::appraisal(verdict, vec![policy]);
     Some(Ear {
@@ -76,7 +76,9 @@ pub(crate) fn token(session: &Session<'_>, verdict: &Verdict, receipt: &str) -> 
             developer: "tag:zeuge.invalid,2026".to_owned(),
             build: concat!("zeuged ", env!("CARGO_PKG_VERSION")).to_owned(),
         },
-        confirmation,
+        confirmation_role: confirmation.as_ref().map(|(role, _)| *role),
+        confirmation: confirmation.map(|(_, jwk)| Confirmation { jwk }),
+        context: session.context.clone(),
         tenant: session.tenant.clone(),
         policy_digest: session.policy_digest,
         knowledge_version: 0,

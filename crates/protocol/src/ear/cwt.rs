@@ -4,10 +4,13 @@
 //! `coset`. Algorithm and key name stand in the protected header only; the algorithm must be the
 //! key's.
 
+use std::collections::BTreeMap;
+
 use super::jwk::{Jwk, Jwks};
 use super::{Appraisal, Confirmation, Ear, Status, TOKEN_BYTES_MAX, Vector, VerifierId};
 use super::{malformed, unsigned};
 use crate::Error;
+use crate::binding::Role;
 use crate::cbor::{Key, Value};
 use crate::keys::SigningKey;
 use crate::name::Name;
@@ -131,6 +134,14 @@ fn write(ear: &Ear) -> Option<Value> {
     if let Some(receipt) = &ear.receipt {
         map.push(("zeuge_receipt".into(), Value::text(receipt)));
     }
+    if let Some(role) = ear.confirmation_role {
+        map.push(("zeuge_cnf_role".into(), Value::Integer(role.number())));
+    }
+    if !ear.context.is_empty() {
+        let context = ear.context.iter();
+        let context = context.map(|(key, value)| (key.as_str(), Value::text(value)));
+        map.push(("zeuge_context".into(), Value::map(context)));
+    }
     Some(Value::map(map))
 }
 
@@ -146,6 +157,10 @@ fn appraisal(device: &Appraisal) -> Value {
         ),
         (1003.into(), Value::Array(policies.collect())),
     ];
+    if !device.failed.is_empty() {
+        let failed = device.failed.iter().map(|id| Value::text(id));
+        map.push(("zeuge_failed".into(), Value::Array(failed.collect())));
+    }
     if !device.claims.is_null() {
         map.push((
             "zeuge_claims".into(),
@@ -175,6 +190,10 @@ fn read(value: &Value) -> Option<Ear> {
         None => None,
         Some(receipt) => Some(receipt.as_text()?.to_owned()),
     };
+    let confirmation_role = match map.get(&"zeuge_cnf_role".into()) {
+        None => None,
+        Some(role) => Some(Role::from_number(role.as_integer()?)?),
+    };
     let submods = map
         .get(&266.into())?
         .as_map()?
@@ -195,12 +214,25 @@ fn read(value: &Value) -> Option<Ear> {
             build: part(1)?,
         },
         confirmation,
+        confirmation_role,
+        context: read_context(map.get(&"zeuge_context".into()))?,
         tenant: Name::parse(map.get(&"zeuge_tenant".into())?.as_text()?).ok()?,
         policy_digest: map.get(&"zeuge_policy_digest".into())?.as_array_of()?,
         knowledge_version: map.get(&"zeuge_knowledge_version".into())?.as_count()?,
         receipt,
         submods: submods.collect::<Option<_>>()?,
     })
+}
+
+fn read_context(value: Option<&Value>) -> Option<BTreeMap<String, String>> {
+    let Some(value) = value else {
+        return Some(BTreeMap::new());
+    };
+    let entries = value.as_map()?.iter().map(|(key, value)| match key {
+        Key::Text(key) => Some((key.clone(), value.as_text()?.to_owned())),
+        Key::Integer(_) => None,
+    });
+    entries.collect()
 }
 
 fn read_appraisal(value: &Value) -> Option<Appraisal> {
@@ -218,12 +250,21 @@ fn read_appraisal(value: &Value) -> Option<Appraisal> {
         None => serde_json::Value::Null,
         Some(claims) => serde_json::from_str(claims.as_text()?).ok()?,
     };
+    let failed = match map.get(&"zeuge_failed".into()) {
+        None => Vec::new(),
+        Some(failed) => failed
+            .as_items()?
+            .iter()
+            .map(|id| id.as_text().map(str::to_owned))
+            .collect::<Option<_>>()?,
+    };
     Some(Appraisal {
         status: Status::from_number(map.get(&1000.into())?.as_integer()?)?,
         vector: Vector::from_values(values),
         policy_ids: policies
             .map(|id| id.as_text().map(str::to_owned))
             .collect::<Option<_>>()?,
+        failed,
         claims,
     })
 }

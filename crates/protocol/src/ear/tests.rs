@@ -21,6 +21,7 @@ fn ear() -> Ear {
             ..Vector::default()
         },
         policy_ids: vec!["acme/default@3".into()],
+        failed: vec!["policy.debug".into()],
         claims: serde_json::json!({"measurement": "00ff", "vmpl": 0}),
     };
     Ear {
@@ -37,6 +38,8 @@ fn ear() -> Ear {
         confirmation: Some(Confirmation {
             jwk: Jwk::from_bound(&BoundKey::p256(&[2; 32], &[3; 32])).unwrap(),
         }),
+        confirmation_role: Some(Role::KubeletClient),
+        context: BTreeMap::from([("node-name".into(), "n1".into())]),
         tenant: Name::parse("acme").unwrap(),
         policy_digest: [4; 32],
         knowledge_version: 7,
@@ -72,6 +75,7 @@ fn both_forms_say_the_same_to_a_relying_party() {
 fn the_claims_have_the_draft_s_names() {
     let claims: serde_json::Value = serde_json::from_str(&ear().claims()).unwrap();
     assert_eq!(claims["eat_profile"], PROFILE);
+    assert_eq!(claims["zeuge_cnf_role"], "kubelet-client");
     let device = &claims["submods"]["snp"];
     assert_eq!(device["ear_status"], "warning");
     assert_eq!(
