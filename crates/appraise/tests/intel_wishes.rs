@@ -152,6 +152,7 @@ fn both_lists_must_be_there_in_force_and_young_enough() {
         this_update: NOW.plus(-age),
         next_update: left.map(|left| NOW.plus(left)),
         number: None,
+        fingerprint: [0; 32],
         source: "a test".to_owned(),
     };
     let age = "crl_age_days_max = 10";

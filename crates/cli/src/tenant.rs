@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use zeuge_evidence::UnixTime;
 use zeuge_protocol::name::Name;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
         tenant::{Role, Tenant},
         witness::Target,
     },
-    contexts, input, output, payload,
+    clock, contexts, input, output, owner, payload,
     witness::Failure,
 };
 
@@ -46,30 +47,15 @@ fn go(command: &Tenant) -> Result<u8, Failure> {
             tenant,
             name,
             role,
+            expires,
             out,
             target,
-        } => grant(tenant, name, *role, (out, target))?,
+        } => grant(tenant, name, (*role, expires.as_deref()), (out, target))?,
         Tenant::Tokens {
             tenant,
             format,
             target,
-        } => {
-            let (client, _) = contexts::client(target)?;
-            let answer = client
-                .get(&format!("/v1/tenants/{tenant}/tokens"))?
-                .json()?;
-            let text = |row: &Value, key: &str| {
-                row.get(key)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            let lines = rows(&answer, "tokens").iter().map(|row| match format {
-                Format::Text => format!("{}  {}\n", text(row, "name"), text(row, "role")),
-                _ => format!("{row}\n"),
-            });
-            lines.collect()
-        }
+        } => tokens(tenant, *format, target)?,
         Tenant::Revoke {
             tenant,
             name,
@@ -88,14 +74,18 @@ fn go(command: &Tenant) -> Result<u8, Failure> {
 fn grant(
     tenant: &Name,
     name: &Name,
-    role: Role,
+    (role, expires): (Role, Option<&str>),
     (out, target): (&Path, &Target),
 ) -> Result<String, Failure> {
     let role = match role {
         Role::Reader => "reader",
         Role::Operator => "operator",
     };
-    let body = json!({"name": name, "role": role}).to_string();
+    let mut body = json!({"name": name, "role": role});
+    if expires.is_some() {
+        body["expires"] = owner::ends(expires, clock::now()?)?.into();
+    }
+    let body = body.to_string();
     // Made first: a token that cannot be kept is not asked for.
     output::private(out, b"")?;
     let ask = || -> Result<Value, Failure> {
@@ -110,7 +100,35 @@ fn grant(
     let token = token.ok_or_else(|| "the witness's answer has no token".to_owned())?;
     std::fs::write(out, format!("{token}\n"))
         .map_err(|error| format!("{}: {error}", out.display()))?;
-    Ok(format!("{}: {role} of {tenant}, {name}\n", out.display()))
+    let ends = answer.get("expires").and_then(Value::as_i64);
+    let ends = UnixTime(ends.unwrap_or_default());
+    Ok(format!(
+        "{}: {role} of {tenant}, {name}, until {ends}\n",
+        out.display()
+    ))
+}
+
+/// The tokens of a tenant, a line each.
+fn tokens(tenant: &Name, format: Format, target: &Target) -> Result<String, Failure> {
+    let now = clock::now()?;
+    let (client, _) = contexts::client(target)?;
+    let at = format!("/v1/tenants/{tenant}/tokens");
+    let answer = client.get(&at)?.json()?;
+    let text = |row: &Value, key: &str| {
+        let text = row.get(key).and_then(Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let lines = rows(&answer, "tokens").iter().map(|row| match format {
+        Format::Text => {
+            let ends = row.get("expires").and_then(Value::as_i64);
+            let ends = UnixTime(ends.unwrap_or_default());
+            let over = if ends <= now { "  (over)" } else { "" };
+            let (name, role) = (text(row, "name"), text(row, "role"));
+            format!("{name}  {role}  until {ends}{over}\n")
+        }
+        _ => format!("{row}\n"),
+    });
+    Ok(lines.collect())
 }
 
 fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {

@@ -434,9 +434,12 @@ fn a_token_and_the_log_of_a_whole_run_hold_from_outside() {
         let arguments = ["log", "tail", &url, "--lines", lines];
         world.done(&[&arguments[..], &key].concat())
     };
-    // Registry, rule, secret, reference values; then verdict and release, then a verdict.
+    // Registry, rule, secret, reference values; then verdict and release, then a verdict; and what
+    // endorsed them, of which the toy makes a new certificate each time.
     let whole = tail("100");
-    assert_eq!(whole.lines().count(), 7, "{whole}");
+    let endorsed = whole.matches("endorsement seen").count();
+    assert!((3..=6).contains(&endorsed), "{whole}");
+    assert_eq!(whole.lines().count() - endorsed, 7, "{whole}");
     for wanted in [
         "document changed: hardware-registry version 1",
         "document changed: secret-manifest version 1",
@@ -454,11 +457,15 @@ fn a_token_and_the_log_of_a_whole_run_hold_from_outside() {
     assert_eq!(world.ask(), "");
     let arguments = ["log", "verify", &url, "--old", "old.checkpoint"];
     let said = world.done(&[&arguments[..], &key].concat());
-    assert!(said.contains("9 entries"), "{said}");
-    assert!(
-        said.contains("continues the checkpoint of 7 entries"),
-        "{said}"
-    );
+    // Verdict and release of the second machine at least.
+    let entries = whole.lines().count();
+    let before = format!("continues the checkpoint of {entries} entries");
+    assert!(said.contains(&before), "{said}");
+    let now = said
+        .split(' ')
+        .nth(1)
+        .and_then(|now| now.parse::<usize>().ok());
+    assert!(now >= Some(entries + 2), "{said}");
     let arguments = ["log", "prove", &url, "--index", "5"];
     let proof = world.done(&[&arguments[..], &key].concat());
     let vkey = zeuge_log::note::VerifierKey::parse(&world.vkey).unwrap();
@@ -485,7 +492,11 @@ fn a_tenants_people_bring_what_owners_signed_and_see_nothing_of_others() {
         "tenant", "grant", "acme", "--name", "ci", "--role", "operator",
     ];
     world.done(&[&grant[..], &["--out", "ci.token"]].concat());
-    assert_eq!(world.done(&["tenant", "tokens", "acme"]), "ci  operator\n");
+    let tokens = world.done(&["tenant", "tokens", "acme"]);
+    assert!(
+        tokens.starts_with("ci  operator  until 20") && !tokens.contains("over"),
+        "{tokens}"
+    );
     let ci = ["--token-file", "ci.token"];
     let with = |arguments: &[&str]| world.done(&[arguments, &ci].concat());
     assert_eq!(with(&["tenant", "list"]), "acme\n");

@@ -20,6 +20,7 @@ use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::document::OwnerSet;
 use zeuge_verify::{Binding, Endorsements, SnpFacts, Verified, dcap::QuoteFacts};
 
+use crate::endorsements::{self, Counted};
 use crate::quote::Kept;
 use crate::refusal::Refusal;
 
@@ -85,6 +86,14 @@ impl Evidence {
         match self {
             Self::Snp(verified) => verified.trail().passed(),
             Self::Quote(verified) => verified.trail().passed(),
+        }
+    }
+
+    /// The makers' statements that counted.
+    pub(crate) fn counted(&self) -> Vec<Counted> {
+        match self {
+            Self::Snp(verified) => endorsements::of_snp(verified.fact()),
+            Self::Quote(verified) => endorsements::of_quote(verified.fact()),
         }
     }
 

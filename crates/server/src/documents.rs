@@ -12,6 +12,7 @@ use zeuge_log::leaf::Leaf;
 use zeuge_protocol::document::{Approved, Document, Kind, OwnerSet};
 
 use crate::appraisal::Wishes;
+use crate::keys::Keys;
 use crate::refusal::Refusal;
 use crate::sequencer::NewLeaf;
 
@@ -25,6 +26,11 @@ pub const KINDS: [Kind; 5] = [
     Kind::ReferenceValues,
     Kind::ReleaseRule,
 ];
+
+/// The kind of the row of the first owners.
+const FIRST: &str = "first-owners";
+/// The kind of rows of owner sets that were ever in force, named by their version.
+pub const SUCCESSION: &str = "succession";
 
 /// A document as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +48,8 @@ pub struct DocumentRow {
 }
 
 /// Where documents stay. A write is durable when it returns, refuses a version that is not above
-/// the one held, and starts a new epoch of its tenant in the same transaction as its leaf.
+/// the one held, and starts a new epoch of its tenant in the same transaction as its leaf. Rows come
+/// by kind, then by name.
 pub trait Shelf: Send + Sync {
     /// The tenants.
     ///
@@ -54,7 +61,7 @@ pub trait Shelf: Send + Sync {
     /// # Errors
     /// `store.unavailable`; `tenant.unknown`.
     fn documents(&self, tenant: &str) -> Result<(u64, Vec<DocumentRow>), Refusal>;
-    /// Keeps a document and its leaf.
+    /// Keeps a document and its leaf; an owner set also as a link of the succession.
     ///
     /// # Errors
     /// `store.unavailable`; `tenant.unknown`; `document.version`.
@@ -91,49 +98,126 @@ pub const RETIRABLE: [Kind; 2] = [Kind::ReferenceValues, Kind::ReleaseRule];
 ///
 /// # Errors
 /// `store.unavailable`; `document.threshold` for a set that cannot sign.
-pub fn first_owners(shelf: &dyn Shelf, owners: &OwnerSet, now: i64) -> Result<(), Refusal> {
-    owners.check()?;
-    let json = serde_json::to_vec(owners).map_err(|error| Refusal::store(&error))?;
+pub fn first_owners(
+    shelf: &dyn Shelf,
+    keys: &Keys,
+    owners: &OwnerSet,
+    now: i64,
+) -> Result<(), Refusal> {
     let row = DocumentRow {
         tenant: owners.tenant.to_string(),
-        kind: "first-owners".to_owned(),
-        name: "first-owners".to_owned(),
+        kind: FIRST.to_owned(),
+        name: FIRST.to_owned(),
         version: 1,
-        json,
+        json: sealed_first(keys, owners)?,
     };
     shelf.put_document(&row, None, now)
 }
 
-/// The present owners of a tenant.
+/// The first owners as they are kept: under a key that is not in the database, so that whoever
+/// can write there cannot name others.
 ///
 /// # Errors
-/// `document.owners` when there are none or their record is broken.
-pub fn owners(rows: &[DocumentRow]) -> Result<OwnerSet, Refusal> {
-    let broken = || {
-        Refusal::new(
-            "document.owners",
-            503,
-            "the tenant's owners are not on record",
-        )
-    };
-    let of = |kind: &str| rows.iter().find(|row| row.kind == kind);
-    let payload = match of(Kind::OwnerSet.as_str()) {
-        Some(row) => Document::parse(&row.json)?.payload,
-        None => of("first-owners").ok_or_else(broken)?.json.clone(),
-    };
-    serde_json::from_slice(&payload).map_err(|_| broken())
+/// `document.threshold` for a set that cannot sign.
+pub fn sealed_first(keys: &Keys, owners: &OwnerSet) -> Result<Vec<u8>, Refusal> {
+    owners.check()?;
+    let json = serde_json::to_vec(owners).map_err(|error| Refusal::store(&error))?;
+    keys.seal(&first_context(owners.tenant.as_str()), &json)
+}
+
+fn first_context(tenant: &str) -> Vec<u8> {
+    format!("zeuge-first-owners-v1\n{tenant}").into_bytes()
+}
+
+fn broken(found: impl Into<String>, wanted: &str) -> Refusal {
+    let because = "the record of the tenant's owners does not hold";
+    Refusal::new("document.owners", 503, because).difference(found, wanted)
+}
+
+/// The owners of a tenant at an instant: the last of an unbroken succession.
+///
+/// # Errors
+/// As [`successors`]; `document.expired` when the time of the last set is over.
+pub fn owners(
+    rows: &[DocumentRow],
+    keys: &Keys,
+    tenant: &str,
+    now: i64,
+) -> Result<OwnerSet, Refusal> {
+    let (owners, expires) = successors(rows, keys, tenant)?;
+    if now >= expires {
+        let because = "the time of the owner set is over; its owners must sign the next one";
+        return Err(Refusal::new("document.expired", 403, because)
+            .difference(format!("{now} (now)"), format!("before {expires}")));
+    }
+    Ok(owners)
+}
+
+/// The last owner set of a tenant and when it ends, proven from the first: each is signed by the
+/// one before it. A set whose time is over may still name who follows.
+///
+/// # Errors
+/// `document.owners` when the first owners are not those that this witness was told, a link is
+/// missing, or the present set is not the last of the succession.
+pub fn successors(
+    rows: &[DocumentRow],
+    keys: &Keys,
+    tenant: &str,
+) -> Result<(OwnerSet, i64), Refusal> {
+    let of = |kind: &'static str| rows.iter().filter(move |row| row.kind == kind);
+    let first = of(FIRST)
+        .next()
+        .ok_or_else(|| broken("no first owners", "the owners named when it was made"))?;
+    let opened = keys.open_sealed(&first_context(tenant), &first.json);
+    let opened = opened.map_err(|_| {
+        let found = "first owners that this witness did not keep";
+        broken(found, "the owners named when it was made")
+    })?;
+    let mut owners: OwnerSet =
+        serde_json::from_slice(&opened).map_err(|error| broken(error.to_string(), "a set"))?;
+    let (mut version, mut expires, mut last) = (0_u64, i64::MAX, None);
+    for row in of(SUCCESSION) {
+        let link = Document::parse(&row.json)?;
+        let floor = version.saturating_add(1);
+        // Whether a former set was in force is settled; that its owners signed is not.
+        link.verify(&owners, Kind::OwnerSet, floor, link.header.issued)
+            .map_err(|error| broken(error.to_string(), "a set that the one before it signed"))?;
+        owners = serde_json::from_slice(&link.payload)
+            .map_err(|error| broken(error.to_string(), "a set"))?;
+        (version, expires, last) = (link.header.version, link.header.expires, Some(&row.json));
+    }
+    let held = of(Kind::OwnerSet.as_str()).next().map(|row| &row.json);
+    if held != last {
+        return Err(broken("another owner set", "the last of the succession"));
+    }
+    Ok((owners, expires))
+}
+
+/// Proves the succession of every tenant's owners, before anything is served.
+///
+/// # Errors
+/// As [`successors`], with the tenant.
+pub fn check_owners(shelf: &dyn Shelf, keys: &Keys) -> Result<(), Refusal> {
+    for tenant in shelf.tenants()? {
+        let (_, rows) = shelf.documents(&tenant)?;
+        successors(&rows, keys, &tenant).map_err(|refusal| Refusal {
+            because: format!("{tenant}: {}", refusal.because),
+            ..refusal
+        })?;
+    }
+    Ok(())
 }
 
 /// What the owners want at an instant.
 ///
 /// # Errors
-/// Those of [`Document::verify`] for any document of the tenant that no longer counts;
+/// Those of [`owners`]; those of [`Document::verify`] for any document of the tenant that no longer counts;
 /// `document.schema` for one that cannot be read.
-pub fn wishes(shelf: &dyn Shelf, tenant: &str, now: i64) -> Result<Wishes, Refusal> {
+pub fn wishes(shelf: &dyn Shelf, keys: &Keys, tenant: &str, now: i64) -> Result<Wishes, Refusal> {
     let (epoch, rows) = shelf.documents(tenant)?;
     let mut wishes = Wishes {
         epoch,
-        owners: owners(&rows)?,
+        owners: owners(&rows, keys, tenant, now)?,
         policy: Policy::default(),
         policy_digest: sha256(&[]),
         reference_values: ReferenceValues::default(),
@@ -206,10 +290,11 @@ fn subject(approved: &Approved<'_>, (tenant, name): (&str, &str)) -> Result<(), 
 /// Believes a document that came in, and makes row and leaf of it.
 ///
 /// # Errors
-/// Those of [`Document::verify`], with the version above the one held; `document.schema`,
+/// Those of [`owners`]; those of [`Document::verify`], with the version above the one held; `document.schema`,
 /// `document.subject` for a text that cannot be read or speaks of something else.
 pub fn accept(
     shelf: &dyn Shelf,
+    keys: &Keys,
     kind: Kind,
     json: &[u8],
     now: i64,
@@ -226,7 +311,11 @@ pub fn accept(
         .iter()
         .find(|row| row.kind == kind.as_str() && row.name == name);
     let held = held.map_or(0, |row| u64::try_from(row.version).unwrap_or(u64::MAX));
-    let owners = owners(&rows)?;
+    let owners = if kind == Kind::OwnerSet {
+        successors(&rows, keys, tenant)?.0
+    } else {
+        owners(&rows, keys, tenant, now)?
+    };
     let approved = document.verify(&owners, kind, held.saturating_add(1), now)?;
     let mut trial = Wishes {
         epoch,

@@ -384,7 +384,7 @@ async fn put_document(
     caller.may_change(Document::parse(&body)?.header.tenant.as_str())?;
     let row = change(witness, move |witness, now| {
         let store = witness.store.as_ref();
-        let (row, leaf) = documents::accept(store, kind, &body, now)?;
+        let (row, leaf) = documents::accept(store, &witness.keys, kind, &body, now)?;
         store.put_document(&row, Some(&leaf), now)?;
         Ok(row)
     })
@@ -489,8 +489,9 @@ async fn put_secret(State(witness): Shared, headers: HeaderMap, body: Bytes) -> 
     caller.may_change(upload.manifest.header.tenant.as_str())?;
     let row = change(witness, move |witness, now| {
         let store = witness.store.as_ref();
-        let (_, rows) = store.documents(upload.manifest.header.tenant.as_str())?;
-        let owners = documents::owners(&rows)?;
+        let tenant = upload.manifest.header.tenant.as_str();
+        let (_, rows) = store.documents(tenant)?;
+        let owners = documents::owners(&rows, &witness.keys, tenant, now)?;
         let (row, leaf) = secrets::accept(&upload, &owners, &witness.id, &witness.keys, now)?;
         store.put_secret(&row, &leaf, now)?;
         Ok(row)

@@ -16,6 +16,7 @@ pub mod archive;
 pub mod clock;
 pub mod denials;
 pub mod documents;
+pub mod endorsements;
 pub mod enrolment;
 pub mod http;
 pub mod keys;

@@ -156,13 +156,14 @@ const CALLS: &[Call] = &[
     owner(
         "get",
         "/v1/tenants/{tenant}/tokens",
-        "Names and roles of the tokens of a tenant.",
+        "Names, roles and ends of the tokens of a tenant.",
         (&[], ""),
     ),
     owner(
         "post",
         "/v1/tenants/{tenant}/tokens",
-        "Makes a token of a tenant, reader or operator, and shows it once.",
+        "Makes a token of a tenant, reader or operator, until expires (90 days when absent), and shows \
+         it once.",
         (&[], "TokenRequest"),
     ),
     owner(

@@ -32,6 +32,7 @@ use zeuge_protocol::request::{Purpose, Request, Wanted};
 
 use crate::appraisal::{Appraised, Asked, Evidence, Proven, Wishes};
 use crate::documents;
+use crate::endorsements::{Counted, FirstSeen};
 use crate::keys;
 use crate::refusal::Refusal;
 use crate::release::{self, Present, Salts, Secret, release};
@@ -67,6 +68,8 @@ pub struct Decision {
     pub epoch: u64,
     /// The verdict's leaf, then those of the grants.
     pub leaves: Vec<NewLeaf>,
+    /// Endorsements that counted; those never seen before become leaves behind the others.
+    pub endorsements: Vec<FirstSeen>,
     /// What people look at.
     pub verdict: VerdictRow,
 }
@@ -302,7 +305,7 @@ fn prove(
 fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result<Decided, Refusal> {
     let at = UnixTime(now);
     let tenant = opened.challenge.tenant.to_string();
-    let wishes = documents::wishes(witness.store.as_ref(), &tenant, now)?;
+    let wishes = documents::wishes(witness.store.as_ref(), &witness.keys, &tenant, now)?;
     let appraised = witness.judge.judge(proven, &wishes, at);
     let evidence = witness.archive.keep(&opened.evidence)?;
     for endorsement in &appraised.endorsements {
@@ -326,6 +329,7 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
     let leaf = verdict_leaf(&tenant, &appraised, &wishes, evidence, now)?;
     let grants = pending.iter().map(|pending| pending.leaf.clone());
     let released: Vec<_> = pending.iter().map(|pending| &pending.row.path).collect();
+    let counted = appraised.evidence.counted().into_iter();
     let json = |error: serde_json::Error| Refusal::store(&error);
     let decision = Decision {
         now,
@@ -333,6 +337,7 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
         expires: opened.challenge.expires,
         epoch: wishes.epoch,
         leaves: std::iter::once(leaf.clone()).chain(grants).collect(),
+        endorsements: counted.map(Counted::first_seen).collect::<Result<_, _>>()?,
         verdict: VerdictRow {
             machine: appraised.machine,
             word: appraised.verdict.word.word().to_owned(),

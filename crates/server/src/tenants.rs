@@ -1,7 +1,7 @@
 //! Who may do what on the owner's side: the administrator everything, a token of one tenant what
 //! its role says, inside that tenant alone (DESIGN §5.5).
 //!
-//! Tokens are 32 random bytes, shown once and kept as a hash. No token stands in for an owner's
+//! Tokens are 32 random bytes, shown once and kept as a hash, and end by themselves. No token stands in for an owner's
 //! signature. OpenID Connect and client certificates are refused by name.
 
 use std::sync::Arc;
@@ -28,9 +28,18 @@ use crate::witness::Witness;
 use crate::{documents, keys};
 
 /// The ids of this file.
-pub const CHECKS: &[&str] = &["admin.role", "admin.token", "tenant.exists"];
+pub const CHECKS: &[&str] = &[
+    "admin.role",
+    "admin.token",
+    "admin.token.expired",
+    "tenant.exists",
+];
 /// Tokens of one tenant: people and machines that bring documents.
 const TOKENS_MAX: usize = 256;
+/// How long a token counts when nobody says: a quarter.
+const TOKEN_SECS: i64 = 90 * 86_400;
+/// How long at most: what nobody renews within a year and a day, nobody misses.
+const TOKEN_SECS_MAX: i64 = 366 * 86_400;
 
 /// What a token of a tenant may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,15 +71,23 @@ pub struct TokenRow {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The first instant at which it is none, in Unix seconds.
+    pub expires: i64,
 }
 
 /// Where tenants and tokens stay. Writes are one transaction with their leaf.
 pub trait Register: Send + Sync {
-    /// Adds a tenant with its first owners.
+    /// Adds a tenant with its first owners, as [`documents::sealed_first`] makes them.
     ///
     /// # Errors
     /// `store.unavailable`; `tenant.exists`.
-    fn add_tenant_with(&self, owners: &OwnerSet, leaf: &NewLeaf, now: i64) -> Result<(), Refusal>;
+    fn add_tenant_with(
+        &self,
+        tenant: &Name,
+        owners: &[u8],
+        leaf: &NewLeaf,
+        now: i64,
+    ) -> Result<(), Refusal>;
     /// The token with this hash.
     ///
     /// # Errors
@@ -174,7 +191,8 @@ impl Caller {
 /// Whose token a request carries; the administrator's is compared in constant time by its hash.
 ///
 /// # Errors
-/// `admin.token` for none, an unknown one, or one of OpenID Connect.
+/// `admin.token` for none, an unknown one, or one of OpenID Connect; `admin.token.expired` for one
+/// whose time is over; `time.jump` when that cannot be told.
 pub(crate) async fn caller(witness: &Arc<Witness>, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let token = headers
         .get(header::AUTHORIZATION)
@@ -187,6 +205,12 @@ pub(crate) async fn caller(witness: &Arc<Witness>, headers: &HeaderMap) -> Resul
     }
     let this = Arc::clone(witness);
     if let Some(row) = blocking(move || this.store.token(&hash)).await? {
+        let now = witness.clock.now()?;
+        if now >= row.expires {
+            let because = "the time of this token is over; let the administrator make another";
+            return Err(Refusal::new("admin.token.expired", 401, because)
+                .difference(format!("{now} (now)"), format!("before {}", row.expires)));
+        }
         return Ok(Caller::Of(row));
     }
     let because = if token.contains('.') {
@@ -216,11 +240,12 @@ pub(crate) async fn add(State(witness): Shared, headers: HeaderMap, body: Bytes)
     let caller = caller(&witness, &headers).await?;
     caller.may_administer()?;
     let owners: OwnerSet = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
-    owners.check()?;
     let tenant = owners.tenant.clone();
     change(witness, move |witness, now| {
         let leaf = caller.leaf("tenant-add")?;
-        witness.store.add_tenant_with(&owners, &leaf, now)
+        let sealed = documents::sealed_first(&witness.keys, &owners)?;
+        let store = &witness.store;
+        store.add_tenant_with(&owners.tenant, &sealed, &leaf, now)
     })
     .await?;
     json_answer(&json!({"tenant": tenant}))
@@ -232,6 +257,8 @@ pub(crate) async fn add(State(witness): Shared, headers: HeaderMap, body: Bytes)
 struct Wanted {
     name: Name,
     role: Role,
+    /// The first instant at which it is none, in Unix seconds; 90 days from now when absent.
+    expires: Option<i64>,
 }
 
 /// Makes a token of a tenant; it is shown in the answer and never again.
@@ -248,10 +275,12 @@ pub(crate) async fn make_token(
     keys::random(secret.as_mut_slice());
     let token = Zeroizing::new(base64url(secret.as_slice()));
     let hash = sha256(&[token.as_bytes()]);
+    let now = witness.clock.now()?;
     let row = TokenRow {
         tenant,
         name: wanted.name.to_string(),
         role: wanted.role,
+        expires: lifetime(wanted.expires, now)?,
     };
     let kept = row.clone();
     change(witness, move |witness, now| {
@@ -264,8 +293,21 @@ pub(crate) async fn make_token(
     })
     .await?;
     json_answer(&json!({
-        "tenant": row.tenant, "name": row.name, "role": row.role, "token": token.as_str(),
+        "tenant": row.tenant, "name": row.name, "role": row.role, "expires": row.expires,
+        "token": token.as_str(),
     }))
+}
+
+/// When a token ends.
+fn lifetime(wanted: Option<i64>, now: i64) -> Result<i64, Refusal> {
+    let ends = wanted.unwrap_or_else(|| now.saturating_add(TOKEN_SECS));
+    let last = now.saturating_add(TOKEN_SECS_MAX);
+    if ends <= now || ends > last {
+        let because = "a token ends after now and within a year and a day";
+        return Err(Refusal::new("request.malformed", 400, because)
+            .difference(ends.to_string(), format!("above {now}, at most {last}")));
+    }
+    Ok(ends)
 }
 
 /// Lists the tokens of a tenant, without their values.
@@ -278,7 +320,7 @@ pub(crate) async fn list_tokens(
     let rows = blocking(move || witness.store.tokens(&tenant)).await?;
     let rows: Vec<_> = rows
         .into_iter()
-        .map(|row| json!({"name": row.name, "role": row.role}))
+        .map(|row| json!({"name": row.name, "role": row.role, "expires": row.expires}))
         .collect();
     json_answer(&json!({"tokens": rows}))
 }

@@ -16,6 +16,7 @@ use crate::appraisal::{Judge, Lines};
 use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::denials::Denials;
+use crate::documents;
 use crate::enrolment::Enrolments;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -131,6 +132,7 @@ impl Witness {
         let admin = admin.ok_or_else(|| io::Error::other("there is no administrator"))?;
         let keys_folder = folder.join("keys");
         let keys = Keys::open(&keys_folder, id.as_str())?;
+        documents::check_owners(store.as_ref(), &keys).map_err(io::Error::other)?;
         // The sequencer keeps a signer of its own: signing checkpoints is its business alone.
         let signer = Keys::open(&keys_folder, id.as_str())?.log;
         let entries = Arc::clone(&store);

@@ -116,6 +116,8 @@ pub struct QuoteFacts {
     pub pck_serial: Vec<u8>,
     /// Common name of the CA that issued the PCK certificate.
     pub pck_issuer: String,
+    /// SHA-256 of that CA's certificate in DER.
+    pub pck_issuer_fingerprint: [u8; 32],
     /// First instant of the PCK certificate's validity.
     pub pck_not_before: UnixTime,
     /// Last instant of the PCK certificate's validity.
@@ -197,6 +199,7 @@ pub fn quote(
         pck_public_key: leaf.public_key.key.to_vec(),
         pck_serial: leaf.serial.to_vec(),
         pck_issuer: pck.issuer,
+        pck_issuer_fingerprint: pck.issuer_fingerprint,
         pck_not_before: leaf.not_before,
         pck_not_after: leaf.not_after,
         standing,

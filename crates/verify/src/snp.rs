@@ -92,6 +92,8 @@ pub struct SnpFacts {
     pub signer: Signer,
     /// SHA-256 of the leaf in DER. AMD issues several certificates for one key: compare keys.
     pub leaf_fingerprint: [u8; 32],
+    /// SHA-256 of the intermediate in DER that certified the leaf.
+    pub intermediate_fingerprint: [u8; 32],
     /// The certified key: an uncompressed point on P-384, 97 bytes.
     pub leaf_public_key: Vec<u8>,
     /// The leaf's serial number without leading zeros; AMD's is zero, hence empty.
@@ -173,6 +175,7 @@ fn facts(
         },
         signer: proven.signer,
         leaf_fingerprint: proven.leaf_fingerprint,
+        intermediate_fingerprint: proven.intermediate_fingerprint,
         leaf_public_key: proven.leaf_public_key,
         leaf_serial: proven.leaf_serial,
         leaf_not_before: proven.leaf_not_before,

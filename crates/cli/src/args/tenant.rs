@@ -43,6 +43,10 @@ pub(crate) enum Tenant {
         /// How far it goes.
         #[arg(long, value_enum)]
         role: Role,
+        /// The first instant at which the token is none; 90 days from now when absent, a year and
+        /// a day at most.
+        #[arg(long, value_name = "RFC3339")]
+        expires: Option<String>,
         /// The file to make.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -50,7 +54,7 @@ pub(crate) enum Tenant {
         #[command(flatten)]
         target: Target,
     },
-    /// List names and roles of the tokens of a tenant.
+    /// List names, roles and ends of the tokens of a tenant.
     #[command(after_help = "Example:\n  zeuge tenant tokens acme")]
     Tokens {
         /// The tenant.

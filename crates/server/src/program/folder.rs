@@ -77,12 +77,13 @@ pub(super) fn init(init: &Init) -> io::Result<()> {
     let beside = init.data.join("zeuge.sqlite.new");
     let store = Sqlite::open(&beside).map_err(io::Error::other)?;
     let now = crate::clock::Clock::system(0).wall();
+    let keys = Keys::open(&keys_folder, init.id.as_str())?;
     let fill = || {
         store.set_meta("id", init.id.as_str().as_bytes())?;
         store.set_meta("admin", &sha256(&[token.as_bytes()]))?;
         for set in &sets {
             store.add_tenant(set.tenant.as_str())?;
-            documents::first_owners(&store, set, now)?;
+            documents::first_owners(&store, &keys, set, now)?;
         }
         store.fold()
     };
@@ -93,7 +94,6 @@ pub(super) fn init(init: &Init) -> io::Result<()> {
         let _ = fs::remove_file(init.data.join(rest));
     }
     fs::File::open(&init.data)?.sync_all()?;
-    let keys = Keys::open(&keys_folder, init.id.as_str())?;
     if let (Some(url), Some(path), Some(set)) = (&init.url, &init.agent_config, sets.first()) {
         let ca = if url.starts_with("https://") {
             fs::read_to_string(&certificate)?

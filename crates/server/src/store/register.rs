@@ -1,7 +1,7 @@
 //! Tenants and their tokens in the database.
 
 use rusqlite::{OptionalExtension as _, params};
-use zeuge_protocol::document::OwnerSet;
+use zeuge_protocol::name::Name;
 
 use super::sqlite::{Sqlite, append, epoch, mark_time};
 use crate::refusal::Refusal;
@@ -18,11 +18,16 @@ fn role(word: &str) -> Role {
 }
 
 impl Register for Sqlite {
-    fn add_tenant_with(&self, owners: &OwnerSet, leaf: &NewLeaf, now: i64) -> Result<(), Refusal> {
-        let json = serde_json::to_vec(owners).map_err(|error| Refusal::store(&error))?;
+    fn add_tenant_with(
+        &self,
+        tenant: &Name,
+        owners: &[u8],
+        leaf: &NewLeaf,
+        now: i64,
+    ) -> Result<(), Refusal> {
         self.write(|transaction| {
             mark_time(transaction, now)?;
-            let tenant = owners.tenant.as_str();
+            let tenant = tenant.as_str();
             let added = transaction.execute(
                 "INSERT OR IGNORE INTO tenants (name, epoch) VALUES (?1, 1)",
                 [tenant],
@@ -34,7 +39,7 @@ impl Register for Sqlite {
             transaction.execute(
                 "INSERT INTO documents (tenant, kind, name, version, json)
                  VALUES (?1, 'first-owners', 'first-owners', 1, ?2)",
-                params![tenant, json],
+                params![tenant, owners],
             )?;
             append(transaction, std::slice::from_ref(leaf))?;
             Ok(())
@@ -45,13 +50,14 @@ impl Register for Sqlite {
         let connection = self.lock()?;
         let row = connection
             .query_row(
-                "SELECT tenant, name, role FROM tokens WHERE hash = ?1",
+                "SELECT tenant, name, role, expires FROM tokens WHERE hash = ?1",
                 [hash.as_slice()],
                 |row| {
                     Ok(TokenRow {
                         tenant: row.get(0)?,
                         name: row.get(1)?,
                         role: role(&row.get::<_, String>(2)?),
+                        expires: row.get(3)?,
                     })
                 },
             )
@@ -62,13 +68,14 @@ impl Register for Sqlite {
     fn tokens(&self, tenant: &str) -> Result<Vec<TokenRow>, Refusal> {
         let connection = self.lock()?;
         epoch(&connection, tenant)?;
-        let mut statement =
-            connection.prepare("SELECT name, role FROM tokens WHERE tenant = ?1 ORDER BY name")?;
+        let mut statement = connection
+            .prepare("SELECT name, role, expires FROM tokens WHERE tenant = ?1 ORDER BY name")?;
         let rows = statement.query_map([tenant], |row| {
             Ok(TokenRow {
                 tenant: tenant.to_owned(),
                 name: row.get(0)?,
                 role: role(&row.get::<_, String>(1)?),
+                expires: row.get(2)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -85,12 +92,14 @@ impl Register for Sqlite {
             mark_time(transaction, now)?;
             epoch(transaction, &token.tenant)?;
             transaction.execute(
-                "INSERT OR REPLACE INTO tokens (tenant, name, role, hash) VALUES (?1, ?2, ?3, ?4)",
+                "INSERT OR REPLACE INTO tokens (tenant, name, role, hash, expires)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![
                     token.tenant,
                     token.name,
                     token.role.as_str(),
-                    hash.as_slice()
+                    hash.as_slice(),
+                    token.expires
                 ],
             )?;
             append(transaction, std::slice::from_ref(leaf))?;

@@ -13,7 +13,8 @@ use zeuge_protocol::challenge::SPENT;
 use zeuge_protocol::document::Kind;
 
 use crate::clock::SKEW_SECS_MAX;
-use crate::documents::{DocumentRow, Shelf};
+use crate::documents::{DocumentRow, SUCCESSION, Shelf};
+use crate::endorsements::FirstSeen;
 use crate::refusal::Refusal;
 use crate::secrets::{SecretRow, Vault};
 use crate::sequencer::{Entries, NewLeaf, Published};
@@ -36,8 +37,9 @@ CREATE TABLE IF NOT EXISTS secrets (tenant TEXT NOT NULL, path TEXT NOT NULL, ve
   PRIMARY KEY (tenant, path, version)) STRICT;
 CREATE TABLE IF NOT EXISTS verdicts (leaf INTEGER PRIMARY KEY, time INTEGER NOT NULL, tenant TEXT NOT NULL,
   machine TEXT NOT NULL, word TEXT NOT NULL, released TEXT NOT NULL, json TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS endorsements (fingerprint BLOB PRIMARY KEY, leaf INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS tokens (tenant TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
-  hash BLOB NOT NULL UNIQUE, PRIMARY KEY (tenant, name)) STRICT;
+  hash BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, PRIMARY KEY (tenant, name)) STRICT;
 ";
 
 /// The database.
@@ -268,6 +270,29 @@ pub(super) fn append(transaction: &Transaction<'_>, leaves: &[NewLeaf]) -> Resul
     u64::try_from(first).map_err(|error| Refusal::store(&error))
 }
 
+/// Writes the leaves of endorsements that were never seen before.
+fn first_seen(transaction: &Transaction<'_>, endorsements: &[FirstSeen]) -> Result<(), Refusal> {
+    for FirstSeen { fingerprint, leaf } in endorsements {
+        let known: bool = transaction.query_row(
+            "SELECT EXISTS (SELECT 1 FROM endorsements WHERE fingerprint = ?1)",
+            [fingerprint.as_slice()],
+            |row| row.get(0),
+        )?;
+        if known {
+            continue;
+        }
+        let number = append(transaction, std::slice::from_ref(leaf))?;
+        transaction.execute(
+            "INSERT INTO endorsements (fingerprint, leaf) VALUES (?1, ?2)",
+            params![
+                fingerprint.as_slice(),
+                i64::try_from(number).unwrap_or(i64::MAX)
+            ],
+        )?;
+    }
+    Ok(())
+}
+
 pub(super) fn epoch(connection: &Connection, tenant: &str) -> Result<u64, Refusal> {
     let sql = "SELECT epoch FROM tenants WHERE name = ?1";
     let found: Option<i64> = connection
@@ -321,6 +346,7 @@ impl Ledger for Sqlite {
                 return Err(refusal.difference(decision.epoch.to_string(), held.to_string()));
             }
             let first = append(transaction, &decision.leaves)?;
+            first_seen(transaction, &decision.endorsements)?;
             let VerdictRow {
                 machine,
                 word,
@@ -433,6 +459,20 @@ impl Shelf for Sqlite {
             if changed == 0 {
                 let because = "a newer version of this document is held already";
                 return Err(Refusal::new("document.version", 403, because));
+            }
+            if document.kind == Kind::OwnerSet.as_str() {
+                // Twenty digits: by name is by version then.
+                transaction.execute(
+                    "INSERT INTO documents (tenant, kind, name, version, json)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![
+                        document.tenant,
+                        SUCCESSION,
+                        format!("{:020}", document.version),
+                        document.version,
+                        document.json
+                    ],
+                )?;
             }
             if let Some(leaf) = leaf {
                 append(transaction, std::slice::from_ref(leaf))?;
@@ -617,6 +657,7 @@ mod tests {
             tenant: "sim".to_owned(),
             epoch: 1,
             leaves: vec![leaf(), leaf()],
+            endorsements: Vec::new(),
             verdict: VerdictRow {
                 machine: "m".to_owned(),
                 word: "affirming".to_owned(),

@@ -16,15 +16,15 @@ use zeuge_sim::{Product, ReportSpec, ToyAmd};
 use crate::common::{Attempt, Running, World, evidence, name};
 
 /// The toy's key service.
-struct Kds {
-    sources: Sources,
+pub(crate) struct Kds {
+    pub(crate) sources: Sources,
     asked: Arc<AtomicUsize>,
     down: Arc<AtomicBool>,
 }
 
 impl Kds {
     /// Serves by the world's clock.
-    fn start(now: Arc<AtomicI64>) -> Self {
+    pub(crate) fn start(now: Arc<AtomicI64>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let amd = BaseUrl::parse(&url).unwrap();
@@ -89,7 +89,7 @@ fn spec(attempt: &Attempt) -> ReportSpec {
 }
 
 /// A machine that brings no certificate asks for the secret; the check that refuses it, if any.
-fn ask(world: &World, running: &Running) -> Result<(), String> {
+pub(crate) fn ask(world: &World, running: &Running) -> Result<(), String> {
     let attempt = Attempt::honest(running, "sim", &["db/key"]);
     let bundle = lone(&spec(&attempt), world.now());
     let answer = running.attest(&attempt.body(&bundle));

@@ -3,6 +3,7 @@
 mod collateral;
 mod common;
 mod process;
+mod record;
 mod release;
 mod tdx;
 mod tenants;

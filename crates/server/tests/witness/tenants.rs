@@ -154,3 +154,47 @@ fn calls_that_come_later_are_refused_by_name() {
         assert!(because.contains(word), "{at}: {because}");
     }
 }
+
+#[test]
+fn a_token_ends_by_itself_and_says_when() {
+    let world = World::new();
+    let running = world.start();
+    let at = ("POST", "/v1/tenants/acme/tokens");
+    let make = |name: &str, expires: Option<i64>| {
+        let wanted = json!({"name": name, "role": "reader", "expires": expires});
+        call(&running, at, &world.admin, &wanted)
+    };
+    const DAY: i64 = 86_400;
+    let now = world.now();
+    for wrong in [now - 1, now, now + 366 * DAY + 1] {
+        assert_eq!(id(make("wrong", Some(wrong))), "request.malformed");
+    }
+    let quarter = make("quarter", None).unwrap();
+    assert_eq!(quarter["expires"], json!(now + 90 * DAY));
+    let day = make("day", Some(now + DAY)).unwrap();
+    let list = |token: &Value| {
+        let token = token["token"].as_str().unwrap();
+        call(&running, ("GET", "/v1/verdicts"), token, &Value::Null)
+    };
+    world.pass(DAY - 1);
+    list(&day).unwrap();
+    world.pass(1);
+    let over = list(&day).unwrap_err();
+    assert_eq!(
+        (over.check(), over.status),
+        (Some("admin.token.expired"), 401)
+    );
+    list(&quarter).unwrap();
+    let tokens = ("GET", "/v1/tenants/acme/tokens");
+    let listed = call(&running, tokens, &world.admin, &Value::Null).unwrap();
+    let wanted = json!([
+        {"name": "day", "role": "reader", "expires": now + DAY},
+        {"name": "quarter", "role": "reader", "expires": now + 90 * DAY},
+    ]);
+    assert_eq!(listed["tokens"], wanted);
+    // A clock that cannot be believed does not make a token good.
+    running
+        .wall
+        .store(-31, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(id(list(&day)), "time.jump");
+}

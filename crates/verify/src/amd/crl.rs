@@ -11,6 +11,7 @@ use zeuge_evidence::{
 use super::{Broken, Context, pss};
 use crate::{
     Error, Trail,
+    anchors::fingerprint,
     crypto::{CryptoProvider, Scheme},
 };
 
@@ -30,6 +31,8 @@ pub enum Revocation {
         next_update: Option<UnixTime>,
         /// The list's number, if it has one that fits 64 bits.
         number: Option<u64>,
+        /// SHA-256 of the list in DER.
+        fingerprint: [u8; 32],
         /// Where the list came from.
         source: String,
     },
@@ -95,6 +98,7 @@ pub(crate) fn check(
         this_update: chosen.list.this_update,
         next_update: chosen.list.next_update,
         number: chosen.list.number(),
+        fingerprint: fingerprint(chosen.list.raw),
         source: chosen.source.to_owned(),
     })
 }

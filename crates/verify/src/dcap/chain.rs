@@ -14,6 +14,7 @@ use zeuge_evidence::{
 use super::{Broken, Context, Difference, pck::PckExtension, qe};
 use crate::{
     Error, Trail, Unavailable,
+    anchors::fingerprint,
     x509::{KeyKind, is_valid_at, key_kind, list_signed_by, signed_by},
 };
 
@@ -37,6 +38,8 @@ pub enum Revocation {
         next_update: Option<UnixTime>,
         /// The list's number, if it has one that fits 64 bits.
         number: Option<u64>,
+        /// SHA-256 of the list in DER.
+        fingerprint: [u8; 32],
         /// Where the list came from.
         source: String,
     },
@@ -50,6 +53,8 @@ pub(crate) struct Pck {
     pub(crate) der: Vec<u8>,
     /// The issuer's common name.
     pub(crate) issuer: String,
+    /// SHA-256 of the issuer's certificate in DER.
+    pub(crate) issuer_fingerprint: [u8; 32],
     pub(crate) extension: PckExtension,
     pub(crate) root_list: Revocation,
     pub(crate) pck_list: Revocation,
@@ -149,6 +154,7 @@ pub(crate) fn pck(
     Ok(Pck {
         der: leaf_bytes.to_vec(),
         issuer: name(&intermediate.subject),
+        issuer_fingerprint: fingerprint(&intermediate_bytes),
         extension,
         root_list,
         pck_list,
@@ -580,6 +586,7 @@ fn revoked(
                 this_update: list.list.this_update,
                 next_update: list.list.next_update,
                 number: list.list.number(),
+                fingerprint: fingerprint(list.list.raw),
                 source: list.source.to_owned(),
             })
     };

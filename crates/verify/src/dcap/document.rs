@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use zeuge_evidence::UnixTime;
 
 use super::{Broken, Context, Difference, json::Json};
-use crate::{Error, Trail, Unavailable, crypto::Scheme};
+use crate::{Error, Trail, Unavailable, anchors::fingerprint, crypto::Scheme};
 
 /// The largest real document has 22 KiB; ten times that is hostile.
 pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
@@ -88,6 +88,8 @@ pub struct Issue {
     pub next_update: UnixTime,
     /// tcbEvaluationDataNumber: which state of Intel's knowledge it tells.
     pub evaluation_number: u32,
+    /// SHA-256 of the bytes that are signed: what stands around them may differ.
+    pub fingerprint: [u8; 32],
     /// Where it came from.
     pub source: String,
 }
@@ -212,6 +214,7 @@ impl<'a> Envelope<'a> {
             evaluation_number: number
                 .and_then(|number| u32::try_from(number).ok())
                 .ok_or_else(|| self.kind.format("tcbEvaluationDataNumber", "a number"))?,
+            fingerprint: fingerprint(self.body),
             source: self.source.to_owned(),
         })
     }
