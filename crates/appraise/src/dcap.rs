@@ -10,7 +10,7 @@ use zeuge_verify::{
 };
 
 use crate::{
-    Facts, Finding, Findings, Kind, NotProved, RootNamed, Verdict, Wanted,
+    BindingProfile, Facts, Finding, Findings, Kind, NotProved, RootNamed, Verdict, Wanted,
     document::Hex,
     hardware,
     reference::{SgxReference, TdxReference},
@@ -33,6 +33,17 @@ pub const CHECKS: &[&str] = &[
 
 /// Judges proven facts; every check goes through [`Findings::check`].
 pub(crate) fn judge(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Findings) -> Verdict {
+    judge_as(facts, BindingProfile::Direct, wanted, findings)
+}
+
+/// As [`judge`], of evidence that is bound as `profile` says: only reference values of that
+/// profile count.
+pub(crate) fn judge_as(
+    facts: &QuoteFacts,
+    profile: BindingProfile,
+    wanted: &Wanted<'_>,
+    findings: &mut Findings,
+) -> Verdict {
     unbound(&facts.binding, findings);
     toy(&facts.root, findings);
     revocation(facts, wanted, findings);
@@ -40,7 +51,7 @@ pub(crate) fn judge(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Find
     documents(facts, wanted, findings);
     let kind = match &facts.claims {
         Body::Tdx(report) => {
-            trust_domain(report, wanted, findings);
+            trust_domain(report, profile, wanted, findings);
             Kind::Tdx
         }
         Body::Sgx(report) => {
@@ -207,7 +218,12 @@ fn refuse(found: TcbStatus) -> Finding {
     )
 }
 
-fn trust_domain(report: &TdReport, wanted: &Wanted<'_>, findings: &mut Findings) {
+fn trust_domain(
+    report: &TdReport,
+    profile: BindingProfile,
+    wanted: &Wanted<'_>,
+    findings: &mut Findings,
+) {
     let attributes = report.td_attributes;
     let policy = &wanted.policy.intel;
     must_be_off(
@@ -235,17 +251,25 @@ fn trust_domain(report: &TdReport, wanted: &Wanted<'_>, findings: &mut Findings)
             )
         })
     });
-    started(report, wanted, findings);
+    started(report, profile, wanted, findings);
 }
 
 /// MRTD, registers, module and configuration: narrowed down step by step, so that in the end one
 /// and the same reference value holds in all.
-fn started(report: &TdReport, wanted: &Wanted<'_>, findings: &mut Findings) {
-    let values = &wanted.reference_values.tdx;
+fn started(
+    report: &TdReport,
+    profile: BindingProfile,
+    wanted: &Wanted<'_>,
+    findings: &mut Findings,
+) {
+    let values = wanted.reference_values.tdx.iter();
+    let values: Vec<_> = values
+        .filter(|value| value.binding_profile == profile)
+        .collect();
     let nearest = values.first().and_then(|value| value.mr_td.first());
     let nearest = nearest.map(|value| hex::encode(value.0));
     let is_known = |value: &&TdxReference| value.mr_td.iter().any(|v| v.0 == report.mr_td);
-    let known: Vec<_> = values.iter().filter(is_known).collect();
+    let known: Vec<_> = values.into_iter().filter(is_known).collect();
     let found = hex::encode(report.mr_td);
     measurement(!known.is_empty(), found, nearest, wanted, findings);
     let known = narrowed(findings, "policy.rtmr", known, |value| rtmr(value, report));
@@ -299,9 +323,10 @@ fn differs<const N: usize>(allowed: &[Hex<N>], found: &[u8; N]) -> Option<Differ
     Some((hex::encode(found), wanted.join(" or ")))
 }
 
-/// Whether a trust domain is this one, in everything that the value pins.
+/// Whether a trust domain is this one, in everything that the value pins; never a paravisor's.
 pub(crate) fn is_trust_domain(value: &TdxReference, report: &TdReport) -> bool {
-    value.mr_td.iter().any(|v| v.0 == report.mr_td)
+    value.binding_profile == BindingProfile::Direct
+        && value.mr_td.iter().any(|v| v.0 == report.mr_td)
         && rtmr(value, report).is_none()
         && differs(&value.mr_seam, &report.mr_seam).is_none()
         && differs(&value.mr_config_id, &report.mr_config_id).is_none()

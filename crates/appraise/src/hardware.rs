@@ -189,6 +189,7 @@ impl HardwareRegistry {
         let facts = match facts {
             Facts::Snp(facts) => facts,
             Facts::Tpm(facts) => return self.tpm_of(facts).map(|tpm| tpm.name.as_str()),
+            Facts::Azure(facts) => return self.name_of(&crate::azure::cpu(facts)),
             Facts::Composite(_) => return None,
             Facts::Quote(facts) => {
                 return self.platform_of(facts).map(|found| found.name.as_str());
@@ -222,6 +223,7 @@ pub(crate) fn check(registry: &HardwareRegistry, facts: &Facts, findings: &mut F
             });
             return;
         }
+        Facts::Azure(facts) => return check(registry, &crate::azure::cpu(facts), findings),
         Facts::Composite(facts) => {
             check(registry, &crate::composite::cpu(facts), findings);
             check(registry, &Facts::Tpm(facts.tpm.clone()), findings);

@@ -21,6 +21,7 @@
 )]
 
 pub mod admission;
+pub mod azure;
 pub mod composite;
 pub mod dcap;
 pub mod document;
@@ -46,6 +47,7 @@ pub use verdict::{Kind, NotProved, RootNamed, Verdict, Word};
 pub use zeuge_evidence::dcap::Body;
 pub use zeuge_evidence::{UnixTime, snp::TcbBytes};
 pub use zeuge_verify::{
+    azure::AzureFacts,
     composite::{CompositeFacts, Cpu},
     dcap::QuoteFacts,
     snp::SnpFacts,
@@ -54,6 +56,7 @@ pub use zeuge_verify::{
 
 /// The ids of this room.
 pub const CHECKS: &[&[&str]] = &[
+    azure::CHECKS,
     composite::CHECKS,
     dcap::CHECKS,
     document::CHECKS,
@@ -67,6 +70,8 @@ pub const CHECKS: &[&[&str]] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Facts {
+    /// A machine behind Azure's paravisor: its CPU's report, and its virtual TPM.
+    Azure(Box<AzureFacts>),
     /// A CPU and a TPM that answered one challenge.
     Composite(Box<CompositeFacts>),
     /// A quote of Intel TDX or SGX.
@@ -82,6 +87,8 @@ impl Facts {
     #[must_use]
     pub fn kinds(&self) -> Vec<Kind> {
         match self {
+            // A paravisor's report is no report of a direct guest, whoever made the chip.
+            Self::Azure(_) => vec![Kind::Azure],
             Self::Composite(facts) => {
                 let mut kinds = composite::cpu(facts).kinds();
                 kinds.push(Kind::Tpm);
@@ -94,6 +101,12 @@ impl Facts {
             Self::Snp(_) => vec![Kind::Snp],
             Self::Tpm(_) => vec![Kind::Tpm],
         }
+    }
+}
+
+impl From<AzureFacts> for Facts {
+    fn from(facts: AzureFacts) -> Self {
+        Self::Azure(Box::new(facts))
     }
 }
 
@@ -144,6 +157,7 @@ pub struct Wanted<'a> {
 pub fn judge(facts: &Facts, passed: &[&'static str], wanted: &Wanted<'_>) -> Verdict {
     let mut findings = Findings::new(passed);
     match facts {
+        Facts::Azure(facts) => azure::judge(facts, passed, wanted),
         Facts::Composite(facts) => composite::judge(facts, passed, wanted),
         Facts::Quote(facts) => dcap::judge(facts, wanted, &mut findings),
         Facts::Snp(facts) => snp::judge(facts, wanted, &mut findings),

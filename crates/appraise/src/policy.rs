@@ -49,6 +49,24 @@ pub struct Policy {
     /// TPMs and the boot.
     #[serde(default)]
     pub tpm: TpmPolicy,
+    /// Machines behind Azure's paravisor.
+    #[serde(default)]
+    pub azure: AzurePolicy,
+}
+
+/// The part for machines behind Azure's paravisor, beside those for its CPU and its virtual TPM.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AzurePolicy {
+    /// The paravisor must say that it enforces Secure Boot.
+    #[serde(default)]
+    pub require_secure_boot: bool,
+    /// The paravisor must say that nobody can use a console of the guest's.
+    #[serde(default)]
+    pub forbid_console: bool,
+    /// Azure's identifiers (vmUniqueId) of the owner's machines, in either case; empty: any.
+    #[serde(default)]
+    pub machines: Vec<String>,
 }
 
 /// The part for Intel TDX and SGX.
@@ -194,6 +212,7 @@ impl Default for Policy {
             snp: SnpPolicy::default(),
             intel: IntelPolicy::default(),
             tpm: TpmPolicy::default(),
+            azure: AzurePolicy::default(),
         }
     }
 }

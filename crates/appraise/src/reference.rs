@@ -91,6 +91,9 @@ pub struct TdxReference {
     /// MRCONFIGID values of which one must be reported; empty: any.
     #[serde(default)]
     pub mr_config_id: Vec<Hex<48>>,
+    /// How the evidence is bound: of `hcl` the values are the paravisor's.
+    #[serde(default)]
+    pub binding_profile: BindingProfile,
 }
 
 impl TdxReference {
@@ -209,11 +212,6 @@ impl ReferenceValues {
             if value.vmpl > 3 {
                 return bad(format!("vmpl {} of \"{name}\" does not exist", value.vmpl));
             }
-            if value.binding_profile != BindingProfile::Direct {
-                return bad(format!(
-                    "the binding profile of \"{name}\" is not supported yet; only \"direct\" is"
-                ));
-            }
             if values
                 .snp
                 .iter()
@@ -222,6 +220,20 @@ impl ReferenceValues {
             {
                 return bad(format!("the name \"{name}\" stands twice"));
             }
+        }
+        let snp = values
+            .snp
+            .iter()
+            .map(|value| (&value.name, value.binding_profile));
+        let tdx = values
+            .tdx
+            .iter()
+            .map(|value| (&value.name, value.binding_profile));
+        let mut profiles = snp.chain(tdx);
+        if let Some((name, _)) = profiles.find(|(_, profile)| *profile == BindingProfile::Svsm) {
+            return bad(format!(
+                "the binding profile of \"{name}\" is not supported yet; \"direct\" and \"hcl\" are"
+            ));
         }
         let tpm = values.tpm.iter().find_map(TpmReference::fault);
         if let Some(because) = values.intel_fault().or(tpm) {

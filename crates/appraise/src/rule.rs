@@ -7,7 +7,7 @@
 use serde::Deserialize;
 
 use crate::{
-    Body, Facts, Finding, Kind, TpmFacts, Verdict, Wanted, Word,
+    AzureFacts, BindingProfile, Body, Facts, Finding, Kind, TpmFacts, Verdict, Wanted, Word,
     document::{self, DocumentError, Hex},
     findings::Findings,
     snp::is_workload,
@@ -90,15 +90,15 @@ impl ReleaseRule {
         if rule.evidence.is_empty() {
             return bad("evidence is empty: a rule names the kinds that must be there");
         }
-        let known = [Kind::Snp, Kind::Tdx, Kind::Sgx, Kind::Tpm].map(Kind::word);
+        let known = [Kind::Azure, Kind::Snp, Kind::Tdx, Kind::Sgx, Kind::Tpm].map(Kind::word);
         if rule
             .evidence
             .iter()
             .any(|kind| !known.contains(&kind.as_str()))
         {
             return bad(
-                "evidence names a kind that rules cannot demand yet; \"snp\", \"tdx\", \"sgx\" and \
-                 \"tpm\" are supported",
+                "evidence names a kind that rules cannot demand yet; \"azure\", \"snp\", \"tdx\", \
+                 \"sgx\" and \"tpm\" are supported",
             );
         }
         if rule.door != "agent" {
@@ -199,6 +199,7 @@ impl ReleaseRule {
         let facts = match &verdict.facts {
             Some(Facts::Snp(facts)) => facts,
             Some(Facts::Tpm(facts)) => return self.boot(facts, wanted),
+            Some(Facts::Azure(facts)) => return self.behind_paravisor(facts, wanted),
             Some(Facts::Quote(facts)) => return self.quoted(&facts.claims, wanted),
             Some(Facts::Composite(_)) | None => {
                 return fail("nothing proven".to_owned(), "a proven workload".to_owned());
@@ -214,7 +215,9 @@ impl ReleaseRule {
         }
         if let Some(name) = &self.workload {
             let mut values = wanted.reference_values.snp.iter();
-            let fits = values.any(|value| value.name == *name && is_workload(value, &facts.claims));
+            let fits = values.any(|value| {
+                value.name == *name && is_workload(value, BindingProfile::Direct, &facts.claims)
+            });
             if !fits {
                 return fail(hex::encode(facts.claims.measurement), format!("\"{name}\""));
             }
@@ -262,6 +265,19 @@ impl ReleaseRule {
             self.workload(&alone, wanted)
         });
         findings.max_by_key(|finding| finding.status)
+    }
+
+    /// The workload as the virtual TPM of a paravisor tells of it: which paravisor that is was
+    /// judged already, and is no identity of the guest's.
+    fn behind_paravisor(&self, facts: &AzureFacts, wanted: &Wanted<'_>) -> Finding {
+        match &facts.tpm {
+            Some(quoted) => self.boot(quoted, wanted),
+            None => Finding::fail(
+                "release.workload",
+                "without a quote nothing says what the guest started",
+            )
+            .difference("no quote", "a quote of the virtual TPM"),
+        }
     }
 
     /// The workload as a quote of Intel's tells of it.

@@ -11,8 +11,8 @@ use zeuge_verify::{
 };
 
 use crate::{
-    Facts, Finding, Findings, IdBlock, Kind, NotProved, RootNamed, SnpReference, Verdict, Wanted,
-    floor, hardware,
+    BindingProfile, Facts, Finding, Findings, IdBlock, Kind, NotProved, RootNamed, SnpReference,
+    Verdict, Wanted, floor, hardware,
 };
 
 /// The ids of this file.
@@ -40,13 +40,24 @@ pub const CHECKS: &[&str] = &[
 
 /// Judges proven facts; every check goes through [`Findings::check`].
 pub(crate) fn judge(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) -> Verdict {
+    judge_as(facts, BindingProfile::Direct, wanted, findings)
+}
+
+/// As [`judge`], of evidence that is bound as `profile` says: only reference values of that
+/// profile count.
+pub(crate) fn judge_as(
+    facts: &SnpFacts,
+    profile: BindingProfile,
+    wanted: &Wanted<'_>,
+    findings: &mut Findings,
+) -> Verdict {
     unbound(&facts.binding, findings);
     toy(&facts.root, findings);
     revocation(facts, wanted, findings);
     guest_policy(facts, wanted, findings);
     platform(facts, wanted, findings);
     versions(facts, wanted, findings);
-    workload(facts, wanted, findings);
+    workload(facts, profile, wanted, findings);
     signer(facts, wanted, findings);
     let all = Facts::from(facts.clone());
     if let Some(registry) = wanted.hardware {
@@ -309,19 +320,24 @@ fn tcb(facts: &SnpFacts, wanted: &Wanted<'_>, reported: Tcb) -> Finding {
 }
 
 /// Measurement or ID block, HOST_DATA and privilege level, against the nearest reference value.
-fn workload(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
+fn workload(
+    facts: &SnpFacts,
+    profile: BindingProfile,
+    wanted: &Wanted<'_>,
+    findings: &mut Findings,
+) {
     let claims = &facts.claims;
     let values = &wanted.reference_values.snp;
     let matching: Vec<&SnpReference> = values
         .iter()
-        .filter(|value| is_workload(value, claims))
+        .filter(|value| is_workload(value, profile, claims))
         .collect();
     // spec: sev-snp.launch.measurement
     findings.check("policy.measurement", || {
         Some(match (wanted.hardware_only, matching.is_empty()) {
             (Some(reason), true) => Finding::unchecked("policy.measurement", reason),
             (_, false) => Finding::pass("policy.measurement"),
-            (None, true) => measurement_differs(values, claims),
+            (None, true) => measurement_differs(values, profile, claims),
         })
     });
     // spec: sev-snp.launch.host-data
@@ -367,7 +383,12 @@ fn workload(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
     });
 }
 
-pub(crate) fn is_workload(value: &SnpReference, claims: &Claims) -> bool {
+/// Whether this is what the value measures, bound as the value says.
+pub(crate) fn is_workload(value: &SnpReference, profile: BindingProfile, claims: &Claims) -> bool {
+    value.binding_profile == profile && is_measured(value, claims)
+}
+
+fn is_measured(value: &SnpReference, claims: &Claims) -> bool {
     value
         .measurements
         .iter()
@@ -393,14 +414,25 @@ fn is_id_block(block: &IdBlock, claims: &Claims) -> bool {
         && claims.guest_svn >= block.minimum_guest_svn
 }
 
-fn measurement_differs(values: &[SnpReference], claims: &Claims) -> Finding {
+fn measurement_differs(
+    values: &[SnpReference],
+    profile: BindingProfile,
+    claims: &Claims,
+) -> Finding {
     let because = if values.is_empty() {
         "no reference values were given, so this measurement is unknown; give --reference-values \
          or, to look at the hardware alone, --hardware-only"
+    } else if values.iter().any(|value| is_measured(value, claims)) {
+        "this measurement is known, but for another binding profile (direct or hcl)"
     } else {
         "this measurement is in none of the reference values"
     };
-    let nearest = values.first().and_then(|value| value.measurements.first());
+    let mut of_profile = values
+        .iter()
+        .filter(|value| value.binding_profile == profile);
+    let nearest = of_profile
+        .next()
+        .and_then(|value| value.measurements.first());
     let nearest = nearest.map_or_else(|| "a known one".to_owned(), |value| hex::encode(value.0));
     Finding::fail("policy.measurement", because)
         .difference(hex::encode(claims.measurement), nearest)

@@ -69,7 +69,9 @@ pub(crate) fn judge(facts: &TpmFacts, wanted: &Wanted<'_>, findings: &mut Findin
 pub(crate) const fn root(facts: &TpmFacts) -> Option<&zeuge_verify::Root> {
     match &facts.trust {
         TrustBasis::Activated(ek) | TrustBasis::Certified(ek) => Some(&ek.root),
-        TrustBasis::EnrolledByOwner(_) | TrustBasis::DangerousUnproven { .. } => None,
+        TrustBasis::CommittedByReport
+        | TrustBasis::EnrolledByOwner(_)
+        | TrustBasis::DangerousUnproven { .. } => None,
     }
 }
 
@@ -274,7 +276,7 @@ fn not_proved(facts: &TpmFacts, wanted: &Wanted<'_>) -> Vec<NotProved> {
 
 fn notes(facts: &TpmFacts) -> Vec<String> {
     let mut out = Vec::new();
-    if facts.ak_attributes.is_none() {
+    if facts.ak_attributes.is_none() && facts.trust != TrustBasis::CommittedByReport {
         out.push(
             "the AK's attributes are vouched for by its certificate or the owner, not by its name"
                 .to_owned(),

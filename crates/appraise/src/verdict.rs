@@ -54,6 +54,8 @@ pub enum Kind {
     Tpm,
     /// A CPU and a TPM in one bundle.
     Composite,
+    /// A machine behind Azure's paravisor.
+    Azure,
 }
 
 impl Kind {
@@ -67,6 +69,7 @@ impl Kind {
             Self::Sgx => "sgx",
             Self::Tpm => "tpm",
             Self::Composite => "composite",
+            Self::Azure => "azure",
         }
     }
 }
@@ -121,6 +124,8 @@ pub enum NotProved {
     Memory,
     /// Which programs ran after the boot, without an IMA list.
     Programs,
+    /// What the provider's code at the highest privilege inside the machine does.
+    Paravisor,
 }
 
 /// The appraised outcome of one bundle.

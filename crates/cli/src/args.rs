@@ -195,7 +195,7 @@ pub(crate) enum Kind {
     Sgx,
     /// A quote of a TPM.
     Tpm,
-    /// Azure's HCL report (not supported yet).
+    /// Azure's HCL report, alone or with its quotes.
     Azure,
     /// AWS Nitro (not supported yet).
     Nitro,

@@ -3,7 +3,9 @@
 use std::{fmt::Write as _, path::Path};
 
 use serde_json::{Value, json};
-use zeuge_evidence::{Malformed, annotate::Node, dcap, der, eventlog, ima, kind, snp, tpm, x509};
+use zeuge_evidence::{
+    Malformed, annotate::Node, azure, dcap, der, eventlog, ima, kind, snp, tpm, x509,
+};
 use zeuge_protocol::api::VerdictWord;
 
 use crate::{
@@ -72,6 +74,8 @@ fn tree(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
         Kind::SnpReport | Kind::SnpJson | Kind::SnpProtobuf => {
             Ok(("snp", snp::annotate::evidence(bytes).map(one)?))
         }
+        Kind::AzureHcl => Ok(("azure", azure::annotate(bytes).map(one)?)),
+        Kind::AzureJson => Ok(("azure", azure_parts(bytes)?)),
         Kind::TdxQuote(_) => Ok((
             "tdx",
             dcap::Quote::parse(bytes).map(|quote| one(quote.annotate()))?,
@@ -172,41 +176,60 @@ fn lines(out: &mut String, node: &Node, depth: usize) {
     }
 }
 
-/// The parts of each quote in a file; offsets are those inside the part.
-fn quotes(bytes: &[u8]) -> Result<Vec<Node>, Malformed> {
-    let mut out = Vec::new();
-    for quote in tpm::QuoteBundle::read(bytes)? {
-        let mut parts = vec![tpm::annotate_attest(&quote.attest, 0)?];
-        parts.push(Node::bytes("signature", 0, &quote.signature));
-        for value in &quote.pcrs {
-            parts.push(Node::bytes(
-                format!("{} PCR {}", value.bank, value.index),
-                0,
-                &value.value,
-            ));
-        }
-        if let Some(public) = &quote.ak_public {
-            let public = tpm::annotate_public(public, 0);
-            parts.extend(public.ok());
-        }
-        for (name, file) in [
-            ("AK certificate", &quote.ak_certificate),
-            ("EK certificate", &quote.ek_certificate),
-        ] {
-            let Some(file) = file else { continue };
-            let der = tpm::certificate_in(file)?;
-            let node = x509::annotate::annotate(&der, 0)?;
-            parts.push(Node::group(name, 0, der.len(), vec![node]));
-        }
-        if let Some(log) = &quote.eventlog {
-            parts.push(event_log(log)?);
-        }
-        if let Some(list) = &quote.ima {
-            parts.push(ima::annotate(list)?);
-        }
-        out.push(Node::group("quote", 0, quote.attest.len(), parts));
+/// The parts of the JSON around an HCL report; offsets are those inside the part.
+fn azure_parts(bytes: &[u8]) -> Result<Vec<Node>, Malformed> {
+    let evidence = azure::Evidence::read(bytes)?;
+    let mut out = vec![azure::annotate(&evidence.hcl)?];
+    if let Some(quote) = &evidence.quote {
+        out.push(quote_parts(quote)?);
+    }
+    for certificate in &evidence.certificates {
+        out.push(x509::annotate::annotate(certificate, 0)?);
+    }
+    if let Some(quote) = &evidence.td_quote {
+        out.push(dcap::Quote::parse(quote)?.annotate());
     }
     Ok(out)
+}
+
+/// The parts of each quote in a file; offsets are those inside the part.
+fn quotes(bytes: &[u8]) -> Result<Vec<Node>, Malformed> {
+    tpm::QuoteBundle::read(bytes)?
+        .iter()
+        .map(quote_parts)
+        .collect()
+}
+
+fn quote_parts(quote: &tpm::QuoteBundle) -> Result<Node, Malformed> {
+    let mut parts = vec![tpm::annotate_attest(&quote.attest, 0)?];
+    parts.push(Node::bytes("signature", 0, &quote.signature));
+    for value in &quote.pcrs {
+        parts.push(Node::bytes(
+            format!("{} PCR {}", value.bank, value.index),
+            0,
+            &value.value,
+        ));
+    }
+    if let Some(public) = &quote.ak_public {
+        let public = tpm::annotate_public(public, 0);
+        parts.extend(public.ok());
+    }
+    for (name, file) in [
+        ("AK certificate", &quote.ak_certificate),
+        ("EK certificate", &quote.ek_certificate),
+    ] {
+        let Some(file) = file else { continue };
+        let der = tpm::certificate_in(file)?;
+        let node = x509::annotate::annotate(&der, 0)?;
+        parts.push(Node::group(name, 0, der.len(), vec![node]));
+    }
+    if let Some(log) = &quote.eventlog {
+        parts.push(event_log(log)?);
+    }
+    if let Some(list) = &quote.ima {
+        parts.push(ima::annotate(list)?);
+    }
+    Ok(Node::group("quote", 0, quote.attest.len(), parts))
 }
 
 /// A boot log of a TPM, or the log of a confidential machine.

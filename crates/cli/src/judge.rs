@@ -17,6 +17,7 @@ use crate::{
     args,
     collateral::Line,
     input::INPUT_BYTES_MAX,
+    judge_azure,
     judge_tpm::{self, TpmSetting},
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct Setting {
 
 /// What the file is, by the caller's word or by its bytes.
 enum Platform {
+    Azure,
     Snp,
     Quote(Kind),
     Bundle,
@@ -58,14 +60,17 @@ fn platform(bytes: &[u8], wanted: args::Kind) -> Platform {
             Seen::Bundle => Platform::Bundle,
             _ => Platform::Tpm,
         },
-        args::Kind::Azure => Platform::Unsupported("azure"),
+        args::Kind::Azure => match kind::detect(bytes) {
+            Seen::Bundle => Platform::Bundle,
+            _ => Platform::Azure,
+        },
         args::Kind::Nitro => Platform::Unsupported("nitro"),
         args::Kind::Auto => match kind::detect(bytes) {
             Seen::SnpReport | Seen::SnpJson | Seen::SnpProtobuf => Platform::Snp,
             Seen::TdxQuote(_) | Seen::TdxProtobuf => Platform::Quote(Kind::Tdx),
             Seen::SgxQuote(_) | Seen::QuoteJson => Platform::Quote(Kind::Sgx),
             Seen::Bundle => Platform::Bundle,
-            Seen::AzureHcl | Seen::AzureJson => Platform::Unsupported("azure"),
+            Seen::AzureHcl | Seen::AzureJson => Platform::Azure,
             Seen::NitroCose => Platform::Unsupported("nitro"),
             Seen::TpmAttest | Seen::TpmJson | Seen::TpmQuote => Platform::Tpm,
             _ => Platform::Unknown,
@@ -93,6 +98,7 @@ pub(crate) fn judge(
         ));
     }
     match platform(bytes, wanted) {
+        Platform::Azure => judge_azure::file(bytes, setting),
         Platform::Snp => snp(bytes, setting),
         Platform::Quote(kind) => Ok(quote(bytes, None, kind, setting)),
         Platform::Bundle => bundle(bytes, setting),
@@ -192,7 +198,11 @@ fn try_snp(bytes: &[u8], setting: &Setting) -> Result<Verdict, Stop> {
 }
 
 /// The verdict on evidence that holds only under an older list than one already seen.
-fn behind(problem: &zeuge_collateral::Problem, notes: Vec<String>, at: UnixTime) -> Verdict {
+pub(crate) fn behind(
+    problem: &zeuge_collateral::Problem,
+    notes: Vec<String>,
+    at: UnixTime,
+) -> Verdict {
     let (found, wanted) = problem.difference();
     let finding = Finding::fail(problem.check(), problem.to_string());
     Verdict {
@@ -209,7 +219,7 @@ fn behind(problem: &zeuge_collateral::Problem, notes: Vec<String>, at: UnixTime)
 }
 
 /// Files in which no endorsement was found; a folder may hold many, so they are counted.
-fn skipped(heap: &Endorsements) -> Option<String> {
+pub(crate) fn skipped(heap: &Endorsements) -> Option<String> {
     let first = heap.skipped.first()?;
     let more = match heap.skipped.len().saturating_sub(1) {
         0 => String::new(),
@@ -267,6 +277,9 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
     let Ok(bundle) = Bundle::parse(bytes) else {
         return refused("it is no CMW collection of the agreed form");
     };
+    if bundle.only(Media::AzureHcl).is_some() {
+        return judge_azure::members(&bundle, setting);
+    }
     let looked_at = [
         Media::SnpReport,
         Media::SnpCertificates,

@@ -138,7 +138,7 @@ pub(crate) fn prove_member(
     proven(&bundle, None, setting)
 }
 
-fn joined(bundle: &Bundle) -> Result<Vec<QuoteBundle>, Error> {
+pub(crate) fn joined(bundle: &Bundle) -> Result<Vec<QuoteBundle>, Error> {
     let bad = |because| Malformed::invalid(BUNDLE, 0, "the bundle", because);
     let quote = bundle
         .only(Media::TpmQuote)
@@ -177,7 +177,7 @@ fn joined(bundle: &Bundle) -> Result<Vec<QuoteBundle>, Error> {
 }
 
 /// Of several quotes (Google sends one per bank) the one of the strongest bank.
-fn strongest(quotes: Vec<QuoteBundle>) -> Option<QuoteBundle> {
+pub(crate) fn strongest(quotes: Vec<QuoteBundle>) -> Option<QuoteBundle> {
     let strength = |quote: &QuoteBundle| {
         let attest = Attest::parse(&quote.attest).ok()?;
         let Body::Quote { selections, .. } = attest.body else {

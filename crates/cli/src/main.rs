@@ -16,6 +16,7 @@ mod hardware;
 mod input;
 mod inspect;
 mod judge;
+mod judge_azure;
 mod judge_tpm;
 mod log;
 mod output;

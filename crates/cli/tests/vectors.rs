@@ -209,7 +209,8 @@ fn walk_classes(classes: &[&str], endorsements: &[&str]) {
 fn is_looked_at(class: &str, evidence: &[u8]) -> bool {
     let verified = matches!(
         kind::detect(evidence),
-        Kind::SnpReport
+        Kind::AzureJson
+            | Kind::SnpReport
             | Kind::SnpJson
             | Kind::SnpProtobuf
             | Kind::TdxQuote(_)
@@ -231,6 +232,101 @@ fn every_quote_ends_as_the_index_and_the_status_table_say() {
         &["tdx-quote", "sgx-quote"],
         &["crl", "intel-cert", "intel-collateral"],
     );
+}
+
+#[test]
+fn every_hcl_report_ends_as_the_index_says() {
+    walk_classes(
+        &["azure-hcl"],
+        &["amd-cert", "crl", "intel-cert", "intel-collateral"],
+    );
+}
+
+/// Instants at which everything is in force that this set holds about a bundle of Azure's, and the
+/// challenge that its source states (`""`: a quote without one, which answers nothing).
+const AZURE_BUNDLES: [(&str, &str, &str); 8] = [
+    (
+        "trustee__evidence-v0.json",
+        "2025-12-26T08:13:27Z",
+        "challenge",
+    ),
+    (
+        "trustee__evidence-v1.json",
+        "2025-12-26T08:13:27Z",
+        "challenge",
+    ),
+    (
+        "attestation-rs__evidence-v1.json",
+        "2023-05-06T10:11:09Z",
+        "challenge",
+    ),
+    (
+        "attestation-rs__live-evidence.json",
+        "2025-12-23T21:49:00Z",
+        "attestation-test-fixture",
+    ),
+    ("trustee__evidence-v0-591ac6.json", "", "challenge"),
+    ("trustee__evidence-v1-d656db.json", "", "challenge"),
+    ("attestation-rs__evidence-v1-dcc872.json", "", "challenge"),
+    (
+        "attestation-rs__live-evidence-cb3de6.json",
+        "",
+        "attestation-test-fixture",
+    ),
+];
+
+#[test]
+fn bundles_of_azure_answer_their_own_challenge_and_no_other() {
+    let Some(folder) = vectors() else { return };
+    let names = ["amd-cert", "crl", "intel-cert", "intel-collateral"];
+    for (name, at, nonce) in AZURE_BUNDLES {
+        let verify = |nonce: &str| {
+            let mut command = zeuge();
+            command.args([
+                "verify",
+                "--kind",
+                "azure",
+                "--hardware-only",
+                "--format",
+                "json",
+            ]);
+            if !at.is_empty() {
+                command.args(["--at", at]);
+            }
+            for path in folders(&folder, &names) {
+                command.arg("--endorsements").arg(path);
+            }
+            command.args(["--nonce", &hex::encode(nonce)]);
+            command.arg(folder.join("open/evidence-bundle").join(name));
+            let output = command.output().expect("the program runs");
+            let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            (code(&output), said)
+        };
+        let (own, said) = verify(nonce);
+        let failed = said["failed"].to_string();
+        if at.is_empty() {
+            // The collateral of these platforms at their time is not in the set.
+            assert!(matches!(own, 3 | 4), "{name}: {said}");
+            assert!(failed.starts_with("[\"dcap."), "{name}: {failed}");
+            continue;
+        }
+        assert!(matches!(own, 0 | 5 | 10), "{name}: {said}");
+        let chip = ["amd.crl.fresh", "policy.tcb"];
+        for id in said["failed"].as_array().expect("a list") {
+            assert!(
+                chip.contains(&id.as_str().unwrap_or_default()),
+                "{name}: {failed}"
+            );
+        }
+        assert_eq!(said["claims"]["azure"]["same_machine"], "proven", "{name}");
+        assert_eq!(said["claims"]["tpm"]["nonce"], hex::encode(nonce), "{name}");
+        let (other, said) = verify("another challenge");
+        assert_eq!(
+            (other, &said["failed"][0]),
+            (3, &"tpm.quote.nonce".into()),
+            "{name}"
+        );
+    }
 }
 
 #[test]

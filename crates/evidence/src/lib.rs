@@ -23,6 +23,7 @@
 )]
 
 pub mod annotate;
+pub mod azure;
 pub mod dcap;
 pub mod der;
 mod error;
@@ -43,6 +44,7 @@ pub use time::UnixTime;
 
 /// The ids of the checks of this room, by file.
 pub const CHECKS: &[&[&str]] = &[
+    azure::CHECKS,
     dcap::CHECKS,
     eventlog::CHECKS,
     ima::CHECKS,

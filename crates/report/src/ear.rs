@@ -39,7 +39,11 @@ fn vector(verdict: &Verdict) -> Vector {
         Word::Affirming | Word::Warning | Word::Contraindicated => Vector {
             instance_identity: of(&["hardware.enrolled", "hardware.key"]),
             configuration: of(&["policy.debug", "policy.migration", "policy.vmpl"]),
-            executables: of(&["policy.measurement", "policy.host-data"]),
+            executables: of(&[
+                "policy.measurement",
+                "policy.host-data",
+                "policy.guest-boot",
+            ]),
             hardware: of(&["policy.tcb", "amd.crl.fresh", "dangerous.sim-root"]),
             runtime_opaque: of(&["policy.debug", "policy.migration"]),
             ..Vector::default()

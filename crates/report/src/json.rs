@@ -70,11 +70,9 @@ fn check(finding: &Finding) -> api::Check {
 #[must_use]
 pub fn claims(facts: &Facts) -> Value {
     match facts {
+        Facts::Azure(facts) => azure(facts),
         Facts::Composite(facts) => {
-            let mut out = match &facts.cpu {
-                Cpu::Quote(facts) => quote(facts),
-                Cpu::Snp(facts) => json!({ "snp": snp(facts) }),
-            };
+            let mut out = cpu(&facts.cpu);
             out["tpm"] = crate::json_tpm::claims(&facts.tpm);
             out
         }
@@ -83,6 +81,42 @@ pub fn claims(facts: &Facts) -> Value {
         Facts::Tpm(facts) => json!({ "tpm": crate::json_tpm::claims(facts) }),
         _ => json!({}),
     }
+}
+
+fn cpu(cpu: &Cpu) -> Value {
+    match cpu {
+        Cpu::Quote(facts) => quote(facts),
+        Cpu::Snp(facts) => json!({ "snp": snp(facts) }),
+    }
+}
+
+fn azure(facts: &zeuge_appraise::AzureFacts) -> Value {
+    let mut out = cpu(&facts.cpu);
+    if let Some(quoted) = &facts.tpm {
+        out["tpm"] = crate::json_tpm::claims(quoted);
+    }
+    let vm = &facts.vm;
+    out["azure"] = json!({
+        "binding_profile": "hcl",
+        "hcl_version": facts.hcl_version,
+        "ak_key": facts.ak_key.map(hex::encode),
+        "ak_is_primary": facts.ak_is_primary,
+        "same_machine": facts.tpm.is_some().then_some("proven"),
+        "user_data": facts.user_data.map(hex::encode),
+        "vm": {
+            "current_time": vm.current_time,
+            "root_cert_thumbprint": vm.root_cert_thumbprint,
+            "console_enabled": vm.console_enabled,
+            "interactive_console_enabled": vm.interactive_console_enabled,
+            "secure_boot": vm.secure_boot,
+            "tpm_enabled": vm.tpm_enabled,
+            "tpm_persisted": vm.tpm_persisted,
+            "filtered_vpci_devices_allowed": vm.filtered_vpci_devices_allowed,
+            "unique_id": vm.unique_id,
+            "hardware_sealing_policy": vm.hardware_sealing_policy,
+        },
+    });
+    out
 }
 
 fn quote(facts: &zeuge_appraise::QuoteFacts) -> Value {

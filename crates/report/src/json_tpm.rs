@@ -68,6 +68,7 @@ fn trust(basis: &TrustBasis) -> Value {
     match basis {
         TrustBasis::Activated(ek) => of("activated", ek),
         TrustBasis::Certified(ek) => of("certified", ek),
+        TrustBasis::CommittedByReport => json!({ "trust": "committed-by-report" }),
         TrustBasis::EnrolledByOwner(EnrolledAk::Name(_)) => json!({ "trust": "enrolled-name" }),
         TrustBasis::EnrolledByOwner(EnrolledAk::Key(_)) => json!({ "trust": "enrolled-key" }),
         TrustBasis::DangerousUnproven { .. } => json!({ "trust": "dangerous-unproven" }),

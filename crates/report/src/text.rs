@@ -284,6 +284,16 @@ pub(crate) const fn not_proved(item: NotProved, language: Language) -> &'static 
             "Dass niemand den Speicher der Maschine liest oder verändert: Ein TPM sagt, was \
              gestartet wurde, und nichts über den Wirt darunter.",
         ),
+        NotProved::Paravisor => language.pick(
+            "What the provider's paravisor does: it runs at the highest privilege inside your \
+             machine, can read and change all of its memory, and holds the key and every register \
+             of the virtual TPM. Its measurement is proven; who wrote it and what it may be told \
+             to do is not.",
+            "Was der Paravisor des Anbieters tut: Er läuft mit den höchsten Rechten innerhalb Ihrer \
+             Maschine, kann ihren ganzen Speicher lesen und ändern und hält Schlüssel und alle \
+             Register des virtuellen TPM. Sein Messwert ist bewiesen; was seine Verfasser ihn tun \
+             lassen, ist es nicht.",
+        ),
         NotProved::Programs => language.pick(
             "Which programs ran after the boot: no list of the kernel's (IMA) came along.",
             "Welche Programme nach dem Start liefen: Eine Liste des Kerns (IMA) kam nicht mit.",

@@ -3,8 +3,8 @@
 //! [`ToyAmd`] has random roots, certifies chips, keeps revocation lists, answers like AMD's key
 //! service and writes reports of every version for Milan, Genoa and Turin. [`ToyIntel`] certifies
 //! platforms, signs TCB Info and QE Identity, answers like Intel's provisioning service and writes
-//! quotes of SGX and TDX. [`ToyTpm`] certifies EKs and AKs, opens credentials, and tells of a boot
-//! in quotes and logs. [`Lie`], [`IntelLie`] and [`TpmLie`] name what they can lie about: each lie
+//! quotes of SGX and TDX. [`ToyAzure`] puts a paravisor in front of either. [`ToyTpm`] certifies EKs and AKs, opens credentials, and tells of a boot
+//! in quotes and logs. [`Lie`], [`IntelLie`], [`TpmLie`] and [`AzureLie`] name what they can lie about: each lie
 //! breaks one rule and keeps all others, so that a test can see that this one check catches it and that
 //! no other does.
 //!
@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod amd;
+pub mod azure;
 mod der_write;
 mod intel;
 mod lies;
@@ -22,6 +23,7 @@ pub mod tpm;
 mod x509_write;
 
 pub use amd::{Answer, Product, REPORT_BYTES, ReportSpec, Signer, Tcb, ToyAmd, ToyEvidence};
+pub use azure::{AzureCpu, AzureLie, AzureSpec, ToyAzure, ToyAzureEvidence};
 pub use intel::{
     Certification, IntelLie, PckCa, PcsAnswer, QuoteForm, QuoteSpec, Tee, ToyIntel, ToyQuote,
 };

@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeuge_evidence::Malformed;
 
-use crate::{amd, binding, composite, dcap, tpm};
+use crate::{amd, azure, binding, composite, dcap, tpm};
 
 /// The first check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Error {
 pub enum Untrusted {
     /// A rule of AMD SEV-SNP or of AMD's certificates.
     Amd(amd::Broken),
+    /// A link of Azure's between challenge, virtual TPM, claims and report.
+    Azure(azure::Broken),
     /// The evidence was made for something else.
     Binding(binding::Broken),
     /// Members of one bundle do not belong together.
@@ -54,6 +56,7 @@ impl Error {
             Self::Malformed(malformed) => malformed.check,
             Self::Unavailable(unavailable) => unavailable.check,
             Self::Untrusted(Untrusted::Amd(broken)) => broken.check(),
+            Self::Untrusted(Untrusted::Azure(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Composite(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.check(),
@@ -70,6 +73,7 @@ impl Error {
                 Some(("nothing".to_owned(), unavailable.what.clone()))
             }
             Self::Untrusted(Untrusted::Amd(broken)) => broken.difference(),
+            Self::Untrusted(Untrusted::Azure(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Composite(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.difference(),
@@ -86,6 +90,7 @@ impl fmt::Display for Error {
                 write!(out, "{what} is needed and not at hand; {remedy}")
             }
             Self::Untrusted(Untrusted::Amd(broken)) => broken.fmt(out),
+            Self::Untrusted(Untrusted::Azure(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Binding(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Composite(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.fmt(out),

@@ -19,6 +19,7 @@
 
 pub mod amd;
 pub mod anchors;
+pub mod azure;
 pub mod binding;
 pub mod composite;
 pub mod crypto;
@@ -32,6 +33,7 @@ mod verified;
 pub mod x509;
 
 pub use anchors::{Anchors, Root};
+pub use azure::AzureFacts;
 pub use binding::Binding;
 pub use dcap::{QuoteFacts, quote};
 pub use endorsements::{Endorsement, Endorsements};
@@ -47,6 +49,7 @@ pub use zeuge_evidence::UnixTime;
 /// The ids of all checks of this room, by the file that owns them.
 pub const CHECKS: &[&[&str]] = &[
     amd::CHECKS,
+    azure::CHECKS,
     binding::CHECKS,
     composite::CHECKS,
     dcap::CHECKS,

@@ -25,6 +25,7 @@ pub use broken::Broken;
 pub use chain::{Context, Revocation};
 pub use ek::{EkFacts, verify_ek};
 pub use key::AttestationKey;
+pub(crate) use quote::verify_committed;
 pub use quote::{
     Demand, Nonce, Selection, TpmFacts, check_quote_signature, qualifying_data, verify,
 };

@@ -10,8 +10,12 @@ use std::{
 };
 
 use zeuge_appraise::{Facts, Kind, Policy, ReferenceValues, Verdict, Wanted, judge};
-use zeuge_evidence::{UnixTime, dcap, kind, snp};
-use zeuge_verify::{Anchors, Binding, Endorsements, Error, crypto::AWS_LC};
+use zeuge_evidence::{UnixTime, azure, dcap, kind, snp};
+use zeuge_verify::{
+    Anchors, Binding, Endorsements, Error,
+    crypto::AWS_LC,
+    tpm::{Nonce, Selection},
+};
 
 /// Why no measurement is demanded of captures.
 const HARDWARE_ONLY: &str = "--hardware-only was given: no measurement is demanded";
@@ -123,6 +127,26 @@ fn proven(
         },
     };
     match kind::detect(&call.evidence) {
+        Seen::AzureHcl | Seen::AzureJson => {
+            let evidence = azure::Evidence::read(&call.evidence)?;
+            let demand = zeuge_verify::azure::Demand {
+                nonce: Nonce::Unbound {
+                    because: "a capture",
+                },
+                user_data: None,
+                selection: Selection::Exactly(&zeuge_verify::azure::ALL_PCRS),
+                ima_signers: &[],
+            };
+            let context = zeuge_verify::azure::Context {
+                endorsements: heap,
+                anchors,
+                at,
+                crypto: &AWS_LC,
+            };
+            let verified = zeuge_verify::azure::verify(&evidence, &demand, context)?;
+            let passed = verified.trail().passed().to_vec();
+            Ok((verified.fact().clone().into(), passed))
+        }
         Seen::SnpReport | Seen::SnpJson | Seen::SnpProtobuf => {
             let evidence = snp::Evidence::read(&call.evidence)?;
             let mut heap = heap.clone();

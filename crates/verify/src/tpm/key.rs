@@ -83,6 +83,18 @@ impl AttestationKey {
         })
     }
 
+    /// An RSA key by its numbers, with the name that a TPM gives it, where that is known.
+    pub(crate) fn of_rsa(modulus: &[u8], exponent: u32, name: Option<Vec<u8>>) -> Self {
+        let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+        Self {
+            kind: KeyKind::Rsa,
+            bits: modulus.len().saturating_sub(zeros).saturating_mul(8),
+            key: rsa_public_key(modulus, exponent),
+            name,
+            attributes: None,
+        }
+    }
+
     /// The key of a certificate.
     ///
     /// # Errors

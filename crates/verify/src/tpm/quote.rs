@@ -140,6 +140,43 @@ pub fn verify(
     ak_trust: AkTrust<'_>,
     context: Context<'_>,
 ) -> Result<Verified<TpmFacts>, Error> {
+    let key = |trail: &mut Trail| attestation_key(bundle, trail);
+    proven(bundle, demand, context, key, |key, trail| {
+        trust::basis(
+            key,
+            bundle.ak_certificate.as_deref(),
+            &bundle.certificates,
+            ak_trust,
+            context,
+            trail,
+        )
+    })
+}
+
+/// As [`verify`], by a key to which a proven report of the CPU commits.
+pub(crate) fn verify_committed(
+    bundle: &QuoteBundle,
+    demand: &Demand<'_>,
+    key: &AttestationKey,
+    context: Context<'_>,
+) -> Result<Verified<TpmFacts>, Error> {
+    let key = |trail: &mut Trail| {
+        may_attest(key, trail)?;
+        Ok(key.clone())
+    };
+    proven(bundle, demand, context, key, |_, _| {
+        Ok(TrustBasis::CommittedByReport)
+    })
+}
+
+/// Everything but where the key comes from and why it is believed.
+fn proven(
+    bundle: &QuoteBundle,
+    demand: &Demand<'_>,
+    context: Context<'_>,
+    key: impl FnOnce(&mut Trail) -> Result<AttestationKey, Error>,
+    basis: impl FnOnce(&AttestationKey, &mut Trail) -> Result<TrustBasis, Error>,
+) -> Result<Verified<TpmFacts>, Error> {
     let mut trail = Trail::new();
     let attest = Attest::parse(&bundle.attest)?;
     trail.check("tpm.quote.available", || {
@@ -154,21 +191,14 @@ pub fn verify(
         Ok(())
     })?;
     let signature = Signature::parse_any(&bundle.signature)?;
-    let key = attestation_key(bundle, &mut trail)?;
+    let key = key(&mut trail)?;
     trail.check("tpm.quote.signature", || {
         key.verify(attest.bytes, &signature, context.crypto)
     })?;
     statement(&attest, demand, &mut trail)?;
     let pcrs = values(&attest, &signature, bundle, demand, &mut trail)?;
     counters(attest.clock, demand.previous, &mut trail)?;
-    let trust = trust::basis(
-        &key,
-        bundle.ak_certificate.as_deref(),
-        &bundle.certificates,
-        ak_trust,
-        context,
-        &mut trail,
-    )?;
+    let trust = basis(&key, &mut trail)?;
     let boot = replay::boot(bundle, &pcrs, demand.replayed, &mut trail)?;
     let ima = replay::ima(bundle, &pcrs, &mut trail)?;
     let ima = ima.map(|ima| ima.with_signers(demand.ima_signers, context.crypto));
@@ -226,6 +256,11 @@ fn attestation_key(bundle: &QuoteBundle, trail: &mut Trail) -> Result<Attestatio
             return Err(Broken::AkKey { found }.into());
         }
     };
+    may_attest(&key, trail)?;
+    Ok(key)
+}
+
+fn may_attest(key: &AttestationKey, trail: &mut Trail) -> Result<(), Error> {
     trail.check("tpm.ak.key", || {
         if key.kind == KeyKind::Rsa && key.bits < 2048 {
             let found = format!("RSA of {} bits", key.bits);
@@ -233,8 +268,7 @@ fn attestation_key(bundle: &QuoteBundle, trail: &mut Trail) -> Result<Attestatio
         }
         Ok(())
     })?;
-    trail.check("tpm.ak.attributes", || attests_only(&key))?;
-    Ok(key)
+    trail.check("tpm.ak.attributes", || attests_only(key))
 }
 
 /// Attributes are known only from a `TPMT_PUBLIC`; where none came along, whoever certified or

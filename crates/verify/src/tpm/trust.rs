@@ -47,6 +47,8 @@ pub enum TrustBasis {
     Activated(Box<EkFacts>),
     /// A maker, or a cloud for its own vTPM, certified the AK.
     Certified(Box<EkFacts>),
+    /// A report of the CPU commits to the AK: it was made inside the measured part of the machine.
+    CommittedByReport,
     /// The owner's signed documents name the AK, by this entry.
     EnrolledByOwner(EnrolledAk),
     /// No reason: whoever made this key made this quote.
