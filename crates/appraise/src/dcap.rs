@@ -391,7 +391,7 @@ fn measurement(
 }
 
 fn not_proved(facts: &QuoteFacts, wanted: &Wanted<'_>) -> Vec<NotProved> {
-    let mut out = vec![NotProved::Threats, NotProved::MakerKeys, NotProved::Hands];
+    let mut out = vec![NotProved::MakerKeys, NotProved::Hands];
     if wanted.hardware.is_none() {
         out.push(NotProved::OwnMachine);
     }

@@ -32,6 +32,7 @@ pub mod policy;
 pub mod reference;
 pub mod rule;
 pub mod snp;
+pub mod threats;
 pub mod tpm;
 mod verdict;
 
@@ -42,6 +43,7 @@ pub use hardware::{Chip, HardwareRegistry, IntelPlatform, PinnedKey, PinnedPck};
 pub use policy::{Expect, Policy};
 pub use reference::{BindingProfile, IdBlock, ReferenceValues, SnpReference, TcbFloor};
 pub use rule::{Chips, ReleaseRule, Suite};
+pub use threats::{JudgedBy, Knowledge};
 pub use verdict::{Kind, NotProved, RootNamed, Verdict, Word};
 
 pub use zeuge_evidence::dcap::Body;
@@ -156,11 +158,13 @@ pub struct Wanted<'a> {
 #[must_use]
 pub fn judge(facts: &Facts, passed: &[&'static str], wanted: &Wanted<'_>) -> Verdict {
     let mut findings = Findings::new(passed);
-    match facts {
+    let mut verdict = match facts {
         Facts::Azure(facts) => azure::judge(facts, passed, wanted),
         Facts::Composite(facts) => composite::judge(facts, passed, wanted),
         Facts::Quote(facts) => dcap::judge(facts, wanted, &mut findings),
         Facts::Snp(facts) => snp::judge(facts, wanted, &mut findings),
         Facts::Tpm(facts) => tpm::judge(facts, wanted, &mut findings),
-    }
+    };
+    verdict.assess(Knowledge::built_in(), JudgedBy::Owner);
+    verdict
 }

@@ -477,7 +477,6 @@ fn signer(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
 /// What no report of this kind can show.
 fn not_proved(facts: &SnpFacts, wanted: &Wanted<'_>) -> Vec<NotProved> {
     let mut out = vec![
-        NotProved::Threats,
         NotProved::MakerKeys,
         NotProved::Hands,
         NotProved::AfterLaunch,

@@ -253,12 +253,7 @@ fn sentence(note: Note) -> String {
 }
 
 fn not_proved(facts: &TpmFacts, wanted: &Wanted<'_>) -> Vec<NotProved> {
-    let mut out = vec![
-        NotProved::Threats,
-        NotProved::MakerKeys,
-        NotProved::Hands,
-        NotProved::Memory,
-    ];
+    let mut out = vec![NotProved::MakerKeys, NotProved::Hands, NotProved::Memory];
     if wanted.hardware.is_none() {
         out.push(NotProved::OwnMachine);
     }

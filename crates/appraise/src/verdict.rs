@@ -5,7 +5,10 @@
 use zeuge_evidence::UnixTime;
 use zeuge_verify::{Error, Root};
 
-use crate::{Facts, Finding, Status};
+use crate::{
+    Facts, Finding, Status,
+    threats::{Adversary, Assessed, JudgedBy, Knowledge, KnowledgeId},
+};
 
 /// The word of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,8 +107,6 @@ impl From<&Root> for RootNamed {
 /// Something that no evidence of this kind can prove. Printed with every verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NotProved {
-    /// Which published attacks the machine resists: not assessed yet.
-    Threats,
     /// That the maker kept its keys.
     MakerKeys,
     /// That nobody has hands on the hardware.
@@ -149,6 +150,12 @@ pub struct Verdict {
     pub not_proved: Vec<NotProved>,
     /// What was noticed and decides nothing: skipped endorsements, unknown flags.
     pub notes: Vec<String>,
+    /// How every known threat stands; empty when verification failed.
+    pub threats: Vec<Assessed>,
+    /// Against whom the machine protects: all nine adversaries.
+    pub adversaries: Vec<Adversary>,
+    /// The knowledge that both were assessed with.
+    pub knowledge: KnowledgeId,
 }
 
 impl Verdict {
@@ -162,7 +169,14 @@ impl Verdict {
             Error::Untrusted(_) => Word::Untrusted,
         };
         let finding = Finding::fail(error.check(), error.to_string()).difference(found, wanted);
-        Self {
+        Self::stopped(word, kind, finding, at)
+    }
+
+    /// A verdict on evidence about which nothing is proven: one finding, and every adversary
+    /// unknown.
+    #[must_use]
+    pub fn stopped(word: Word, kind: Kind, finding: Finding, at: UnixTime) -> Self {
+        let mut verdict = Self {
             word,
             kind,
             product: None,
@@ -172,7 +186,12 @@ impl Verdict {
             roots: Vec::new(),
             not_proved: Vec::new(),
             notes: Vec::new(),
-        }
+            threats: Vec::new(),
+            adversaries: Vec::new(),
+            knowledge: KnowledgeId::default(),
+        };
+        verdict.assess(Knowledge::built_in(), JudgedBy::Owner);
+        verdict
     }
 
     /// The verdict on proven facts: the worst finding decides.
@@ -193,6 +212,9 @@ impl Verdict {
             roots: Vec::new(),
             not_proved: Vec::new(),
             notes: Vec::new(),
+            threats: Vec::new(),
+            adversaries: Vec::new(),
+            knowledge: KnowledgeId::default(),
         }
     }
 

@@ -205,17 +205,10 @@ pub(crate) fn behind(
 ) -> Verdict {
     let (found, wanted) = problem.difference();
     let finding = Finding::fail(problem.check(), problem.to_string());
-    Verdict {
-        word: Word::Untrusted,
-        kind: Kind::Snp,
-        product: None,
-        at,
-        findings: vec![finding.difference(found, wanted)],
-        facts: None,
-        roots: Vec::new(),
-        not_proved: Vec::new(),
-        notes,
-    }
+    let finding = finding.difference(found, wanted);
+    let mut verdict = Verdict::stopped(Word::Untrusted, Kind::Snp, finding, at);
+    verdict.notes = notes;
+    verdict
 }
 
 /// Files in which no endorsement was found; a folder may hold many, so they are counted.

@@ -272,6 +272,12 @@ pub struct Root {
     pub kind: String,
     /// `sha256:` and hexadecimal.
     pub fingerprint: String,
+    /// What its holder can forge.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub forges: String,
+    /// Who can issue below it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub below: String,
 }
 
 /// What the evidence says about one known attack.
@@ -285,6 +291,12 @@ pub struct Threat {
     pub state: String,
     /// Why.
     pub because: String,
+    /// How sure the knowledge is of what decided: `primary secondary memory`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub confidence: String,
+    /// Keys of its sources in the knowledge base.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
 }
 
 /// Whether the machine protects from one kind of adversary.
@@ -294,8 +306,20 @@ pub struct Adversary {
     pub who: String,
     /// One of `protected conditional not_protected unknown`.
     pub verdict: String,
-    /// Why.
+    /// Why, the worst first.
     pub because: Vec<String>,
+    /// What would improve it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub improve: Vec<String>,
+}
+
+/// Which threat knowledge a verdict was made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Knowledge {
+    /// Counts up with every issue.
+    pub version: u64,
+    /// `sha256:` and hexadecimal, of its text.
+    pub digest: String,
 }
 
 /// `zeuge.verdict.v1`, one object per bundle.
@@ -330,6 +354,9 @@ pub struct Verdict {
     pub adversaries: Vec<Adversary>,
     /// What no evidence here could show.
     pub not_proved: Vec<String>,
+    /// The knowledge behind threats and adversaries; absent where nobody assessed them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knowledge: Option<Knowledge>,
 }
 
 impl Verdict {
@@ -353,6 +380,7 @@ impl Verdict {
             threats: Vec::new(),
             adversaries: Vec::new(),
             not_proved: Vec::new(),
+            knowledge: None,
         }
     }
 }

@@ -94,6 +94,7 @@ pub fn unsigned(
     serde_json::json!({
         "eat_profile": ear::PROFILE,
         "iat": verdict.at.0,
+        "zeuge_knowledge_version": verdict.knowledge.version,
         "ear_verifier_id": {"developer": developer, "build": build},
         "submods": {verdict.kind.word(): appraisal(verdict, policy_ids)},
     })

@@ -3,14 +3,23 @@
 //! The same verdict gives the same bytes: nothing here depends on time, order of maps or locale.
 
 use serde_json::{Value, json};
-use zeuge_appraise::{Cpu, Facts, Finding, Status, Verdict, Word};
+use zeuge_appraise::{Cpu, Facts, Finding, Knowledge, Status, Verdict, Word, threats::Who};
 use zeuge_protocol::api;
+
+use crate::{Language, assessed};
 
 /// The verdict in its form for the wire and for `--format json`.
 ///
-/// `file` is the name of what was judged, where there was a file.
+/// `file` is the name of what was judged, where there was a file. Threats are explained with the
+/// built-in knowledge; see [`verdict_with`].
 #[must_use]
 pub fn verdict(verdict: &Verdict, file: Option<&str>) -> api::Verdict {
+    verdict_with(verdict, file, Knowledge::built_in())
+}
+
+/// As [`verdict`], where threats were assessed with this knowledge.
+#[must_use]
+pub fn verdict_with(verdict: &Verdict, file: Option<&str>, knowledge: &Knowledge) -> api::Verdict {
     let word = match verdict.word {
         Word::Affirming => api::VerdictWord::Affirming,
         Word::Contraindicated => api::VerdictWord::Contraindicated,
@@ -34,8 +43,16 @@ pub fn verdict(verdict: &Verdict, file: Option<&str>) -> api::Verdict {
             jurisdiction: root.jurisdiction.clone(),
             kind: root.kind.clone(),
             fingerprint: format!("sha256:{}", hex::encode(root.fingerprint)),
+            forges: known(knowledge, root).map_or_else(String::new, |root| root.forges.en.clone()),
+            below: known(knowledge, root).map_or_else(String::new, |root| root.below.en.clone()),
         })
         .collect();
+    out.threats = threats(verdict, knowledge);
+    out.adversaries = adversaries(verdict, knowledge);
+    out.knowledge = (verdict.knowledge.version > 0).then(|| api::Knowledge {
+        version: verdict.knowledge.version,
+        digest: format!("sha256:{}", hex::encode(verdict.knowledge.digest)),
+    });
     let sentences = verdict.not_proved.iter();
     out.not_proved = sentences
         .map(|item| crate::text::not_proved(*item, crate::Language::En).to_owned())
@@ -43,6 +60,40 @@ pub fn verdict(verdict: &Verdict, file: Option<&str>) -> api::Verdict {
     out.not_proved
         .extend(verdict.notes.iter().map(|note| format!("Noted: {note}")));
     out
+}
+
+/// What is known of a root; nothing of a toy.
+fn known<'k>(
+    knowledge: &'k Knowledge,
+    root: &zeuge_appraise::RootNamed,
+) -> Option<&'k zeuge_appraise::threats::RootKnown> {
+    if root.toy {
+        None
+    } else {
+        knowledge.root(&root.maker, &root.kind)
+    }
+}
+
+fn threats(verdict: &Verdict, knowledge: &Knowledge) -> Vec<api::Threat> {
+    let each = verdict.threats.iter().map(|one| api::Threat {
+        id: one.id.clone(),
+        adversary: one.who.map_or("", Who::word).to_owned(),
+        state: one.state.word().to_owned(),
+        because: assessed::because(one, knowledge, Language::En),
+        confidence: one.confidence.word().to_owned(),
+        sources: one.sources.clone(),
+    });
+    each.collect()
+}
+
+fn adversaries(verdict: &Verdict, knowledge: &Knowledge) -> Vec<api::Adversary> {
+    let each = verdict.adversaries.iter().map(|one| api::Adversary {
+        who: one.who.word().to_owned(),
+        verdict: one.protection.word().to_owned(),
+        because: assessed::reasons(one, verdict, knowledge, Language::En),
+        improve: assessed::improvements(one, knowledge, Language::En),
+    });
+    each.collect()
 }
 
 fn check(finding: &Finding) -> api::Check {

@@ -4,13 +4,17 @@
 //! (`checks.toml`) with the sentences that explain each of them.
 #![forbid(unsafe_code)]
 
+pub mod assessed;
 mod ear;
 mod json;
 mod json_tpm;
+pub mod page;
+mod phrase;
 mod table;
 mod text;
 
 pub use ear::{appraisal, unsigned};
-pub use json::{claims, verdict};
+pub use json::{claims, verdict, verdict_with};
+pub use phrase::said;
 pub use table::{Explanation, Severity, Table};
-pub use text::{Language, render};
+pub use text::{Language, render, render_with};

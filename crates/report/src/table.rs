@@ -158,4 +158,37 @@ mod tests {
             "Name the kind with --kind, or look at the file with zeuge inspect."
         );
     }
+
+    #[test]
+    fn the_general_sentences_can_be_read_by_anybody() {
+        // Words of the trade; those who know them read the detail.
+        const JARGON: &[&str] = &[
+            "TCB", "VCEK", "VLEK", "PSP", "RMP", "ABI", "SVN", "nonce", "Nonce", "VMPL", "CPUID",
+            "CRL", "PCK", "CBOR", "X.509", "PCR", "HPKE", "JWT", "COSE", "ASN.1", "RTMR", "MRTD",
+        ];
+        for (id, entry) in &Table::get().0 {
+            for language in [Language::En, Language::De] {
+                let text = entry.general(language);
+                let sentences: Vec<&str> = text.split(". ").collect();
+                assert!((1..=2).contains(&sentences.len()), "{id}: {text}");
+                for sentence in sentences {
+                    let words = sentence.split_whitespace().count();
+                    assert!(words <= 30, "{id}: {words} words: {sentence}");
+                }
+                for word in JARGON {
+                    assert!(!text.contains(word), "{id}: {word}: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_languages_name_the_same_values() {
+        for (id, entry) in &Table::get().0 {
+            for place in ["{found}", "{wanted}"] {
+                let count = |language| entry.detail.get(language).matches(place).count();
+                assert_eq!(count(Language::En), count(Language::De), "{id}: {place}");
+            }
+        }
+    }
 }

@@ -4,9 +4,12 @@
 
 use std::fmt::Write as _;
 
-use zeuge_appraise::{Finding, NotProved, Status, Verdict, Word};
+use zeuge_appraise::{
+    Finding, Knowledge, NotProved, Status, Verdict, Word,
+    threats::{Protection, State},
+};
 
-use crate::Table;
+use crate::{Table, assessed, said};
 
 /// The language of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,7 +22,7 @@ pub enum Language {
 }
 
 impl Language {
-    const fn pick(self, en: &'static str, de: &'static str) -> &'static str {
+    pub(crate) const fn pick(self, en: &'static str, de: &'static str) -> &'static str {
         match self {
             Self::En => en,
             Self::De => de,
@@ -30,6 +33,17 @@ impl Language {
 /// The text for a terminal, without colour; ends with a line feed.
 #[must_use]
 pub fn render(verdict: &Verdict, file: Option<&str>, language: Language) -> String {
+    render_with(verdict, file, Knowledge::built_in(), language)
+}
+
+/// As [`render`], where threats were assessed with this knowledge.
+#[must_use]
+pub fn render_with(
+    verdict: &Verdict,
+    file: Option<&str>,
+    knowledge: &Knowledge,
+    language: Language,
+) -> String {
     let mut out = String::new();
     let title = format!(
         "{}: {}",
@@ -50,16 +64,101 @@ pub fn render(verdict: &Verdict, file: Option<&str>, language: Language) -> Stri
         group(&mut out, verdict, status, heading, language);
     }
     passed(&mut out, verdict, language);
-    trust(&mut out, verdict, language);
+    adversaries(&mut out, verdict, knowledge, language);
+    threats(&mut out, verdict, knowledge, language);
+    trust(&mut out, verdict, knowledge, language);
     out
 }
+
+/// Against whom it protects: a word each, the reasons for everything that is not plain.
+fn adversaries(out: &mut String, verdict: &Verdict, knowledge: &Knowledge, language: Language) {
+    if verdict.facts.is_none() || verdict.adversaries.is_empty() {
+        return;
+    }
+    line(out, 0, "");
+    line(
+        out,
+        0,
+        language.pick(
+            "Against whom this machine protects",
+            "Vor wem diese Maschine schützt",
+        ),
+    );
+    for one in &verdict.adversaries {
+        let name = assessed::who(one.who, knowledge, language);
+        let word = assessed::protection(one.protection, language).to_uppercase();
+        line(out, 2, &format!("{word}: {name}"));
+        if one.protection == Protection::Protected {
+            continue;
+        }
+        let reasons = assessed::reasons(one, verdict, knowledge, language);
+        for reason in reasons.iter().take(TEXT_REASONS_MAX) {
+            line(out, 4, reason);
+        }
+        let more = reasons.len().saturating_sub(TEXT_REASONS_MAX);
+        if more > 0 {
+            line(
+                out,
+                4,
+                &match language {
+                    Language::En => format!("and {more} further reasons (zeuge report)"),
+                    Language::De => format!("und {more} weitere Gründe (zeuge report)"),
+                },
+            );
+        }
+    }
+}
+
+/// How many threats stand how; their sentences are in the report.
+fn threats(out: &mut String, verdict: &Verdict, knowledge: &Knowledge, language: Language) {
+    if verdict.threats.is_empty() {
+        return;
+    }
+    line(out, 0, "");
+    let heading = language.pick("Known attacks", "Bekannte Angriffe");
+    let by = match language {
+        Language::En => format!(
+            "knowledge version {}, state of {}",
+            verdict.knowledge.version,
+            knowledge.state_of()
+        ),
+        Language::De => format!(
+            "Wissen Version {}, Stand {}",
+            verdict.knowledge.version,
+            knowledge.state_of()
+        ),
+    };
+    line(out, 0, &format!("{heading} ({by})"));
+    for state in [
+        State::Forgeable,
+        State::Exposed,
+        State::NoThreshold,
+        State::Unprovable,
+        State::Invisible,
+        State::Proven,
+    ] {
+        let of_state = verdict.threats.iter().filter(|one| one.state == state);
+        let ids: Vec<&str> = of_state.map(|one| one.id.as_str()).collect();
+        if !ids.is_empty() {
+            let meaning = assessed::state(state, language);
+            line(
+                out,
+                2,
+                &format!("{} ({meaning}): {}", state.word(), ids.join(" ")),
+            );
+        }
+    }
+}
+
+/// Reasons per adversary on a terminal.
+const TEXT_REASONS_MAX: usize = 2;
 
 /// A write to a string cannot fail.
 fn line(out: &mut String, indent: usize, text: &str) {
     let _ = writeln!(out, "{:indent$}{text}", "");
 }
 
-const fn word(word: Word, language: Language) -> &'static str {
+pub(crate) const fn word(word: Word, language: Language) -> &'static str {
     match word {
         Word::Affirming => language.pick("AFFIRMING", "BESTÄTIGT"),
         Word::Contraindicated => language.pick("CONTRAINDICATED", "ABGELEHNT"),
@@ -70,7 +169,7 @@ const fn word(word: Word, language: Language) -> &'static str {
     }
 }
 
-const fn sentence(word: Word, language: Language) -> &'static str {
+pub(crate) const fn sentence(word: Word, language: Language) -> &'static str {
     match word {
         Word::Affirming => language.pick(
             "the evidence is genuine, and the machine is as wanted",
@@ -146,7 +245,8 @@ fn group(out: &mut String, verdict: &Verdict, status: Status, heading: &str, lan
     }
     for finding in findings {
         let Some(entry) = Table::get().explain(finding.id) else {
-            line(out, 2, &format!("{}: {}", finding.id, finding.because));
+            let because = said(&finding.because, language);
+            line(out, 2, &format!("{}: {because}", finding.id));
             continue;
         };
         line(out, 2, finding.id);
@@ -155,11 +255,16 @@ fn group(out: &mut String, verdict: &Verdict, status: Status, heading: &str, lan
             line(
                 out,
                 4,
-                &format!("{}: {}", language.pick("Here", "Hier"), finding.because),
+                &format!(
+                    "{}: {}",
+                    language.pick("Here", "Hier"),
+                    said(&finding.because, language)
+                ),
             );
         }
         if status == Status::Fail {
-            let detail = entry.detail(language, &finding.found, &finding.wanted);
+            let (found, wanted) = (&finding.found, &finding.wanted);
+            let detail = entry.detail(language, &said(found, language), &said(wanted, language));
             if !detail.is_empty() {
                 line(out, 4, &detail);
             }
@@ -182,7 +287,7 @@ fn passed(out: &mut String, verdict: &Verdict, language: Language) {
     }
 }
 
-fn trust(out: &mut String, verdict: &Verdict, language: Language) {
+fn trust(out: &mut String, verdict: &Verdict, knowledge: &Knowledge, language: Language) {
     if !verdict.roots.is_empty() {
         line(out, 0, "");
         let heading = "Whom you still have to trust";
@@ -212,6 +317,25 @@ fn trust(out: &mut String, verdict: &Verdict, language: Language) {
                 hex::encode(root.fingerprint)
             ),
         );
+        if let Some(known) = knowledge
+            .root(&root.maker, &root.kind)
+            .filter(|_| !root.toy)
+        {
+            let (forges, below) = (
+                language.pick("can forge", "kann fälschen"),
+                language.pick("below it", "darunter"),
+            );
+            line(
+                out,
+                4,
+                &format!("{forges}: {}", assessed::text(&known.forges, language)),
+            );
+            line(
+                out,
+                4,
+                &format!("{below}: {}", assessed::text(&known.below, language)),
+            );
+        }
     }
     list(
         out,
@@ -221,10 +345,15 @@ fn trust(out: &mut String, verdict: &Verdict, language: Language) {
             .iter()
             .map(|item| not_proved(*item, language)),
     );
+    let notes: Vec<String> = verdict
+        .notes
+        .iter()
+        .map(|note| said(note, language))
+        .collect();
     list(
         out,
         language.pick("Noted", "Bemerkt"),
-        verdict.notes.iter().map(String::as_str),
+        notes.iter().map(String::as_str),
     );
 }
 
@@ -241,12 +370,6 @@ fn list<'a>(out: &mut String, heading: &str, sentences: impl Iterator<Item = &'a
 /// The sentence for something that is not proved.
 pub(crate) const fn not_proved(item: NotProved, language: Language) -> &'static str {
     match item {
-        NotProved::Threats => language.pick(
-            "Which published attacks the machine resists, and against whom it protects: threats \
-             and adversaries are not assessed yet.",
-            "Welchen veröffentlichten Angriffen die Maschine widersteht und vor wem sie schützt: \
-             Bedrohungen und Gegner werden noch nicht bewertet.",
-        ),
         NotProved::MakerKeys => language.pick(
             "That the maker has not lost or handed out its keys: whoever holds them can sign for \
              chips that do not exist.",

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use zeuge_appraise::{
-    Facts, HardwareRegistry, Policy, ReferenceValues, ReleaseRule, Verdict, Wanted, judge,
+    Facts, HardwareRegistry, JudgedBy, Knowledge, Policy, ReferenceValues, ReleaseRule, Verdict,
+    Wanted, judge,
 };
 use zeuge_collateral::{Collateral, Problem, Proof, Question};
 use zeuge_evidence::UnixTime;
@@ -251,7 +252,8 @@ impl Judge {
             endorsements,
         } = proven;
         let facts = evidence.facts();
-        let verdict = judge(&facts, evidence.passed(), &wishes.wanted(at, seen));
+        let mut verdict = judge(&facts, evidence.passed(), &wishes.wanted(at, seen));
+        verdict.assess(Knowledge::built_in(), JudgedBy::Witness);
         let named = wishes
             .hardware
             .as_ref()

@@ -399,7 +399,7 @@ fn verdict_leaf(
         failed,
         evidence,
         policy: wishes.policy_digest,
-        knowledge: "0".to_owned(),
+        knowledge: verdict.knowledge.version.to_string(),
         commitments: commitments.collect(),
     };
     NewLeaf::new(leaf, openings)

@@ -81,7 +81,7 @@ pub(crate) fn token(session: &Session<'_>, verdict: &Verdict, receipt: &str) -> 
         context: session.context.clone(),
         tenant: session.tenant.clone(),
         policy_digest: session.policy_digest,
-        knowledge_version: 0,
+        knowledge_version: verdict.knowledge.version,
         receipt: Some(receipt.to_owned()),
         submods: BTreeMap::from([(verdict.kind.word().to_owned(), device)]),
     })
