@@ -15,6 +15,7 @@ test: ## all tests of the workspace
 	@scripts/setup
 	@if [ -n "$$ZEUGE_VECTORS" ]; then echo "captures: $$ZEUGE_VECTORS"; \
 	 else echo "skipped: tests over real captures (ZEUGE_VECTORS is not set)"; fi
+	@command -v chromium >/dev/null || echo "skipped: the report's page in a real browser (chromium)"
 	@echo "skipped: the mutation loop (make mutants)"
 	cargo test --workspace --locked
 

@@ -1,6 +1,7 @@
 //! What the command line accepts, with its help.
 
 pub(crate) mod collateral;
+pub(crate) mod knowledge;
 pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod owner;
@@ -34,7 +35,9 @@ pub(crate) enum Command {
     /// Print what the bytes say, field by field; nobody believes it yet.
     Inspect(Inspect),
     /// Verify evidence down to the maker's root, and judge it: one verdict per file.
-    Verify(Verify),
+    Verify(VerifyCommand),
+    /// The trust report: what a verdict is worth, for anyone and in detail.
+    Report(knowledge::Report),
     /// The owner's keys: make them, look at them, sign documents, change them.
     #[command(subcommand)]
     Owner(owner::Owner),
@@ -67,6 +70,11 @@ pub(crate) enum Command {
     /// Certificates and revocation lists of the makers: fetch, carry, look at them.
     #[command(subcommand)]
     Collateral(collateral::Collateral),
+    /// What is known about attacks, and how sure that is.
+    #[command(subcommand)]
+    Threats(knowledge::Threats),
+    /// Would a confidential machine help, which kind, and what would it cost?
+    Advise(knowledge::Advise),
     /// Is this machine, this configuration, every witness all right?
     #[command(after_help = "Example:\n  zeuge doctor")]
     Doctor,
@@ -105,20 +113,29 @@ pub(crate) struct Inspect {
 
 /// `zeuge verify`.
 #[derive(Debug, Args)]
-#[command(
-    group = ArgGroup::new("binding").required(true).args(["report_data", "nonce", "unbound"]),
-    after_help = "\
+#[command(after_help = "\
 Examples:
   zeuge verify --report-data \"$EXPECTED\" --reference-values web.toml \\
       --endorsements amd/ report.bin
   zeuge verify --unbound \"a published sample\" --hardware-only --at 2024-10-23T12:00:00Z \\
       --endorsements amd/ --format json report.bin
   zeuge verify --fetch --nonce \"$NONCE\" --reference-values web.toml report.bin
+  zeuge verify report.zeuge                    (an archive of zeuge report)
 
 One of --report-data, --nonce and --unbound is required: evidence that answers no question of \
 yours may be old or somebody else's. Nothing is fetched without --fetch, and with it only AMD's \
-certificates that are neither beside the evidence nor in the cache."
-)]
+certificates that are neither beside the evidence nor in the cache.")]
+pub(crate) struct VerifyCommand {
+    #[command(flatten)]
+    pub(crate) verify: Verify,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// What every judgement needs to know: `zeuge verify` and `zeuge report`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("binding").args(["report_data", "nonce", "unbound"]))]
 pub(crate) struct Verify {
     /// Evidence; - is standard input.
     #[arg(required = true)]
@@ -174,9 +191,9 @@ pub(crate) struct Verify {
     /// DANGEROUS: trust the toy vendor of tests, whose roots stand in this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) dangerous_trust_sim: Option<PathBuf>,
-    /// How to print.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    /// Other threat knowledge than the one in use (zeuge.threat-knowledge.v1).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) knowledge: Option<PathBuf>,
     /// The language of texts.
     #[arg(long, value_enum, default_value_t = Language::En)]
     pub(crate) lang: Language,

@@ -4,9 +4,11 @@
 //! costs no more than a small one.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use zeuge_verify::Endorsements;
@@ -18,6 +20,64 @@ const FOLDER_FILES_MAX: usize = 20_000;
 /// How deep folders of endorsements are followed.
 const FOLDER_DEPTH_MAX: usize = 4;
 
+/// Where files come from: the disk, the disk with a copy kept, or an archive and nothing else.
+#[derive(Default)]
+enum World {
+    #[default]
+    Disk,
+    Recorded(Vec<(PathBuf, Vec<u8>)>),
+    Served(BTreeMap<PathBuf, Vec<u8>>),
+}
+
+static WORLD: Mutex<World> = Mutex::new(World::Disk);
+
+fn world() -> MutexGuard<'static, World> {
+    WORLD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a copy of every file that is read from now on.
+pub(crate) fn record() {
+    *world() = World::Recorded(Vec::new());
+}
+
+/// What was read since [`record`], in its order, each file once; reading goes on without copies.
+pub(crate) fn recorded() -> Vec<(PathBuf, Vec<u8>)> {
+    let World::Recorded(all) = std::mem::take(&mut *world()) else {
+        return Vec::new();
+    };
+    let mut seen = BTreeSet::new();
+    let first = |(path, _): &(PathBuf, Vec<u8>)| seen.insert(path.clone());
+    all.into_iter().filter(first).collect()
+}
+
+/// Serves these files from now on, and no others.
+pub(crate) fn serve(files: BTreeMap<PathBuf, Vec<u8>>) {
+    *world() = World::Served(files);
+}
+
+/// Reads from the disk again.
+pub(crate) fn serve_nothing() {
+    *world() = World::Disk;
+}
+
+/// Whether there is such a file.
+pub(crate) fn exists(path: &Path) -> bool {
+    match &*world() {
+        World::Served(files) => files.contains_key(path),
+        World::Disk | World::Recorded(_) => path.exists(),
+    }
+}
+
+/// Whether this is a folder.
+pub(crate) fn is_folder(path: &Path) -> bool {
+    match &*world() {
+        World::Served(files) => {
+            !files.contains_key(path) && files.keys().any(|file| file.starts_with(path))
+        }
+        World::Disk | World::Recorded(_) => path.is_dir(),
+    }
+}
+
 /// Reads a file, or standard input for `-`. The result may be one byte longer than the limit, so
 /// that the parser sees that it is too long.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
@@ -26,6 +86,18 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
 
 /// As [`read`], with a limit of the caller's.
 pub(crate) fn read_up_to(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
+    if let World::Served(files) = &*world() {
+        let held = files.get(path).cloned();
+        return held.ok_or_else(|| format!("{}: not in the archive", path.display()));
+    }
+    let bytes = from_disk(path, bytes_max)?;
+    if let World::Recorded(all) = &mut *world() {
+        all.push((path.to_owned(), bytes.clone()));
+    }
+    Ok(bytes)
+}
+
+fn from_disk(path: &Path, bytes_max: usize) -> Result<Vec<u8>, String> {
     let limit = u64::try_from(bytes_max)
         .unwrap_or(u64::MAX)
         .saturating_add(1);
@@ -71,6 +143,11 @@ pub(crate) fn endorsements(paths: &[PathBuf]) -> Result<Endorsements, String> {
 }
 
 fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
+    if let World::Served(held) = &*world() {
+        let inside = held.keys().filter(|file| file.starts_with(path));
+        files.extend(inside.take(FOLDER_FILES_MAX).cloned());
+        return Ok(());
+    }
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     if !path.metadata().map_err(failed)?.is_dir() {
         files.push(path.to_owned());

@@ -68,7 +68,7 @@ struct NamedRoot {
 
 /// Reads roots from a folder or the file in it that names them.
 pub(crate) fn roots(path: &Path) -> Result<Vec<OwnRoot>, String> {
-    let file = if path.is_dir() {
+    let file = if input::is_folder(path) {
         path.join(ROOTS_FILE)
     } else {
         path.to_owned()

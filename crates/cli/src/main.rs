@@ -4,7 +4,9 @@
 //! `zeuge-verify` and `zeuge-appraise`. Exit codes are those of DESIGN §5.1.
 #![forbid(unsafe_code)]
 
+mod advise;
 mod apply;
+mod archive;
 mod args;
 mod clock;
 mod collateral;
@@ -18,6 +20,7 @@ mod inspect;
 mod judge;
 mod judge_azure;
 mod judge_tpm;
+mod knowledge;
 mod log;
 mod output;
 mod owner;
@@ -26,7 +29,9 @@ mod policy;
 mod reference;
 mod secret;
 mod tenant;
+mod threats;
 mod token;
+mod trust_report;
 mod verify;
 mod witness;
 
@@ -55,6 +60,9 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Verify(verify) => verify::run(&verify),
+        Command::Report(report) => trust_report::run(&report),
+        Command::Threats(threats) => threats::run(&threats),
+        Command::Advise(advise) => advise::run(&advise),
         Command::Demo(demo) => demo::run(&demo),
         Command::Owner(owner) => owner::run(&owner),
         Command::Apply(apply) => apply::run(&apply),

@@ -5,14 +5,16 @@
 
 use serde::Deserialize;
 use zeuge_appraise::{
-    HardwareRegistry, Policy, ReferenceValues, ReleaseRule, hardware, policy, reference, rule,
+    HardwareRegistry, Knowledge, Policy, ReferenceValues, ReleaseRule, hardware, policy, reference,
+    rule, threats,
 };
 use zeuge_protocol::{
     document::{Header, Kind, OwnerSet},
     name::{Name, Path},
 };
 
-/// The kinds that are signed as texts; secret manifests are made by `zeuge secret put`.
+/// The kinds that a witness takes as texts; threat knowledge is signed too, for
+/// `zeuge threats update`; secret manifests are made by `zeuge secret put`.
 pub(crate) const KINDS: [Kind; 5] = [
     Kind::HardwareRegistry,
     Kind::OwnerSet,
@@ -46,6 +48,7 @@ pub(crate) fn kind_of(text: &str) -> Option<Kind> {
         policy::SCHEMA => Some(Kind::Policy),
         reference::SCHEMA => Some(Kind::ReferenceValues),
         rule::SCHEMA => Some(Kind::ReleaseRule),
+        threats::SCHEMA => Some(Kind::ThreatKnowledge),
         _ => None,
     }
 }
@@ -77,9 +80,7 @@ pub(crate) fn read(text: &str, kind: Option<Kind>) -> Result<Payload, String> {
         Kind::SecretManifest => {
             return Err("secret manifests are made by: zeuge secret put".to_owned());
         }
-        Kind::ThreatKnowledge => {
-            return Err("documents of threat knowledge are not supported yet".to_owned());
-        }
+        Kind::ThreatKnowledge => Knowledge::parse(text).map(|_| None).map_err(said)?,
     };
     Ok(Payload { kind, subject })
 }
@@ -143,6 +144,7 @@ pub(crate) fn refused(error: zeuge_protocol::Error) -> String {
 pub(crate) fn parse_kind(word: &str) -> Result<Kind, String> {
     KINDS
         .into_iter()
+        .chain([Kind::ThreatKnowledge])
         .find(|kind| kind.as_str() == word)
         .ok_or_else(|| format!("the kinds are {}", KINDS.map(Kind::as_str).join(", ")))
 }

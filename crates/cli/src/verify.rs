@@ -2,35 +2,41 @@
 //!
 //! The clock is read once, here, and handed down.
 
-use std::{path::Path, time::SystemTime};
+use std::{borrow::Cow, path::Path, time::SystemTime};
 
-use zeuge_appraise::{HardwareRegistry, Policy, ReferenceValues};
+use zeuge_appraise::{HardwareRegistry, JudgedBy, Knowledge, Policy, ReferenceValues, Verdict};
 use zeuge_evidence::UnixTime;
 use zeuge_log::hash::sha256;
-use zeuge_protocol::api::VerdictWord;
+use zeuge_protocol::api::{self, VerdictWord};
 use zeuge_report as report;
 use zeuge_verify::{Anchors, Binding};
 
 use crate::{
-    Outcome,
-    args::{Format, Language, Verify},
+    Outcome, archive,
+    args::{Format, Language, Verify, VerifyCommand},
     collateral::Line,
     input,
     judge::{self, Setting},
     judge_tpm::{self, TpmSetting},
+    knowledge,
 };
 
+/// An archive holds what a verdict depends on, in base64: a folder of endorsements and a report.
+const ARCHIVE_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// What is said where nobody says what the evidence answers.
+const UNBOUND: &str = "one of --report-data, --nonce and --unbound is required: evidence that \
+                       answers no question of yours may be old or somebody else's";
 /// Bytes of report data.
 const REPORT_DATA: usize = 64;
 /// A nonce shorter than this can be guessed.
 const NONCE_MIN: usize = 8;
 
 /// Runs the command.
-pub(crate) fn run(arguments: &Verify) -> Outcome {
-    let setting = setting(arguments)?;
+pub(crate) fn run(arguments: &VerifyCommand) -> Outcome {
     let mut codes = Vec::new();
-    for file in &arguments.files {
-        match one(file, arguments, &setting) {
+    let mut shared = None;
+    for file in &arguments.verify.files {
+        match one(file, arguments, &mut shared) {
             Ok(code) => codes.push(code),
             Err(sentence) => {
                 crate::complain(&sentence);
@@ -41,12 +47,39 @@ pub(crate) fn run(arguments: &Verify) -> Outcome {
     Ok(VerdictWord::worst(codes))
 }
 
-fn one(file: &Path, arguments: &Verify, setting: &Setting) -> Outcome {
-    let bytes = input::read(file)?;
+/// What all files of one call share.
+type Shared = Option<(Setting, Cow<'static, Knowledge>)>;
+
+fn one(file: &Path, arguments: &VerifyCommand, shared: &mut Shared) -> Outcome {
     let name = file.display().to_string();
-    let verdict = judge::judge(&bytes, arguments.kind, setting)
-        .map_err(|sentence| format!("{name}: {sentence}"))?;
-    let wire = report::verdict(&verdict, Some(&name));
+    let bound = arguments.verify.report_data.is_some()
+        || arguments.verify.nonce.is_some()
+        || arguments.verify.unbound.is_some();
+    if !bound {
+        // Only an archive brings its own question along.
+        let head = input::read(file).unwrap_or_default();
+        if !archive::is_one(&head) {
+            return Err(UNBOUND.to_owned());
+        }
+        let whole = input::read_up_to(file, ARCHIVE_BYTES_MAX)?;
+        return archive::again(&whole, &name, arguments.format);
+    }
+    let (setting, knowledge) = match shared {
+        Some(shared) => shared,
+        None => shared.insert((
+            setting(&arguments.verify)?,
+            knowledge::in_use(arguments.verify.knowledge.as_deref())?,
+        )),
+    };
+    let bytes = input::read(file)?;
+    if archive::is_one(&bytes) {
+        return Err(format!(
+            "{name}: an archive brings its own question; leave --report-data, --nonce and \
+             --unbound out"
+        ));
+    }
+    let verdict = verdict(&bytes, &name, &arguments.verify, setting, knowledge)?;
+    let wire = report::verdict_with(&verdict, Some(&name), knowledge);
     let text = match arguments.format {
         Format::Ear => {
             let build = concat!("zeuge ", env!("CARGO_PKG_VERSION"));
@@ -58,13 +91,55 @@ fn one(file: &Path, arguments: &Verify, setting: &Setting) -> Outcome {
             let json = serde_json::to_string(&wire).map_err(|error| error.to_string())?;
             format!("{json}\n")
         }
-        Format::Text => report::render(&verdict, Some(&name), language(arguments.lang)),
+        Format::Text => {
+            let language = language(arguments.verify.lang);
+            report::render_with(&verdict, Some(&name), knowledge, language)
+        }
     };
     crate::say(&text)?;
     Ok(wire.verdict.exit_code())
 }
 
-const fn language(language: Language) -> report::Language {
+/// The verdict on bytes, with threats assessed by this knowledge.
+fn verdict(
+    bytes: &[u8],
+    name: &str,
+    arguments: &Verify,
+    setting: &Setting,
+    knowledge: &Knowledge,
+) -> Result<Verdict, String> {
+    let mut verdict = judge::judge(bytes, arguments.kind, setting)
+        .map_err(|sentence| format!("{name}: {sentence}"))?;
+    if verdict.knowledge != knowledge.id() {
+        verdict.assess(knowledge, JudgedBy::Owner);
+    }
+    Ok(verdict)
+}
+
+/// A verdict and its form for the wire.
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    pub(crate) wire: api::Verdict,
+}
+
+/// The verdict on the one file of these arguments.
+///
+/// # Errors
+/// A sentence, for arguments or files that cannot be used.
+pub(crate) fn judged(arguments: &Verify, knowledge: &Knowledge) -> Result<Judged, String> {
+    let [file] = arguments.files.as_slice() else {
+        return Err("one file is wanted".to_owned());
+    };
+    let setting = setting(arguments)?;
+    let name = file.display().to_string();
+    let bytes = input::read(file)?;
+    let verdict = verdict(&bytes, &name, arguments, &setting, knowledge)?;
+    let wire = report::verdict_with(&verdict, Some(&name), knowledge);
+    Ok(Judged { verdict, wire })
+}
+
+/// The words of the command line in those of the reports.
+pub(crate) const fn language(language: Language) -> report::Language {
     match language {
         Language::En => report::Language::En,
         Language::De => report::Language::De,
@@ -183,7 +258,7 @@ fn binding(arguments: &Verify) -> Result<Binding, String> {
     let (flag, text) = match (&arguments.report_data, &arguments.nonce) {
         (Some(text), _) => ("--report-data", text),
         (None, Some(text)) => ("--nonce", text),
-        (None, None) => return Err("a binding is needed".to_owned()),
+        (None, None) => return Err(UNBOUND.to_owned()),
     };
     let bytes = hex::decode(text).map_err(|_| format!("{flag}: this is not hex"))?;
     let fits = match flag {

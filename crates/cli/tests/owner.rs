@@ -388,8 +388,6 @@ fn texts_are_checked_checks_explained_and_the_rest_refused_by_name() {
     assert!(said.contains("Chip"), "{said}");
     for command in [
         &["replay", "--all"][..],
-        &["advise"],
-        &["threats", "list"],
         &["measure", "snp"],
         &["policy", "test"],
         &["policy", "diff"],

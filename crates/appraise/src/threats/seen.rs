@@ -62,7 +62,13 @@ impl<'a> Seen<'a> {
         // What a provider's layer stands on counts, too: the processor, and its virtual TPM.
         let inside = [
             snp.map(|_| "snp"),
-            quote.map(|quote| if trust_domain(quote).is_some() { "tdx" } else { "sgx" }),
+            quote.map(|quote| {
+                if trust_domain(quote).is_some() {
+                    "tdx"
+                } else {
+                    "sgx"
+                }
+            }),
             tpm.map(|_| "tpm"),
         ];
         for kind in inside.into_iter().flatten() {
@@ -388,7 +394,9 @@ impl<'a> Seen<'a> {
         };
         let ek = match &tpm.trust {
             TrustBasis::Activated(ek) | TrustBasis::Certified(ek) => Some(ek),
-            TrustBasis::EnrolledByOwner(_) | TrustBasis::DangerousUnproven { .. } => None,
+            TrustBasis::CommittedByReport
+            | TrustBasis::EnrolledByOwner(_)
+            | TrustBasis::DangerousUnproven { .. } => None,
         };
         let among = |found: &Option<String>, wanted: &[String]| {
             found.as_ref().map(|found| {

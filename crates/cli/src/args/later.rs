@@ -17,10 +17,6 @@ pub(crate) struct Rest {
 pub(crate) enum Later {
     /// Not supported yet: judge archived evidence anew.
     Replay(Rest),
-    /// Not supported yet: what to do about a verdict.
-    Advise(Rest),
-    /// Not supported yet: the threat knowledge base.
-    Threats(Rest),
     /// Not supported yet: reference values from artefacts.
     Measure(Rest),
 }
@@ -28,15 +24,10 @@ pub(crate) enum Later {
 impl Later {
     /// The sentence of the refusal.
     pub(crate) fn refusal(&self) -> String {
-        let (name, instead) = match self {
-            Self::Replay(_) => ("replay", ""),
-            Self::Advise(_) => (
-                "advise",
-                "; zeuge policy explain ID says what a check wants",
-            ),
-            Self::Threats(_) => ("threats", ""),
-            Self::Measure(_) => ("measure", ""),
+        let name = match self {
+            Self::Replay(_) => "replay",
+            Self::Measure(_) => "measure",
         };
-        format!("{name} is not supported yet{instead}")
+        format!("{name} is not supported yet")
     }
 }
