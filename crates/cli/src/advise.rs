@@ -239,7 +239,8 @@ impl<'k> Advice<'k> {
                 if let Some(threat) = self.knowledge.threat(id) {
                     let general = assessed::text(&threat.general, language);
                     let sources = threat.sources.join(", ");
-                    say(&format!("  {id} {}: {general} [{sources}]", threat.name));
+                    let name = assessed::name(threat, language);
+                    say(&format!("  {id} {name}: {general} [{sources}]"));
                 }
             }
             say(&format!(

@@ -47,8 +47,8 @@ fn list(prefix: Option<&str>, shown: &Shown) -> Outcome {
             text.push_str(&format!(
                 "{}  {} ({})  {}  [{sure}]\n",
                 threat.id,
-                threat.name,
-                threat.year,
+                assessed::name(threat, language),
+                assessed::year(threat, language),
                 positions(threat).join(" ")
             ));
         } else {
@@ -123,8 +123,8 @@ fn page(threat: &Threat, knowledge: &Knowledge, language: Language) -> String {
     let mut out = format!(
         "{} {} ({})\n\n{}\n\n{}: {}\n{}: {}\n{}: {}\n{}: {}\n{}: {} {}\n",
         threat.id,
-        threat.name,
-        threat.year,
+        assessed::name(threat, language),
+        assessed::year(threat, language),
         assessed::text(&threat.general, language),
         pick("who can do it", "wer es kann"),
         positions(threat).join(" "),
@@ -152,7 +152,7 @@ fn page(threat: &Threat, knowledge: &Knowledge, language: Language) -> String {
             floor.note
         ));
     }
-    for note in &threat.notes {
+    for note in assessed::notes(threat, language) {
         out.push_str(&format!("{}: {note}\n", pick("note", "Anmerkung")));
     }
     out.push_str(&format!(

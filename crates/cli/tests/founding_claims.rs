@@ -14,6 +14,7 @@ const MILAN: &str = "snp-report/v3-milan-vcek__oak__cb_evidence-emb1.bin";
 const GENOA: &str = "snp-report/v3-genoa-vcek__tinfoil-conformance__real_genoa_bundle-emb1.bin";
 const TURIN: &str = "snp-report/v5-turin-vcek__trustee__turin-report.bin";
 const VLEK: &str = "snp-report/v3-milan-vlek__trustee__test-vlek-report.bin";
+const AZURE: &str = "azure-hcl/snp-genoa__trustee__evidence-genoa-1.bin";
 const TDX: &str = "tdx-quote/v4-90c06f000000__teep__deepseek-v3.2_attestation-1.bin";
 const TDX_OLD: &str = "tdx-quote/v4-90c06f000000__trust-center__debug-data-4.bin";
 
@@ -106,6 +107,28 @@ fn a_provider_s_key_shows_against_the_provider_as_an_organisation() {
 }
 
 #[test]
+fn azure_s_genoa_shows_the_paravisor_and_what_it_stands_on() {
+    let Some(azure) = verdict(AZURE, "2025-12-24T01:10:54Z") else {
+        return;
+    };
+    assert_eq!(azure["kind"], "azure", "{azure}");
+    for (id, wanted) in [
+        ("PAR-01", "UNPROVABLE"),
+        ("PAR-03", "EXPOSED"),
+        ("TPM-09", "EXPOSED"),
+        ("AMD-16", "PROVEN"),
+        ("AMD-28", "EXPOSED"),
+        ("AMD-30", "NOT_APPLICABLE"),
+        ("CSP-01", "PROVEN"),
+        ("MEM-01", "NOT_APPLICABLE"),
+    ] {
+        let (found, because) = state(&azure, id);
+        assert_eq!(found, wanted, "{id}: {because}");
+    }
+    assert!(reasons(&azure, "provider-organisation").starts_with("[\"PAR-03"));
+}
+
+#[test]
 fn genoa_s_figures_are_read_in_all_four_views_of_its_own_line() {
     let Some(genoa) = verdict(GENOA, "2026-06-18T08:19:28Z") else {
         return;
@@ -161,6 +184,7 @@ fn hands_and_makers_are_nowhere_plainly_protected_from() {
         (GENOA, "2026-06-18T08:19:28Z"),
         (TURIN, "2026-09-10T04:28:25Z"),
         (VLEK, "2025-06-11T10:14:21Z"),
+        (AZURE, "2025-12-24T01:10:54Z"),
         (TDX, "2026-02-25T00:45:20Z"),
         (TDX_OLD, "2026-02-25T00:45:20Z"),
     ];

@@ -6,7 +6,8 @@
 use zeuge_appraise::{
     Knowledge, Verdict,
     threats::{
-        Adversary, Assessed, Confidence, Deciding, Fact, Looked, Protection, State, Texts, Who,
+        Adversary, Assessed, Confidence, Deciding, Fact, Looked, Protection, State, Texts, Threat,
+        Who,
     },
 };
 
@@ -77,6 +78,38 @@ pub const fn confidence(confidence: Confidence, language: Language) -> &'static 
         Confidence::Memory => language.pick("from memory", "nicht nachgelesen"),
         Confidence::Secondary => language.pick("secondary source", "aus zweiter Hand"),
         Confidence::Primary => language.pick("primary source", "aus erster Hand"),
+    }
+}
+
+/// The name of a threat.
+#[must_use]
+pub fn name(threat: &Threat, language: Language) -> &str {
+    if threat.name_de.is_empty() {
+        &threat.name
+    } else {
+        language.pick_text(&threat.name, &threat.name_de)
+    }
+}
+
+/// What is noted beside a threat.
+#[must_use]
+pub fn notes(threat: &Threat, language: Language) -> &[String] {
+    match language {
+        Language::En => &threat.notes,
+        Language::De => &threat.notes_de,
+    }
+}
+
+/// When a threat became known.
+#[must_use]
+pub fn year(threat: &Threat, language: Language) -> &str {
+    match (language, threat.year.as_str()) {
+        (Language::De, "by design") => "bauartbedingt",
+        (Language::De, "by mistake") => "durch Fehler",
+        (Language::De, "always possible") => "immer möglich",
+        (Language::De, "always") => "immer",
+        (Language::De, "known for long") => "lange bekannt",
+        (_, year) => year,
     }
 }
 
@@ -226,7 +259,10 @@ pub fn deciding(
                 || id.clone(),
                 |held| {
                     let why = because(held, knowledge, language);
-                    format!("{id} {} {}: {why}", held.name, held.state.word())
+                    let name = knowledge
+                        .threat(id)
+                        .map_or(held.name.as_str(), |threat| name(threat, language));
+                    format!("{id} {name} {}: {why}", held.state.word())
                 },
             )
         }

@@ -68,7 +68,7 @@ impl Phrase {
 
 /// The German sentence; `None` where the table has none.
 #[must_use]
-pub fn german(text: &str) -> Option<String> {
+fn german(text: &str) -> Option<String> {
     let all = phrases();
     if let Some(german) = all.plain.get(text) {
         return Some(german.clone());

@@ -22,6 +22,13 @@ pub enum Language {
 }
 
 impl Language {
+    pub(crate) const fn pick_text<'t>(self, en: &'t str, de: &'t str) -> &'t str {
+        match self {
+            Self::En => en,
+            Self::De => de,
+        }
+    }
+
     pub(crate) const fn pick(self, en: &'static str, de: &'static str) -> &'static str {
         match self {
             Self::En => en,

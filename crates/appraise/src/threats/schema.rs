@@ -319,6 +319,9 @@ pub struct Threat {
     pub group: Group,
     /// Its names.
     pub name: String,
+    /// Its name in German, where it is not a proper name.
+    #[serde(default)]
+    pub name_de: String,
     /// When it became known.
     pub year: String,
     /// CVE numbers.
@@ -344,6 +347,9 @@ pub struct Threat {
     /// Conflicts and withdrawals, kept as they are.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// The same in German.
+    #[serde(default)]
+    pub notes_de: Vec<String>,
     /// To which evidence it applies at all.
     pub applies: Condition,
     /// The states that evidence can show, worst first.

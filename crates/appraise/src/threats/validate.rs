@@ -128,6 +128,9 @@ fn threat(threat: &Threat, document: &Document) -> Checked {
     text("general", &threat.general)?;
     text("mitigation", &threat.mitigation)?;
     sources(&threat.sources, document)?;
+    if threat.notes.len() != threat.notes_de.len() {
+        return Err("every note stands in both languages".to_owned());
+    }
     if threat.positions.is_empty() || threat.breaks.is_empty() {
         return Err("somebody who can do it and something that breaks are wanted".to_owned());
     }

@@ -230,7 +230,7 @@ section{border:0;border-radius:0;padding:0;margin:0 0 7mm}
 .short th,.short td{padding:.16rem .5rem .16rem 0}
 .short .badge{font-size:7.8pt;padding:0 .5rem}
 .short ul{font-size:8.8pt;margin:.1rem 0 .3rem}.short li{margin:0}
-.short figure{margin:.2rem 0}
+.short figure{margin:.2rem 0}.short svg{width:76%}.short thead th{font-size:7.6pt}
 .who th:first-child{width:27%}.who th:nth-child(2){width:8.4rem}
 .verdict{padding:.35rem .8rem;margin-bottom:.5rem;font-size:10pt}.verdict strong{font-size:12pt}
 h1{font-size:17pt}h2{font-size:13pt;margin-bottom:.35rem}h3{font-size:10.8pt;margin:.5rem 0 .2rem}

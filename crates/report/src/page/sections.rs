@@ -61,7 +61,8 @@ pub(super) fn plain_reason(report: &Report<'_>, one: &Adversary, language: Langu
     match (threat, one.because.first()) {
         (Some(threat), _) if one.protection != Protection::Protected => {
             let general = assessed::text(&threat.general, language);
-            format!("{general} ({})", threat.id)
+            // An id is not broken over two lines.
+            format!("{general} ({})", threat.id.replace('-', "\u{2011}"))
         }
         (Some(_), _) => language
             .pick(
@@ -183,14 +184,14 @@ fn threats(report: &Report<'_>, language: Language) -> String {
             .chain(&threat.bulletins)
             .map(String::as_str)
             .collect();
-        let notes = threat.notes.join(" ");
+        let notes = assessed::notes(threat, language).join(" ");
         out.push_str(&format!(
             "<tr><th scope=\"row\">{} {}<p class=\"sub\">{} · {}</p></th><td><span \
              class=\"state {}\">{}</span> {}<p class=\"sub\">{}</p></td><td>{}<p \
              class=\"sub\">{}</p></td></tr>\n",
             escape(&one.id),
-            escape(&one.name),
-            escape(&threat.year),
+            escape(assessed::name(threat, language)),
+            escape(assessed::year(threat, language)),
             escape(&numbers.join(" ")),
             class(one.state),
             one.state.word(),
@@ -203,7 +204,12 @@ fn threats(report: &Report<'_>, language: Language) -> String {
     out.push_str("</tbody>\n</table>\n");
     let rest = report.verdict.threats.iter();
     let rest = rest.filter(|one| one.state == State::NotApplicable);
-    let rest: Vec<String> = rest.map(|one| format!("{} {}", one.id, one.name)).collect();
+    let named = |one: &Assessed| {
+        let threat = report.knowledge.threat(&one.id);
+        let name = threat.map_or("", |threat| assessed::name(threat, language));
+        format!("{} {name}", one.id)
+    };
+    let rest: Vec<String> = rest.map(named).collect();
     out.push_str(&format!(
         "<p class=\"note\">{}: {}.</p>\n",
         words::NOT_CONCERNED.get(language),
