@@ -43,7 +43,9 @@ enum Found {
 }
 
 fn go(arguments: &Apply) -> Result<u8, Failure> {
-    let key = arguments.key.as_deref().map(KeyFile::read).transpose()?;
+    let keys = arguments.key.iter().map(|key| KeyFile::read(key));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let key = keys.first();
     let now = clock::now()?;
     let life = (now.0, owner::ends(arguments.expires.as_deref(), now)?);
     let (client, _) = contexts::client(&arguments.target)?;
@@ -54,7 +56,7 @@ fn go(arguments: &Apply) -> Result<u8, Failure> {
             Found::Signed(document) => document.header.clone(),
             Found::Text(text) => {
                 let read = payload::read(text, None).map_err(named)?;
-                let tenant = key.as_ref().map(|key| &key.tenant);
+                let tenant = key.map(|key| &key.tenant);
                 payload::header(&read, tenant, 1, life).map_err(named)?
             }
         };
@@ -67,7 +69,7 @@ fn go(arguments: &Apply) -> Result<u8, Failure> {
         let held = shelf.documents.iter();
         let held = held.clone().find(|held| is_same(&held.header, header));
         let at = held.map_or_else(|| shelf.retired(header), |held| held.header.version);
-        let document = next(found, (header, at), held, key.as_ref())
+        let document = next(found, (header, at), held, &keys)
             .map_err(|because| format!("{}: {because}", file.display()))?;
         let title = format!(
             "{} {} of {}",
@@ -87,14 +89,36 @@ fn go(arguments: &Apply) -> Result<u8, Failure> {
             continue;
         }
         let json = owner::json_of(&document)?;
-        let at = format!("/v1/documents/{}", header.kind.as_str());
-        client.put(&at, json.as_bytes())?.json()?;
+        if arguments.sign_only {
+            if let Found::Text(_) = found {
+                output::replace(&output::with_suffix(file, ".signed"), json.as_bytes())?;
+                crate::say(&format!("{title}: version {version} is signed\n"))?;
+            }
+            continue;
+        }
+        bring(&client, header.kind, json.as_bytes())?;
         crate::say(&format!("{title}: version {version}\n"))?;
     }
     if arguments.prune {
         return prune(&client, &wanted, arguments.dry_run);
     }
     Ok(0)
+}
+
+/// Brings one document, and says how further owners sign one that too few have.
+fn bring(client: &Client, kind: Kind, json: &[u8]) -> Result<(), Failure> {
+    let at = format!("/v1/documents/{}", kind.as_str());
+    let done = client.put(&at, json).and_then(|answer| answer.json());
+    let few = ["document.threshold", "document.approver"];
+    done.map(drop).map_err(|mut failure| {
+        if few.iter().any(|check| failure.sentence.contains(check)) {
+            failure.sentence.push_str(
+                "; sign it with --sign-only, let further owners do: zeuge owner sign --key KEY \
+                 FILE.signed, and apply the folder again",
+            );
+        }
+        failure
+    })
 }
 
 /// Release rules go by their path; of all else a tenant has one.
@@ -109,7 +133,7 @@ fn next(
     found: &Found,
     (header, at): (&Header, u64),
     held: Option<&Document>,
-    key: Option<&KeyFile>,
+    keys: &[KeyFile],
 ) -> Result<Option<Document>, String> {
     match found {
         Found::Signed(document) => match held {
@@ -125,10 +149,16 @@ fn next(
             if held.is_some_and(|held| held.payload == text.as_bytes()) {
                 return Ok(None);
             }
-            let key = key.ok_or("this text is not signed; give --key, or: zeuge owner sign")?;
+            let missing = "this text is not signed; give --key, or: zeuge owner sign";
+            let (key, others) = keys.split_first().ok_or(missing)?;
             let life = (header.issued, header.expires);
             let wanted = (at.saturating_add(1), life);
-            owner::make(text, Some(header.kind), key, Some(&header.tenant), wanted).map(Some)
+            let kind = Some(header.kind);
+            let mut document = owner::make(text, kind, key, Some(&header.tenant), wanted)?;
+            for other in others {
+                owner::cosign(&mut document, other)?;
+            }
+            Ok(Some(document))
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use serde_json::json;
 use zeuge_collateral::{
     Ages, Allowance, BUNDLE_BYTES_MAX, BaseUrl, CacheError, Collateral, Fetcher, HttpFetcher,
-    Obtained, Outcome as Got, Problem, Proof, Question, Sources, State, Wanted, forecast,
+    Obtained, Outcome as Got, Problem, Proof, Question, Sources, State, Status, Wanted, forecast,
 };
 use zeuge_evidence::{UnixTime, snp};
 use zeuge_protocol::api::VerdictWord;
@@ -93,6 +93,21 @@ fn default_folder(name: &str) -> Result<PathBuf, String> {
 fn open(cache: &Cache, makers: Option<&Makers>) -> Result<Collateral, String> {
     let (anchors, folder) = trust(cache)?;
     open_with(&folder, anchors, makers)
+}
+
+/// What is held in the default folder, where there is one; nobody is asked.
+///
+/// # Errors
+/// A sentence, when the folder cannot be read.
+pub(crate) fn held(now: UnixTime) -> Result<Option<Status>, String> {
+    let Ok(folder) = default_folder("collateral") else {
+        return Ok(None);
+    };
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    let held = open_with(&folder, Anchors::makers(), None)?;
+    held.status(now).map(Some).map_err(disk)
 }
 
 fn open_with(

@@ -6,15 +6,24 @@ use std::path::Path;
 
 use zeuge_evidence::UnixTime;
 
-use crate::{Outcome, clock, contexts};
+use crate::{Outcome, clock, collateral, contexts};
 
 /// Tokens and challenges forgive this much.
 const SKEW_SECS_MAX: u64 = 30;
+/// The same, for files.
+const SKEW_SECS: i64 = 30;
+const DAY: i64 = 86_400;
+/// A list that ends within this time needs somebody to look.
+const ENDS_SOON_SECS: i64 = 2 * DAY;
 
 /// Runs the command.
 pub(crate) fn run() -> Outcome {
     let mut faults = 0_u32;
     machine()?;
+    for sentence in caches()? {
+        faults = faults.saturating_add(1);
+        crate::say(&format!("NOT ALL RIGHT: {sentence}\n"))?;
+    }
     let contexts = contexts::read()?;
     if contexts.context.is_empty() {
         crate::say("No witness is named here; see: zeuge context add.\n")?;
@@ -63,12 +72,71 @@ fn machine() -> Result<(), String> {
     crate::say(&format!("{guest}\n{host}{tpm}\n"))
 }
 
+/// What is wrong with the makers' certificates and lists that are held here; says what is not.
+fn caches() -> Result<Vec<String>, String> {
+    let now = clock::now()?;
+    let Some(held) = collateral::held(now)? else {
+        crate::say("No certificates or lists of the makers are held here.\n")?;
+        return Ok(Vec::new());
+    };
+    let oldest = held.entries.iter().map(|entry| entry.fetched_at).min();
+    let oldest = oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0));
+    crate::say(&format!(
+        "Held of the makers: {}, the oldest for {} days.\n",
+        held.entries.len(),
+        oldest / DAY
+    ))?;
+    let mut faults = Vec::new();
+    for entry in &held.entries {
+        let left = entry.until.map(|until| until.0.saturating_sub(now.0));
+        let key = &entry.key;
+        if let Some(problem) = &entry.problem {
+            faults.push(format!("{key}: {}: {problem}", problem.check()));
+        } else if left.is_some_and(|left| left < ENDS_SOON_SECS) {
+            faults.push(format!(
+                "{key} ends within two days; get it anew: zeuge collateral fetch"
+            ));
+        }
+        if entry.fetched_at.0 > now.0.saturating_add(SKEW_SECS) {
+            faults.push(format!(
+                "{key} was fetched at {}, after now: the clock of this machine went back",
+                entry.fetched_at
+            ));
+        }
+    }
+    for (name, until) in &held.back_off {
+        faults.push(format!(
+            "{name} did not answer and is not asked until {until}"
+        ));
+    }
+    Ok(faults)
+}
+
+/// What a witness says about the lists in its own cache.
+fn ending(metrics: &str) -> Option<String> {
+    let lines = metrics.lines();
+    let lists = lines.filter_map(|line| line.strip_prefix("zeuge_collateral_list_left_seconds{"));
+    let mut lists = lists.filter_map(|rest| {
+        let (key, left) = rest.rsplit_once("} ")?;
+        let left: i64 = left.trim().parse().ok()?;
+        (left < ENDS_SOON_SECS).then(|| key.trim_start_matches("key=").trim_matches('"').to_owned())
+    });
+    lists.next()
+}
+
 fn witness(context: &contexts::Context) -> Result<String, String> {
     let client = contexts::connect(context)?;
     let said = |failure: crate::witness::Failure| failure.sentence;
     let answer = client.get("/readyz").map_err(said)?;
     let date = answer.date.clone();
     answer.good().map_err(said)?;
+    let metrics = client.get("/metrics").and_then(|answer| answer.good());
+    let metrics = metrics.map_err(said)?;
+    if let Some(list) = ending(&String::from_utf8_lossy(&metrics.body)) {
+        return Err(format!(
+            "the list {list} in its cache ends within two days or has ended, and no newer one was had."
+        ));
+    }
     let Some(theirs) = date.as_deref().and_then(http_date) else {
         return Ok("ready; it does not say its time.".to_owned());
     };
@@ -98,6 +166,18 @@ fn http_date(text: &str) -> Option<UnixTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_that_ends_soon_in_a_witness_s_cache_is_found() {
+        let line = |left: i64| {
+            format!("zeuge_collateral_list_left_seconds{{key=\"amd/crl/Milan/vcek\"}} {left}\n")
+        };
+        assert_eq!(ending(&line(ENDS_SOON_SECS)), None);
+        for left in [ENDS_SOON_SECS - 1, -5] {
+            assert_eq!(ending(&line(left)).as_deref(), Some("amd/crl/Milan/vcek"));
+        }
+        assert_eq!(ending("zeuge_ready 1\n"), None);
+    }
 
     #[test]
     fn a_date_of_http_is_an_instant() {

@@ -331,7 +331,11 @@ pub(crate) fn make(
     Ok(document)
 }
 
-fn cosign(document: &mut Document, key: &KeyFile) -> Result<(), String> {
+/// Adds a further owner's signature to a document that its reader takes.
+///
+/// # Errors
+/// A sentence of the text's reader; when this key has signed already.
+pub(crate) fn cosign(document: &mut Document, key: &KeyFile) -> Result<(), String> {
     let text = std::str::from_utf8(&document.payload)
         .map_err(|_| "a payload that is no text is not signed here".to_owned())?;
     let read = payload::read(text, Some(document.header.kind))?;

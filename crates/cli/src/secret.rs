@@ -122,7 +122,8 @@ fn bring(
     signing: &SecretSigning,
     must_exist: bool,
 ) -> Result<u8, Failure> {
-    let key = KeyFile::read(&signing.key)?;
+    let keys = signing.key.iter().map(|key| KeyFile::read(key));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let now = clock::now()?;
     let expires = owner::ends(signing.expires.as_deref(), now)?;
     let (client, context) = contexts::client(&signing.target)?;
@@ -152,7 +153,9 @@ fn bring(
         return Err(because.into());
     }
     let mut manifest = made.manifest.document(now.0, expires);
-    manifest.sign(&key.key);
+    for key in &keys {
+        manifest.sign(&key.key);
+    }
     let upload = SecretUpload {
         manifest,
         payload: made.ciphertext,

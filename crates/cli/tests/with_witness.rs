@@ -63,6 +63,7 @@ fn run(program: &Path, folder: &Path, arguments: &[&str]) -> (i32, String, Strin
         .args(arguments)
         .current_dir(folder)
         .env("XDG_CONFIG_HOME", folder.join("config"))
+        .env("XDG_CACHE_HOME", folder.join("cache"))
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -513,4 +514,59 @@ fn a_tenants_people_bring_what_owners_signed_and_see_nothing_of_others() {
     world.done(&["tenant", "revoke", "acme", "--name", "ci"]);
     let said = world.refused(&[&apply[..], &ci].concat(), 5);
     assert!(said.contains("admin.token"), "{said}");
+}
+
+#[test]
+fn two_owners_sign_one_after_the_other_and_one_alone_changes_nothing() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    for person in ["anna", "berta"] {
+        let init = ["owner", "init", "--tenant", "pair", "--name", person];
+        world.done(&[&init[..], &["--out", person]].concat());
+    }
+    let public = |person: &str| -> Value {
+        let file = world.at().join(person).join("owner.pub");
+        serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+    };
+    let mut set = public("anna");
+    let second = public("berta")["owners"][0].clone();
+    set["owners"].as_array_mut().unwrap().push(second);
+    set["threshold"] = 2.into();
+    set["author_is_not_approver"] = true.into();
+    fs::write(world.at().join("pair.pub"), set.to_string()).unwrap();
+    world.done(&["tenant", "add", "--owner", "pair.pub"]);
+    let fleet = world.at().join("pair");
+    fs::create_dir(&fleet).unwrap();
+    let text = "schema = \"zeuge.policy.v1\"\n";
+    fs::write(fleet.join("policy.toml"), text).unwrap();
+    let (anna, berta) = ("anna/owner.key", "berta/owner.key");
+    let apply = ["apply", "-f", "pair"];
+    let alone = world.refused(&[&apply[..], &["--key", anna]].concat(), 5);
+    assert!(alone.contains("document.threshold"), "{alone}");
+    assert!(alone.contains("zeuge owner sign"), "{alone}");
+    // One begins, the other approves, anybody brings it.
+    let begun = world.done(&[&apply[..], &["--key", anna, "--sign-only"]].concat());
+    assert!(begun.contains("version 1 is signed"), "{begun}");
+    let early = world.refused(&apply, 5);
+    assert!(early.contains("document.threshold"), "{early}");
+    let signed = "pair/policy.toml.signed";
+    world.refused(&["owner", "sign", "--key", anna, signed], 1);
+    world.done(&["owner", "sign", "--key", berta, signed]);
+    assert!(world.done(&apply).contains("version 1\n"));
+    assert!(world.done(&apply).contains("unchanged"));
+    // Where both keys are at hand one call does it, for documents and for secrets.
+    fs::write(fleet.join("policy.toml"), format!("{text}# more\n")).unwrap();
+    let both = ["--key", anna, "--key", berta];
+    assert!(
+        world
+            .done(&[&apply[..], &both].concat())
+            .contains("version 2\n")
+    );
+    fs::write(world.at().join("value"), "a value").unwrap();
+    let put = ["secret", "put", "--tenant", "pair", "--path", "db/key"];
+    let put = [&put[..], &["--from", "value"]].concat();
+    let alone = world.refused(&[&put[..], &["--key", anna]].concat(), 5);
+    assert!(alone.contains("manifest.signature"), "{alone}");
+    world.done(&[&put[..], &both].concat());
 }

@@ -30,6 +30,7 @@ mod obtain;
 mod problem;
 mod prove;
 mod wanted;
+mod warm;
 
 pub use address::{BaseUrl, Sources};
 pub use back_off::retry_after_secs;

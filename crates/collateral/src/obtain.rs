@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use zeuge_verify::{Anchors, Endorsements, UnixTime};
@@ -19,6 +19,7 @@ use crate::{
     cache::{Cache, Held, NotFound},
     content::{self, Content},
     mark::Mark,
+    warm::Warm,
 };
 
 /// How long things are kept before they are asked for again.
@@ -154,6 +155,7 @@ struct Inner {
     ages: Ages,
     budget: Mutex<Budget>,
     flights: Mutex<Flights>,
+    warm: Mutex<Warm>,
 }
 
 /// The cache and the road to the makers. Cheap to clone: all clones are one.
@@ -183,6 +185,7 @@ impl Collateral {
             ages,
             budget: Mutex::new(Budget::new(allowance)),
             flights: Mutex::new(Flights::new()),
+            warm: Mutex::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -221,6 +224,11 @@ impl Collateral {
     /// How long things are kept.
     pub(crate) fn ages(&self) -> &Ages {
         &self.inner.ages
+    }
+
+    /// The chains of machines that were verified before.
+    pub(crate) fn warm(&self) -> MutexGuard<'_, Warm> {
+        held(&self.inner.warm)
     }
 
     /// The roots that everything is held against.

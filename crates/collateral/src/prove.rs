@@ -11,10 +11,10 @@ use zeuge_verify::{
     Binding, Endorsements, Error, SnpFacts, UnixTime, Verified,
     amd::{Revocation, held},
     crypto::AWS_LC,
-    snp::{EndorsementId, Report, Signer, needs},
+    snp::{EndorsementId, KeptChain, Report, Signer, needs},
 };
 
-use crate::{CacheError, Collateral, Mark, Outcome, Problem, Wanted};
+use crate::{CacheError, Collateral, Mark, Outcome, Problem, Wanted, warm};
 
 /// Two machines may raise the mark by turns; nobody does it more often within one request.
 const ROUNDS_MAX: usize = 3;
@@ -168,19 +168,26 @@ impl Collateral {
     }
 }
 
+/// By the chain that is kept of this machine if that answers, else anew, and then it is kept.
 fn verify(
     collateral: &Collateral,
     question: &Question<'_>,
     heap: &Endorsements,
 ) -> Result<Verified<SnpFacts>, Error> {
-    zeuge_verify::snp(
-        question.report,
-        heap,
-        collateral.anchors(),
-        question.binding,
-        question.now,
-        &AWS_LC,
-    )
+    let (report, binding, at) = (question.report, question.binding, question.now);
+    let (key, anchors) = (warm::key(report), collateral.anchors());
+    let kept = collateral.warm().chain(&key);
+    let answer = kept.and_then(|chain| chain.verify(report, heap, anchors, binding, at));
+    if let Some(verified) = answer {
+        return Ok(verified);
+    }
+    let Some(bytes) = warm::size(heap) else {
+        return zeuge_verify::snp(report, heap, anchors, binding, at, &AWS_LC);
+    };
+    let (verified, chain) =
+        KeptChain::verify_and_keep(report, heap, anchors, binding, at, &AWS_LC)?;
+    collateral.warm().keep(key, chain, bytes);
+    Ok(verified)
 }
 
 fn is_of_a_certificate(check: &str) -> bool {

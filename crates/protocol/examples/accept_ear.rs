@@ -16,8 +16,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let token = std::fs::read_to_string(token)?;
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
 
-    let ear = verify_ear(token.trim(), &keys, issuer, audience, now)?;
-    ear.demands(Status::Affirming)?;
-    println!("accepted: {:?}", ear.submods.keys());
+    let kinds = accept(&keys, &token, issuer, audience, now)?;
+    println!("accepted: {}", kinds.join(", "));
     Ok(())
+}
+
+/// The kinds of evidence of a machine that may be served.
+pub(crate) fn accept(
+    keys: &Jwks,
+    token: &str,
+    issuer: &str,
+    audience: &str,
+    now: i64,
+) -> Result<Vec<String>, zeuge_protocol::Error> {
+    let ear = verify_ear(token.trim(), keys, issuer, audience, now)?;
+    ear.demands(Status::Affirming)?;
+    Ok(ear.submods.into_keys().collect())
 }

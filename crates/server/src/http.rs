@@ -28,6 +28,7 @@ use zeuge_protocol::request::Purpose;
 
 use crate::documents::{self, KINDS, Shelf as _};
 use crate::enrolment::{ActivationRequest, EnrolmentRequest, REQUEST_BYTES_MAX};
+use crate::feed::{self, Subject};
 use crate::metrics::labelled;
 use crate::openapi;
 use crate::refusal::Refusal;
@@ -552,6 +553,9 @@ async fn verdicts(
     let caller = caller(&witness, &headers).await?;
     let limit = filter.limit();
     let tenant = caller.sees(filter.tenant)?;
+    if feed::is_wanted(&headers) {
+        return feed::answer(witness, Subject::Verdicts, tenant, headers);
+    }
     let rows = blocking(move || witness.store.verdicts(tenant.as_deref(), limit));
     json_answer(&json!({"verdicts": rows.await?}))
 }
@@ -564,6 +568,9 @@ async fn machines(
     let caller = caller(&witness, &headers).await?;
     let limit = filter.limit();
     let tenant = caller.sees(filter.tenant)?;
+    if feed::is_wanted(&headers) {
+        return feed::answer(witness, Subject::Machines, tenant, headers);
+    }
     let rows = blocking(move || witness.store.machines(tenant.as_deref(), limit));
     json_answer(&json!({"machines": rows.await?}))
 }

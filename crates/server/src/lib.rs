@@ -18,6 +18,7 @@ pub mod denials;
 pub mod documents;
 pub mod endorsements;
 pub mod enrolment;
+pub mod feed;
 pub mod http;
 pub mod keys;
 pub mod metrics;
@@ -41,6 +42,7 @@ pub const CHECKS: &[&[&str]] = &[
     clock::CHECKS,
     documents::CHECKS,
     enrolment::CHECKS,
+    feed::CHECKS,
     release::CHECKS,
     secrets::CHECKS,
     sequencer::CHECKS,

@@ -175,13 +175,14 @@ const CALLS: &[Call] = &[
     owner(
         "get",
         "/v1/verdicts",
-        "The newest verdicts.",
+        "The newest verdicts; followed live by who accepts text/event-stream (events verdict, \
+         closing, dropped, refused; Last-Event-ID resumes).",
         (&["tenant", "limit"], ""),
     ),
     owner(
         "get",
         "/v1/machines",
-        "Machines with their newest verdict.",
+        "Machines with their newest verdict; followed live as the verdicts are (event machine).",
         (&["tenant", "limit"], ""),
     ),
     get(
@@ -264,6 +265,9 @@ fn operation(call: &Call) -> Value {
         for token in ["application/eat+cwt", "application/eat+jwt"] {
             content[token] = json!({"schema": reference("Text")});
         }
+    }
+    if matches!(call.path, "/v1/verdicts" | "/v1/machines") {
+        content["text/event-stream"] = json!({"schema": reference("Text")});
     }
     let problem = json!({"application/problem+json": {"schema": reference("Problem")}});
     let mut parameters: Vec<Value> = call

@@ -139,6 +139,9 @@ struct Serve {
     /// AMD's key service, or a mirror of it: https, or http on this machine.
     #[arg(long, value_name = "URL", conflicts_with = "offline")]
     kds: Option<String>,
+    /// How the makers are asked.
+    #[command(flatten)]
+    collateral: CollateralLimits,
     /// DANGEROUS: believe the toy roots of this file for the tenant sim.
     #[arg(long, value_name = "FILE")]
     dangerous_trust_sim: Option<PathBuf>,
@@ -153,6 +156,30 @@ struct Serve {
     /// DANGEROUS: plain HTTP on an address that is not loopback.
     #[arg(long)]
     dangerous_plain_http: bool,
+}
+
+/// How long what the makers answered is kept, and how often they are asked.
+#[derive(Debug, Args)]
+struct CollateralLimits {
+    /// After how many days a certificate in the cache is asked for again.
+    #[arg(long = "certificate-days", value_name = "N", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=3650))]
+    certificate_days: u32,
+    /// After how many hours a revocation list in the cache is asked for again. No list counts past
+    /// its own end.
+    #[arg(long = "list-hours", value_name = "N", default_value_t = 24)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=8760))]
+    list_hours: u32,
+    /// For how many minutes a maker is not asked again for what it does not have.
+    #[arg(long = "not-found-minutes", value_name = "N", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10080))]
+    not_found_minutes: u32,
+    /// Requests to makers per hour that one source may cause.
+    #[arg(long = "requests-per-source", value_name = "N", default_value_t = 30)]
+    requests_per_source: u32,
+    /// Requests to makers per hour in all.
+    #[arg(long = "requests", value_name = "N", default_value_t = 600)]
+    requests: u32,
 }
 
 #[derive(Debug, Args)]

@@ -209,7 +209,7 @@ fn disk(error: &io::Error) -> Refusal {
 }
 
 /// What readers see: the last checkpoint, or why the log stands still.
-type Shown = Result<Arc<SignedCheckpoint>, Refusal>;
+pub type Shown = Result<Arc<SignedCheckpoint>, Refusal>;
 
 /// The one writer of a log.
 pub struct Sequencer {
@@ -285,6 +285,12 @@ impl Sequencer {
     /// Why the log stands still.
     pub fn checkpoint(&self) -> Result<Arc<SignedCheckpoint>, Refusal> {
         self.shown.borrow().clone()
+    }
+
+    /// Hears of every checkpoint that is published.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Shown> {
+        self.shown.subscribe()
     }
 
     /// The tiles.

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::denials::Denials;
 use crate::documents;
 use crate::enrolment::Enrolments;
+use crate::feed::Feeds;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
@@ -42,16 +43,24 @@ pub struct Options {
     pub makers: Option<Sources>,
     /// The toy's service, for the tenant `sim` alone; `None` asks nobody.
     pub sim_makers: Option<Sources>,
+    /// How long what the makers answered is kept.
+    pub ages: Ages,
+    /// How often the makers are asked.
+    pub allowance: Allowance,
 }
 
 /// Opens a cache below the data folder; with sources it may ask them.
-fn line(folder: &Path, sources: Option<Sources>, anchors: Anchors) -> io::Result<Collateral> {
+fn line(
+    folder: &Path,
+    sources: Option<Sources>,
+    anchors: Anchors,
+    (ages, allowance): (Ages, Allowance),
+) -> io::Result<Collateral> {
     let fetcher: Option<Arc<dyn Fetcher>> = match &sources {
         Some(_) => Some(Arc::new(HttpFetcher::new().map_err(io::Error::other)?)),
         None => None,
     };
     let sources = sources.unwrap_or_else(Sources::makers);
-    let (ages, allowance) = (Ages::default(), Allowance::default());
     Collateral::open(folder, fetcher, sources, anchors, ages, allowance).map_err(io::Error::other)
 }
 
@@ -82,6 +91,8 @@ pub struct Witness {
     /// them is sealed, for writing by a change of documents: so a change is acknowledged only
     /// when nothing can be released under the old state any more.
     pub gate: Arc<RwLock<()>>,
+    /// Who follows the verdicts.
+    pub feeds: Feeds,
     /// Slots for appraisals.
     pub slots: Arc<Semaphore>,
     /// SHA-256 of the administrator's token.
@@ -138,13 +149,20 @@ impl Witness {
         let entries = Arc::clone(&store);
         let sequencer = Sequencer::open(entries, folder.join("log"), signer);
         let enrolments = Enrolments::new(options.sim.as_ref());
-        let sim = options
-            .sim
-            .map(|anchors| line(&folder.join("collateral-sim"), options.sim_makers, anchors));
+        let limits = (options.ages, options.allowance);
+        let sim = options.sim.map(|anchors| {
+            line(
+                &folder.join("collateral-sim"),
+                options.sim_makers,
+                anchors,
+                limits,
+            )
+        });
         let makers = line(
             &folder.join("collateral"),
             options.makers,
             Anchors::makers(),
+            limits,
         )?;
         let lines = Lines {
             makers,
@@ -162,6 +180,7 @@ impl Witness {
             denials: Denials::default(),
             metrics: Metrics::default(),
             gate: Arc::new(RwLock::new(())),
+            feeds: Feeds::default(),
             slots: Arc::new(Semaphore::new(APPRAISALS_MAX)),
             admin,
             store,

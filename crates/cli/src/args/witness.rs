@@ -31,6 +31,9 @@ Examples:
   zeuge apply -f fleet --dry-run
   zeuge apply -f fleet --key owner/owner.key
   zeuge apply -f fleet --key owner/owner.key --prune
+  zeuge apply -f fleet --key anna/owner.key --sign-only       (two owners must sign: Anna begins,)
+  zeuge owner sign --key berta/owner.key fleet/policy.toml.signed          (Berta approves,)
+  zeuge apply -f fleet                                                     (anybody brings it)
 
 Takes *.signed as they are. With --key, texts (*.toml) that changed are signed as the next version.
 What the witness has already is left alone. Owner sets go first, release rules last.")]
@@ -38,9 +41,13 @@ pub(crate) struct Apply {
     /// The folder.
     #[arg(short = 'f', long = "from", value_name = "DIR")]
     pub(crate) folder: PathBuf,
-    /// Sign texts with this owner key.
+    /// Sign texts with this owner key; repeatable where the owner set demands several.
     #[arg(long, value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
+    pub(crate) key: Vec<PathBuf>,
+    /// Sign what changed as the next version into FILE.signed, and send nothing: further owners
+    /// sign it where they are, with zeuge owner sign, and then anybody applies the folder.
+    #[arg(long, requires = "key", conflicts_with_all = ["dry_run", "prune"])]
+    pub(crate) sign_only: bool,
     /// When newly signed documents end; a year from now when absent.
     #[arg(long, value_name = "RFC3339")]
     pub(crate) expires: Option<String>,
@@ -139,9 +146,9 @@ pub(crate) struct SecretRotate {
 /// How a secret's manifest is signed and where both go.
 #[derive(Debug, Args)]
 pub(crate) struct SecretSigning {
-    /// The owner's key.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    /// The owner's key; repeatable where the owner set demands several.
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) key: Vec<PathBuf>,
     /// The version; one above the witness's when absent.
     #[arg(long, value_name = "N")]
     pub(crate) version: Option<u64>,

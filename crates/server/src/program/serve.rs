@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use zeuge_collateral::{BaseUrl, Sources};
+use zeuge_collateral::{Ages, Allowance, BaseUrl, Sources};
 use zeuge_verify::Anchors;
 
 use super::Serve;
@@ -80,7 +80,18 @@ fn opening(options: &Serve) -> io::Result<Options> {
         (false, None) => Some(Sources::makers()),
     };
     let sim_makers = options.sim_kds.as_deref();
+    let limits = &options.collateral;
     Ok(Options {
+        ages: Ages {
+            certificate_secs_max: i64::from(limits.certificate_days).saturating_mul(86_400),
+            list_secs_max: i64::from(limits.list_hours).saturating_mul(3600),
+            not_found_secs: i64::from(limits.not_found_minutes).saturating_mul(60),
+            ..Ages::default()
+        },
+        allowance: Allowance {
+            per_source: limits.requests_per_source,
+            all: limits.requests,
+        },
         endorsements: options.endorsements.clone(),
         sim: sim.transpose()?,
         archive_bytes_max: options.archive_bytes_max,
@@ -125,6 +136,7 @@ async fn run(options: &Serve) -> io::Result<()> {
         _ = interrupt.recv() => {}
     }
     tracing::info!("finishing what is under way");
+    witness.feeds.close();
     stop.send_replace(true);
     if tokio::time::timeout(DRAIN, serving).await.is_err() {
         tracing::warn!("requests were still under way");

@@ -153,19 +153,32 @@ impl Sqlite {
             "SELECT leaf, time, tenant, machine, word, released, json FROM verdicts
              WHERE ?1 IS NULL OR tenant = ?1 ORDER BY leaf DESC LIMIT ?2",
         )?;
-        let rows = statement.query_map(params![tenant, limit], |row| {
-            let json = |text: String| serde_json::from_str(&text).unwrap_or_default();
-            let released: serde_json::Value = json(row.get(5)?);
-            let verdict: serde_json::Value = json(row.get(6)?);
-            Ok(serde_json::json!({
-                "leaf": row.get::<_, i64>(0)?,
-                "time": row.get::<_, i64>(1)?,
-                "tenant": row.get::<_, String>(2)?,
-                "machine": row.get::<_, String>(3)?,
-                "word": row.get::<_, String>(4)?,
-                "released": released,
-                "verdict": verdict,
-            }))
+        let rows = statement.query_map(params![tenant, limit], verdict_row)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The verdicts of a tenant, or of all, whose leaves are `from` to below `below`; oldest first,
+    /// each with its leaf.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn verdicts_between(
+        &self,
+        tenant: Option<&str>,
+        (from, below): (u64, u64),
+        limit: u32,
+    ) -> Result<Vec<(u64, serde_json::Value)>, Refusal> {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let connection = self.lock()?;
+        let mut statement = connection.prepare(
+            "SELECT leaf, time, tenant, machine, word, released, json FROM verdicts
+             WHERE leaf >= ?1 AND leaf < ?2 AND (?3 IS NULL OR tenant = ?3)
+             ORDER BY leaf LIMIT ?4",
+        )?;
+        let bounds = params![number(from), number(below), tenant, limit];
+        let rows = statement.query_map(bounds, |row| {
+            let leaf = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+            Ok((leaf, verdict_row(row)?))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -229,6 +242,22 @@ impl Sqlite {
             append(transaction, leaves)
         })
     }
+}
+
+/// A row of verdicts in JSON.
+fn verdict_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<serde_json::Value> {
+    let json = |text: String| serde_json::from_str(&text).unwrap_or_default();
+    let released: serde_json::Value = json(row.get(5)?);
+    let verdict: serde_json::Value = json(row.get(6)?);
+    Ok(serde_json::json!({
+        "leaf": row.get::<_, i64>(0)?,
+        "time": row.get::<_, i64>(1)?,
+        "tenant": row.get::<_, String>(2)?,
+        "machine": row.get::<_, String>(3)?,
+        "word": row.get::<_, String>(4)?,
+        "released": released,
+        "verdict": verdict,
+    }))
 }
 
 /// Keeps the highest instant ever written, and refuses to write before it.

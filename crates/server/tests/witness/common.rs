@@ -153,6 +153,7 @@ impl World {
             archive_bytes_max: 1 << 30,
             makers: None,
             sim_makers: sim_kds,
+            ..Options::default()
         };
         // What the wall clock is ahead of true time.
         let wall = Arc::new(AtomicI64::new(0));

@@ -2,6 +2,7 @@
 
 mod collateral;
 mod common;
+mod feed;
 mod process;
 mod record;
 mod release;
