@@ -1,10 +1,10 @@
 # The habits of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench oracles fuzz mutants doc fmt lint
+.PHONY: help demo test test-crash bench oracles fuzz mutants doc fmt lint
 
 help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: ## build the four programs, then run scripts/demo
 	@scripts/setup
@@ -18,6 +18,9 @@ test: ## all tests of the workspace
 	@command -v chromium >/dev/null || echo "skipped: the report's page in a real browser (chromium)"
 	@echo "skipped: the mutation loop (make mutants)"
 	cargo test --workspace --locked
+
+test-crash: ## kill and cut the power of a loaded witness 1,000 times each (CRASHES=n)
+	ZEUGE_CRASHES=$(or $(CRASHES),1000) cargo test --release --locked --package zeuge-server --test witness crash:: -- --nocapture --test-threads 1
 
 bench: ## what a verification costs, beside bare signatures and the sev crate
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench

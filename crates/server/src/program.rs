@@ -133,6 +133,10 @@ struct Serve {
     /// Bytes of evidence to keep; when they are used up, nothing more is appraised.
     #[arg(long, value_name = "BYTES", default_value_t = 10 << 30)]
     archive_bytes_max: u64,
+    /// A checkpoint of this log that somebody else held: a note, or a receipt that an agent keeps.
+    /// Repeatable. A log that does not continue it is not served.
+    #[arg(long, value_name = "FILE")]
+    held_checkpoint: Vec<PathBuf>,
     /// Ask no maker: what evidence lacks must be in the cache or the folder of endorsements.
     #[arg(long)]
     offline: bool,

@@ -16,7 +16,7 @@ use zeuge_log::commitment::Opening;
 use zeuge_log::hash::leaf_hash;
 use zeuge_log::leaf::Leaf;
 use zeuge_log::note::Signer;
-use zeuge_log::proof::verify_consistency;
+use zeuge_log::proof::{TlogProof, verify_consistency};
 use zeuge_log::receipt::Receipt;
 use zeuge_log::tile::{Row, TILE_WIDTH, TileId, new_bundles, width_at, write_bundle};
 use zeuge_log::tree::{self, TileSource};
@@ -25,7 +25,7 @@ use crate::keys;
 use crate::refusal::Refusal;
 
 /// The ids of this file.
-pub const CHECKS: &[&str] = &["log.rollback", "log.unavailable"];
+pub const CHECKS: &[&str] = &["log.fork", "log.rollback", "log.unavailable"];
 /// Leaves in one batch: a batch is done well within 50 ms then.
 const BATCH_LEAVES_MAX: u32 = 4096;
 /// How long an answer waits for its checkpoint: as long as an admission lives.
@@ -231,15 +231,18 @@ impl std::fmt::Debug for Sequencer {
 impl Sequencer {
     /// Opens the log: the tiles must give the root that was signed last. Tiles that are missing
     /// or differ are made anew from the database; if they differ then, the database is not the
-    /// one that was signed, and nothing is signed.
+    /// one that was signed, and nothing is signed. `outside` are checkpoints that somebody else
+    /// held, as notes or in receipts: the log must continue each of them.
     ///
     /// # Errors
-    /// `log.rollback` in that case; `store.unavailable`, `log.unavailable` when nothing can be
+    /// `log.rollback` in that case, and for a log that is behind what was held outside;
+    /// `log.fork` for one that is another; `store.unavailable`, `log.unavailable` when nothing can be
     /// read or written.
     pub fn open(
         entries: Arc<dyn Entries>,
         folder: PathBuf,
         signer: Signer,
+        outside: &[Vec<u8>],
     ) -> Result<Self, Refusal> {
         let tiles = Tiles::new(folder);
         let last = entries.published()?;
@@ -261,6 +264,9 @@ impl Sequencer {
             }
         }
         shown_before(&tiles, &signer, size, &root)?;
+        for note in outside {
+            held_outside(&tiles, &signer, size, note)?;
+        }
         let signed = SignedCheckpoint::sign(&signer, size, root)?;
         let sequencer = Self {
             entries,
@@ -447,6 +453,26 @@ fn shown_before(tiles: &Tiles, signer: &Signer, size: u64, root: &[u8; 32]) -> R
             format!("size {size}"),
             format!("at least size {} with its root", shown.size),
         ));
+    }
+    Ok(())
+}
+
+/// Compares the log with a checkpoint that was held outside the data folder.
+fn held_outside(tiles: &Tiles, signer: &Signer, size: u64, held: &[u8]) -> Result<(), Refusal> {
+    let in_receipt = TlogProof::parse(held).map(|proof| proof.checkpoint.into_bytes());
+    let note = in_receipt.unwrap_or_else(|_| held.to_vec());
+    let held = VerifiedCheckpoint::open(&note, signer.verifier(), &[])?;
+    let held = held.checkpoint();
+    if held.size > size {
+        let because = "the log is behind a checkpoint that is held outside: it was set back";
+        return Err(Refusal::new("log.rollback", 503, because)
+            .difference(size.to_string(), format!("at least {}", held.size)));
+    }
+    let root = tree::root(tiles, held.size)?;
+    if root != held.root {
+        let because = "the log is another than the one whose checkpoint is held outside";
+        return Err(Refusal::new("log.fork", 503, because)
+            .difference(hex::encode(root), hex::encode(held.root)));
     }
     Ok(())
 }

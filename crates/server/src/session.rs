@@ -342,7 +342,8 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
             machine: appraised.machine,
             word: appraised.verdict.word.word().to_owned(),
             released: serde_json::to_string(&released).map_err(json)?,
-            json: serde_json::to_string(&wire::verdict(&appraised.verdict)).map_err(json)?,
+            json: serde_json::to_string(&wire::verdict(witness, &appraised.verdict))
+                .map_err(json)?,
         },
         tenant,
     };
@@ -550,7 +551,7 @@ fn answer(
         (_, token) => return Ok(Attested::Token(token.unwrap_or_default())),
     };
     let answer = AttestAnswer {
-        verdict: wire::verdict(&verdict),
+        verdict: wire::verdict(witness, &verdict),
         token,
         receipt: Some(receipt),
         secrets: sealed,

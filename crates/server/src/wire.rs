@@ -14,7 +14,8 @@ use zeuge_protocol::name::Name;
 use crate::refusal::Refusal;
 use crate::witness::Witness;
 
-/// What stands in every verdict while no checkpoint is held outside (DESIGN §5.6).
+/// What stands in every verdict of a witness whose log was compared with no checkpoint that is held
+/// outside (DESIGN §5.6).
 const ALONE: &str = "Nobody outside this witness holds a checkpoint of its log: if its data \
                      folder were replaced by an older one, nothing here would show it.";
 
@@ -32,9 +33,11 @@ pub(crate) struct Session<'a> {
 
 /// The verdict as `zeuge.verdict.v1`.
 #[must_use]
-pub fn verdict(verdict: &Verdict) -> api::Verdict {
+pub fn verdict(witness: &Witness, verdict: &Verdict) -> api::Verdict {
     let mut out = zeuge_report::verdict(verdict, None);
-    out.not_proved.push(ALONE.to_owned());
+    if !witness.is_compared {
+        out.not_proved.push(ALONE.to_owned());
+    }
     out
 }
 

@@ -43,6 +43,8 @@ pub struct Options {
     pub makers: Option<Sources>,
     /// The toy's service, for the tenant `sim` alone; `None` asks nobody.
     pub sim_makers: Option<Sources>,
+    /// Checkpoints of its log that somebody else held, as notes or in receipts.
+    pub held_outside: Vec<Vec<u8>>,
     /// How long what the makers answered is kept.
     pub ages: Ages,
     /// How often the makers are asked.
@@ -79,6 +81,8 @@ pub struct Witness {
     pub archive: Archive,
     /// The time.
     pub clock: Clock,
+    /// Whether its log was compared with what somebody else held.
+    pub is_compared: bool,
     /// Who verifies and judges.
     pub judge: Judge,
     /// TPMs that wait for their owners.
@@ -147,7 +151,10 @@ impl Witness {
         // The sequencer keeps a signer of its own: signing checkpoints is its business alone.
         let signer = Keys::open(&keys_folder, id.as_str())?.log;
         let entries = Arc::clone(&store);
-        let sequencer = Sequencer::open(entries, folder.join("log"), signer);
+        let sequencer = {
+            let outside = &options.held_outside;
+            Sequencer::open(entries, folder.join("log"), signer, outside)
+        };
         let enrolments = Enrolments::new(options.sim.as_ref());
         let limits = (options.ages, options.allowance);
         let sim = options.sim.map(|anchors| {
@@ -177,6 +184,7 @@ impl Witness {
             clock: clock(high_water),
             judge: Judge::new(lines, options.endorsements),
             enrolments,
+            is_compared: !options.held_outside.is_empty(),
             denials: Denials::default(),
             metrics: Metrics::default(),
             gate: Arc::new(RwLock::new(())),

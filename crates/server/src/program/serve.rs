@@ -25,6 +25,9 @@ const DENIALS: Duration = Duration::from_secs(60);
 /// How long requests under way may take to finish after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// A receipt holds an entry of 64 KiB at most, in base64, and a path.
+const HELD_BYTES_MAX: u64 = 256 * 1024;
+
 /// Serves until a signal comes.
 pub(super) fn serve(options: &Serve) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -80,8 +83,18 @@ fn opening(options: &Serve) -> io::Result<Options> {
         (false, None) => Some(Sources::makers()),
     };
     let sim_makers = options.sim_kds.as_deref();
+    let held = options.held_checkpoint.iter().map(|path| {
+        let length = fs::metadata(path).map(|meta| meta.len());
+        match length {
+            Ok(length) if length <= HELD_BYTES_MAX => fs::read(path),
+            Ok(_) => Err(io::Error::other("too long for a checkpoint or receipt")),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
+    });
     let limits = &options.collateral;
     Ok(Options {
+        held_outside: held.collect::<io::Result<_>>()?,
         ages: Ages {
             certificate_secs_max: i64::from(limits.certificate_days).saturating_mul(86_400),
             list_secs_max: i64::from(limits.list_hours).saturating_mul(3600),

@@ -77,7 +77,15 @@ pub(crate) struct Running {
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::within(|_| true).unwrap()
+    }
+
+    /// The same with a data folder that somebody prepares; nothing when that cannot be done.
+    pub(crate) fn within(prepare: impl FnOnce(&Path) -> bool) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
+        if !prepare(&folder.path().join("data")) {
+            return None;
+        }
         let owner = SigningKey::from_seed(&[9; 32]).unwrap();
         let file = folder.path().join("owner");
         fs::write(&file, hex::encode(owner.public().0)).unwrap();
@@ -100,14 +108,14 @@ impl World {
         .unwrap();
         let said: serde_json::Value = serde_json::from_str(&said).unwrap();
         let text = |key: &str| said[key].as_str().unwrap().to_owned();
-        Self {
+        Some(Self {
             folder,
             owner,
             admin: text("admin_token"),
             answer_key: serde_json::from_value(said["answer_key"].clone()).unwrap(),
             vkey: text("log_vkey"),
             now: Arc::new(AtomicI64::new(real_now())),
-        }
+        })
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -147,6 +155,15 @@ impl World {
 
     /// The same, with a key service for the tenant `sim`.
     pub(crate) fn start_with(&self, data: &Path, sim_kds: Option<Sources>) -> Running {
+        self.open(data, sim_kds).unwrap()
+    }
+
+    /// Serves the folder, or says why not.
+    pub(crate) fn try_start(&self) -> Result<Running, String> {
+        self.open(&self.data(), None)
+    }
+
+    fn open(&self, data: &Path, sim_kds: Option<Sources>) -> Result<Running, String> {
         let options = Options {
             endorsements: None,
             sim: Some(Anchors::dangerous_sim(&trust_file()).unwrap()),
@@ -165,7 +182,7 @@ impl World {
                 high_water,
             )
         })
-        .unwrap();
+        .map_err(|error| error.to_string())?;
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let socket = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
@@ -178,12 +195,12 @@ impl World {
             let _stop = stop;
             axum::serve(socket, service).await
         });
-        Running {
+        Ok(Running {
             witness,
             client: Client(address),
             wall,
             runtime: Some(runtime),
-        }
+        })
     }
 
     /// A document that the owner signed.
@@ -247,6 +264,19 @@ impl World {
         version: u64,
         signer: &SigningKey,
     ) -> Result<Vec<u8>, Box<Problem>> {
+        let upload = self.upload(tenant, at, version, signer);
+        let body = serde_json::to_vec(&upload).unwrap();
+        running.admin("PUT", "/v1/secrets", &self.admin, &body)
+    }
+
+    /// A secret, encrypted and signed.
+    pub(crate) fn upload(
+        &self,
+        tenant: &str,
+        at: &str,
+        version: u64,
+        signer: &SigningKey,
+    ) -> SecretUpload {
         let made = encrypt_secret(
             &name(tenant),
             &path(at),
@@ -258,13 +288,11 @@ impl World {
         .unwrap();
         let mut manifest = made.manifest.document(self.now(), self.now() + 86_400);
         manifest.sign(signer);
-        let upload = SecretUpload {
+        SecretUpload {
             manifest,
             payload: made.ciphertext,
             share: made.share.encode().to_vec(),
-        };
-        let body = serde_json::to_vec(&upload).unwrap();
-        running.admin("PUT", "/v1/secrets", &self.admin, &body)
+        }
     }
 }
 
@@ -317,19 +345,7 @@ impl Client {
         token: Option<&str>,
         (accept, body): (&str, &[u8]),
     ) -> Result<(String, Vec<u8>), Box<Problem>> {
-        let mut stream = TcpStream::connect(self.0).unwrap();
-        let token = token.map_or_else(String::new, |token| {
-            format!("authorization: Bearer {token}\r\n")
-        });
-        let head = format!(
-            "{method} {at} HTTP/1.1\r\nhost: w1\r\nconnection: close\r\naccept: {accept}\r\n{token}\
-             content-length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
+        let answer = self.exchange((method, at), token, (accept, body)).unwrap();
         let end = answer
             .windows(4)
             .position(|four| four == b"\r\n\r\n")
@@ -342,6 +358,51 @@ impl Client {
             Err(serde_json::from_slice(&body)
                 .unwrap_or_else(|_| panic!("not a problem: {}", String::from_utf8_lossy(&answer))))
         }
+    }
+
+    /// Body or problem from a witness that may die on the way; nothing when it did.
+    pub(crate) fn try_answer(
+        &self,
+        method: &str,
+        at: &str,
+        token: Option<&str>,
+        body: &[u8],
+    ) -> Option<Result<Vec<u8>, Problem>> {
+        let answer = self.exchange((method, at), token, ("*/*", body)).ok()?;
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let (head, body) = (String::from_utf8_lossy(&answer[..end]), &answer[end + 4..]);
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        if length.and_then(|length| length.parse().ok()) != Some(body.len()) {
+            return None;
+        }
+        if head.starts_with("HTTP/1.1 200 ") {
+            return Some(Ok(body.to_vec()));
+        }
+        serde_json::from_slice(body).ok().map(Err)
+    }
+
+    fn exchange(
+        &self,
+        (method, at): (&str, &str),
+        token: Option<&str>,
+        (accept, body): (&str, &[u8]),
+    ) -> std::io::Result<Vec<u8>> {
+        let mut stream = TcpStream::connect(self.0)?;
+        let token = token.map_or_else(String::new, |token| {
+            format!("authorization: Bearer {token}\r\n")
+        });
+        let head = format!(
+            "{method} {at} HTTP/1.1\r\nhost: w1\r\nconnection: close\r\naccept: {accept}\r\n{token}\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(body)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(answer)
     }
 
     pub(crate) fn admin(

@@ -2,7 +2,9 @@
 
 mod collateral;
 mod common;
+mod crash;
 mod feed;
+mod power;
 mod process;
 mod record;
 mod release;

@@ -144,3 +144,72 @@ fn a_key_service_over_plain_http_on_another_machine_is_refused_at_the_start() {
     let both = ["--offline", "--kds", "https://kds.example"];
     assert!(zeuged(&[&serve[..], &both[..]].concat()).is_err());
 }
+
+/// What zeuged says that must not start with this checkpoint.
+fn refused_with(world: &World, held: &std::path::Path) -> String {
+    let data = world.data();
+    let data = data.to_str().unwrap();
+    let serve = ["serve", "--data", data, "--listen", "127.0.0.1:0"];
+    zeuged(&[&serve[..], &["--held-checkpoint", held.to_str().unwrap()]].concat()).unwrap_err()
+}
+
+#[test]
+fn a_log_that_does_not_continue_what_is_held_outside_is_not_served() {
+    let world = World::new();
+    let running = world.start();
+    world.furnish(&running, "sim");
+    running.witness.sequencer.sequence().unwrap();
+    drop(running);
+    // The whole folder is copied, and the copy goes on: an agent holds a receipt of it.
+    let old = world.folder.path().join("old");
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(world.data())
+        .arg(&old)
+        .status();
+    assert!(copied.unwrap().success());
+    let held = world.folder.path().join("held");
+    let go_on = |secret: &str| {
+        let running = world.start();
+        world
+            .put_secret(&running, "sim", secret, 1, &world.owner)
+            .unwrap();
+        running.witness.sequencer.sequence().unwrap();
+        running.get("/log/checkpoint").unwrap()
+    };
+    let checkpoint = go_on("first/history");
+    std::fs::write(&held, &checkpoint).unwrap();
+    let (process, line) = serve(&world, &["--held-checkpoint", held.to_str().unwrap()]);
+    assert!(line.starts_with("listening on "), "{line}");
+    drop(process);
+    // Set back whole, checkpoint file and all: only what is held outside shows it.
+    std::fs::remove_dir_all(world.data()).unwrap();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(&old)
+        .arg(world.data())
+        .status();
+    assert!(copied.unwrap().success());
+    let refusal = refused_with(&world, &held);
+    assert!(refusal.contains("log.rollback"), "{refusal}");
+    // And another history of the same length is a fork.
+    assert_ne!(go_on("second/history"), checkpoint);
+    let refusal = refused_with(&world, &held);
+    assert!(refusal.contains("log.fork"), "{refusal}");
+    // A checkpoint of nobody's is no reason to serve.
+    std::fs::write(&held, "w1\n1\nAAAA\n").unwrap();
+    let refusal = refused_with(&world, &held);
+    assert!(refusal.contains("log.note"), "{refusal}");
+}
+
+#[test]
+fn two_witnesses_never_share_a_folder() {
+    let world = World::new();
+    let (_process, line) = serve(&world, &[]);
+    assert!(line.starts_with("listening on "), "{line}");
+    let data = world.data();
+    let data = data.to_str().unwrap();
+    let second = zeuged(&["serve", "--data", data, "--listen", "127.0.0.1:0"]);
+    let refusal = second.unwrap_err();
+    assert!(refusal.contains("another zeuged runs on"), "{refusal}");
+}
