@@ -18,7 +18,7 @@ use crate::commands::{self, Attested};
 use crate::error::Error;
 use crate::question::{self, KeyFile};
 use crate::state::{LastResult, STATE};
-use crate::tpm::{CLOSED_PCR, Tpm};
+use crate::tpm::{CLOSED_PCR, Tpm, Wanted as TpmWanted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,6 +26,7 @@ Examples:
   zeuge-agent attest --config /etc/zeuge/agent.json --audience https://vault.example --token-out /run/token
   zeuge-agent get db/password tls/key@3 --config /etc/zeuge/agent.json --out /run/secrets
   zeuge-agent get disk/root --config /etc/zeuge/agent.json --stdout | cryptsetup open /dev/vda2 root -d -
+  zeuge-agent get disk/root --config /etc/zeuge/agent.json --out /run/secrets --tpm --close
   zeuge-agent run --config /etc/zeuge/agent.json --audience https://vault.example --token-out /run/token
   zeuge-agent status
 
@@ -84,6 +85,19 @@ enum TpmCommand {
         #[command(flatten)]
         place: TpmPlace,
     },
+    /// Prove to the witness that the AK is this TPM's: send EK and AK, open its credential. The TPM
+    /// then waits for the owner (zeuge hardware list --pending). Again is no change.
+    #[command(after_help = "Example:\n  zeuge-agent tpm enroll --config /etc/zeuge/agent.json")]
+    Enroll {
+        /// Configuration (zeuge.agent.v1): which witness, which tenant.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Allow plain HTTP to another machine.
+        #[arg(long)]
+        dangerous_plain_http: bool,
+        #[command(flatten)]
+        place: TpmPlace,
+    },
     /// Quote PCRs with this nonce; prints zeuge.tpm-quote.v1 with the boot log and the IMA list.
     #[command(
         after_help = "Example:\n  zeuge-agent tpm quote --nonce 00112233445566778899aabbccddeeff > q.json"
@@ -95,6 +109,9 @@ enum TpmCommand {
         /// PCRs of the SHA-256 bank.
         #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", value_parser = clap::value_parser!(u32).range(0..=23))]
         pcrs: Vec<u32>,
+        /// The boot log of a software TPM; the kernel's logs speak of another one.
+        #[arg(long, value_name = "FILE", requires = "tpm_socket")]
+        event_log: Option<PathBuf>,
         #[command(flatten)]
         place: TpmPlace,
     },
@@ -159,6 +176,8 @@ pub(crate) struct Common {
     /// Service to ask through, such as svsm (SEV-SNP).
     #[arg(long, value_name = "NAME", value_parser = ["svsm"])]
     pub(crate) service_provider: Option<String>,
+    #[command(flatten)]
+    pub(crate) tpm: TpmWanted,
     /// How long to wait for each answer, in seconds.
     #[arg(long, value_name = "SECS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub(crate) timeout: u32,
@@ -213,6 +232,9 @@ struct Get {
     /// Write secrets although DIR outlives this machine.
     #[arg(long)]
     dangerous_persistent_target: bool,
+    /// Afterwards say that the boot is over: extend PCR 15 with zeuge:closed (as tpm close does).
+    #[arg(long)]
+    close: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -306,6 +328,7 @@ fn tpm(command: &TpmCommand) -> Result<u8, Error> {
     let place = match command {
         TpmCommand::Identity { place, .. }
         | TpmCommand::Activate { place, .. }
+        | TpmCommand::Enroll { place, .. }
         | TpmCommand::Quote { place, .. }
         | TpmCommand::Close { place } => place,
     };
@@ -328,7 +351,25 @@ fn tpm(command: &TpmCommand) -> Result<u8, Error> {
             let (id_object, secret) = credential_parts(credential)?;
             println!("{}", hex::encode(tpm.activate(&id_object, &secret)?));
         }
-        TpmCommand::Quote { nonce, pcrs, .. } => println!("{}", tpm.quote(&nonce.0, pcrs)?),
+        TpmCommand::Enroll {
+            config,
+            dangerous_plain_http,
+            ..
+        } => println!(
+            "{}",
+            crate::enrol::enrol(config, &mut tpm, *dangerous_plain_http)?
+        ),
+        TpmCommand::Quote {
+            nonce,
+            pcrs,
+            event_log,
+            ..
+        } => {
+            let mut quote = tpm.quote(&nonce.0, pcrs)?;
+            let logs = crate::tpm::Logs::of(place.tpm_socket.as_deref(), event_log.as_deref());
+            quote.add_logs(logs.read()?);
+            println!("{}", quote.json());
+        }
         TpmCommand::Close { .. } => {
             tpm.close()?;
             println!("PCR {CLOSED_PCR} was extended");
@@ -382,6 +423,7 @@ fn get(options: &Get) -> Result<u8, Error> {
         &options.paths,
         options.out.as_deref(),
         options.dangerous_persistent_target,
+        options.close,
     )?;
     if options.stdout {
         if let Some(secret) = attested.secrets.first() {

@@ -17,11 +17,13 @@ use zeuge_protocol::session::agent::{Bound, Opened};
 
 use crate::cli::{Common, Token};
 use crate::config::{self, CONFIG_BYTES_MAX, Config};
-use crate::device::{Device as _, Machine, Options};
+use crate::device::{self, Machine, Options};
 use crate::error::Error;
 use crate::files::{Folder, place};
 use crate::http::Client;
+use crate::session::Sources;
 use crate::state::{LastResult, RemoteTiles, State};
+use crate::tpm::Speaker;
 use crate::{clock, question, random, session};
 
 /// What an attestation gave.
@@ -81,6 +83,7 @@ pub(crate) fn get(
     wanted: &[Wanted],
     out: Option<&Path>,
     dangerous_persistent_target: bool,
+    close: bool,
 ) -> Result<Attested, Error> {
     let root = out.map(Folder::open).transpose()?;
     if let Some(root) = &root
@@ -101,6 +104,9 @@ pub(crate) fn get(
         attested
             .written
             .push(out.join(secret.path.as_str()).display().to_string());
+    }
+    if close {
+        Speaker::open(&common.tpm)?.close()?;
     }
     if dangerous_persistent_target && out.is_some() {
         attested
@@ -208,17 +214,24 @@ fn attempt(
             service_provider: common.service_provider.clone(),
         },
     };
-    let file = read_config(common)?;
+    let tpm = match common.tpm.is_wanted() {
+        true => Some(Speaker::open(&common.tpm)?),
+        false => None,
+    };
+    // Without a CPU that speaks, and only then, the TPM speaks alone.
+    let cpu = (tpm.is_none() || device::is_there()?).then_some(&machine);
+    let mut sources = Sources {
+        cpu: cpu.map(|machine| machine as &dyn device::Device),
+        tpm,
+    };
+    let file = read_config(&common.config)?;
     if let Some(because) = &common.dangerous_unpinned_config {
         result.dangerous.push(format!(
             "nothing pins the configuration ({because}): whoever starts this machine chooses \
              witness and owners"
         ));
     } else {
-        // Report data that nobody uses again.
-        let mut report_data = [0; 64];
-        random::fill(&mut report_data)?;
-        config::pinned(&file, &machine.report(&report_data)?)?;
+        pinned(&file, &mut sources)?;
     }
     let config = Config::parse(&file)?;
     result.witness = Some(format!("{} ({})", config.witness.url, config.witness.id));
@@ -231,7 +244,7 @@ fn attempt(
     let (url, ca) = (&config.witness.url, &config.witness.ca);
     let client = Client::new(url, ca, time_max, common.dangerous_plain_http)?;
     let question = (request(&config), bound.clone());
-    let done = session::converse(&config, question, &machine, &client, common.timeout)?;
+    let done = session::converse(&config, question, &mut sources, &client, common.timeout)?;
     let receipt = state.receipt(&done.answer, &config.log_key()?, &RemoteTiles::new(&client))?;
     let answer = done.answer;
     result.verdict = Some(answer.verdict.verdict);
@@ -252,10 +265,29 @@ fn attempt(
     })
 }
 
-fn read_config(common: &Common) -> Result<Vec<u8>, Error> {
+/// Holds the configuration against what this machine was started with.
+fn pinned(file: &[u8], sources: &mut Sources<'_>) -> Result<(), Error> {
+    if let Some(cpu) = sources.cpu {
+        // Report data that nobody uses again.
+        let mut report_data = [0; 64];
+        random::fill(&mut report_data)?;
+        return config::pinned(file, &cpu.report(&report_data)?);
+    }
+    let register = match &mut sources.tpm {
+        Some(tpm) => tpm.register(config::PINNING_PCR)?,
+        None => Vec::new(),
+    };
+    config::pinned_by_boot(file, &crate::detect::command_line(), &register)
+}
+
+/// The bytes of a configuration.
+///
+/// # Errors
+/// `agent.local` when it cannot be read.
+pub(crate) fn read_config(path: &Path) -> Result<Vec<u8>, Error> {
     // The file may be a link, as configuration often is: its digest decides.
-    let path = std::fs::canonicalize(&common.config)
-        .map_err(|error| Error::local(format!("{}: {error}", common.config.display())))?;
+    let path = std::fs::canonicalize(path)
+        .map_err(|error| Error::local(format!("{}: {error}", path.display())))?;
     let (folder, name) = Folder::of(&path)?;
     let limit = u64::try_from(CONFIG_BYTES_MAX).unwrap_or(u64::MAX);
     folder

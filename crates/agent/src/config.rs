@@ -137,6 +137,43 @@ pub(crate) fn pinned(file: &[u8], own: &Evidence) -> Result<(), Error> {
     ))
 }
 
+/// The register that may pin a configuration: what was started extends it with the file's SHA-256
+/// and nothing else.
+pub(crate) const PINNING_PCR: u32 = 8;
+/// The word of the kernel's command line that may pin it, before the SHA-256 in hex.
+const PINNING_WORD: &str = "zeuge.config=sha256:";
+
+/// Compares the file with the boot of a machine whose CPU says nothing: its digest stands in the
+/// kernel's command line, which is measured, or alone in PCR 8.
+///
+/// # Errors
+/// `agent.config` when neither pins it.
+pub(crate) fn pinned_by_boot(
+    file: &[u8],
+    command_line: &str,
+    register: &[u8],
+) -> Result<(), Error> {
+    let digest = Sha256::digest(file);
+    let wanted = hex::encode(digest);
+    let mut words = command_line
+        .split_ascii_whitespace()
+        .filter_map(|word| word.strip_prefix(PINNING_WORD));
+    let extended = Sha256::new_with_prefix([0; 32])
+        .chain_update(digest)
+        .finalize();
+    // Of several such words only one can be meant; whoever adds a second one means another.
+    let by_word = (words.next(), words.next()) == (Some(wanted.as_str()), None);
+    if by_word || register == extended.as_slice() {
+        return Ok(());
+    }
+    let because = format!(
+        "the file's SHA-256 is {wanted}, and neither {PINNING_WORD}… of the kernel's command line \
+         nor PCR {PINNING_PCR} pins it; start the machine with {PINNING_WORD}{wanted} or see \
+         --dangerous-unpinned-config"
+    );
+    Err(Error::new("agent.config", Fault::Untrusted, because))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -217,6 +254,21 @@ pub(crate) mod tests {
         ] {
             let error = Config::parse(bad.as_bytes()).unwrap_err();
             assert_eq!(error.check, "agent.config.format", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_boot_pins_a_configuration_by_one_word_or_by_one_register() {
+        let file = b"a configuration";
+        let digest = hex::encode(Sha256::digest(file));
+        let word = format!("quiet {PINNING_WORD}{digest} ro");
+        assert_eq!(pinned_by_boot(file, &word, &[]), Ok(()));
+        let register = Sha256::new_with_prefix([0; 32]).chain_update(Sha256::digest(file));
+        assert_eq!(pinned_by_boot(file, "quiet", &register.finalize()), Ok(()));
+        let other = format!("{PINNING_WORD}{} {word}", "00".repeat(32));
+        for (line, register) in [("quiet", [0; 32]), (other.as_str(), [0; 32]), ("", [7; 32])] {
+            let error = pinned_by_boot(file, line, &register).unwrap_err();
+            assert_eq!(error.check, "agent.config");
         }
     }
 }

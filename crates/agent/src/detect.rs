@@ -140,6 +140,11 @@ fn gather() -> Facts {
     }
 }
 
+/// The command line that the kernel was started with; empty where it does not say.
+pub(crate) fn command_line() -> String {
+    fs::read_to_string("/proc/cmdline").unwrap_or_default()
+}
+
 fn attribute(path: &str) -> String {
     let mut bytes = fs::read(path).unwrap_or_default();
     bytes.truncate(ATTRIBUTE_BYTES_MAX);

@@ -227,6 +227,14 @@ impl Device for Machine {
     }
 }
 
+/// Whether a CPU speaks for this machine at all.
+///
+/// # Errors
+/// `agent.device` when configfs-tsm is there and does not answer.
+pub(crate) fn is_there() -> Result<bool, Error> {
+    Ok(Path::new(SEV_GUEST).exists() || provider_name()?.is_some())
+}
+
 fn trouble(because: impl Into<String>) -> Error {
     Error::new("agent.device", Fault::Local, because)
 }

@@ -12,6 +12,7 @@ mod commands;
 mod config;
 mod detect;
 mod device;
+mod enrol;
 mod error;
 mod files;
 mod http;

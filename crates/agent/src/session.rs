@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeuge_protocol::api::{AttestAnswer, ChallengeRequest, Problem};
+use zeuge_protocol::bundle::Bundle;
 use zeuge_protocol::request::{Purpose, Request};
 use zeuge_protocol::session::agent::{self, Agent, Bound, Effect, Event, Opened};
 
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Fault};
 use crate::http::{Answer, Client};
+use crate::tpm::Speaker;
 use crate::{clock, random};
 
 /// How often a conversation is begun: a witness that is busy or a challenge that ran out deserves
@@ -24,6 +26,41 @@ use crate::{clock, random};
 const ATTEMPTS_MAX: u32 = 3;
 /// How long a busy witness may make us wait.
 const RETRY_SECS_MAX: u64 = 10;
+
+/// Who speaks for this machine; at least one of them does.
+#[derive(Default)]
+pub(crate) struct Sources<'a> {
+    /// The CPU.
+    pub(crate) cpu: Option<&'a dyn Device>,
+    /// The TPM.
+    pub(crate) tpm: Option<Speaker>,
+}
+
+impl Sources<'_> {
+    /// What has to be bound beside the session's key: this, and the keys of those who quote.
+    fn bound(&self, more: Bound) -> Bound {
+        let names = self.tpm.iter().map(|tpm| tpm.ak_name().to_vec());
+        Bound {
+            attestation_keys: names.collect(),
+            ..more
+        }
+    }
+
+    fn collect(
+        &mut self,
+        report_data: &[u8; 64],
+        qualifying_data: &[u8; 32],
+    ) -> Result<Bundle, Error> {
+        let mut bundle = match self.cpu {
+            Some(cpu) => cpu.report(report_data)?.bundle()?,
+            None => Bundle::new(),
+        };
+        if let Some(tpm) = &mut self.tpm {
+            tpm.speak(qualifying_data, &mut bundle)?;
+        }
+        Ok(bundle)
+    }
+}
 
 /// What a conversation gave.
 pub(crate) struct Done {
@@ -40,7 +77,7 @@ pub(crate) struct Done {
 pub(crate) fn converse(
     config: &Config,
     (request, bound): (Request, Bound),
-    device: &dyn Device,
+    sources: &mut Sources<'_>,
     client: &Client,
     step_secs_max: u32,
 ) -> Result<Done, Error> {
@@ -57,7 +94,7 @@ pub(crate) fn converse(
         step_secs_max,
         attempts_max: ATTEMPTS_MAX,
     };
-    let mut machine = Agent::new(machine, request, bound)?;
+    let mut machine = Agent::new(machine, request, sources.bound(bound))?;
     let mut last = Error::new("agent.http", Fault::Unavailable, "the witness said nothing");
     let mut events = VecDeque::from([Event::Begin]);
     while let Some(event) = events.pop_front() {
@@ -83,9 +120,9 @@ pub(crate) fn converse(
                 Effect::Collect {
                     attempt,
                     report_data,
-                    ..
+                    qualifying_data,
                 } => {
-                    let bundle = Box::new(device.report(&report_data)?.bundle()?);
+                    let bundle = Box::new(sources.collect(&report_data, &qualifying_data)?);
                     events.push_back(Event::Evidence { attempt, bundle });
                 }
                 Effect::Attest(body) => events.push_back(match ask(client, path, &*body)? {

@@ -6,9 +6,9 @@
 //! password. Never decides whether a quote is good, never keeps an object in the TPM.
 
 mod channel;
+mod speaker;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -17,18 +17,12 @@ use sha2::{Digest as _, Sha256};
 
 pub(crate) use channel::Channel;
 use channel::{Answer, Authority, Command, trouble};
+pub(crate) use speaker::{Logs, Speaker, Wanted};
 
 use crate::error::Error;
 
 /// The check ids of this module.
 pub(crate) const CHECKS: &[&str] = &["agent.tpm"];
-
-/// Where the kernel shows the boot log.
-const EVENT_LOG: &str = "/sys/kernel/security/tpm0/binary_bios_measurements";
-/// Where the kernel shows the IMA list.
-const IMA_LIST: &str = "/sys/kernel/security/ima/binary_runtime_measurements";
-/// The longest log that is sent along, in bytes: what a bundle may hold.
-const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// NV indices of EK certificates: RSA-2048 and P-256 (TCG EK Credential Profile §2.2.1.4).
 const RSA_CERTIFICATE: u32 = 0x01c0_0002;
@@ -83,6 +77,25 @@ pub(crate) struct Identity {
     pub(crate) ek_public: Vec<u8>,
     /// `TPMT_PUBLIC` of the AK.
     pub(crate) ak_public: Vec<u8>,
+}
+
+/// `zeuge.tpm-quote.v1`.
+pub(crate) struct Quote(Value);
+
+impl Quote {
+    /// Puts boot log and IMA list, in this order, into the file of the quote.
+    pub(crate) fn add_logs(&mut self, logs: [Option<Vec<u8>>; 2]) {
+        for (field, log) in ["eventlog", "ima"].into_iter().zip(logs) {
+            if let (Some(log), Some(object)) = (log, self.0.as_object_mut()) {
+                object.insert(field.to_owned(), base64(&log));
+            }
+        }
+    }
+
+    /// The file.
+    pub(crate) fn json(&self) -> String {
+        self.0.to_string()
+    }
 }
 
 /// A TPM.
@@ -208,11 +221,11 @@ impl Tpm {
     }
 
     /// A quote of these PCRs of the SHA-256 bank, with this qualifying data (up to 64 bytes), as
-    /// `zeuge.tpm-quote.v1`. The quote comes first, the logs are read after it.
+    /// `zeuge.tpm-quote.v1`, without logs: those are read after it.
     ///
     /// # Errors
     /// `agent.tpm`.
-    pub(crate) fn quote(&mut self, qualifying: &[u8], pcrs: &[u32]) -> Result<Value, Error> {
+    pub(crate) fn quote(&mut self, qualifying: &[u8], pcrs: &[u32]) -> Result<Quote, Error> {
         let ak = self.ak()?;
         let quoted = self.quote_with(&ak, qualifying, pcrs);
         self.flush(ak.handle)?;
@@ -222,19 +235,25 @@ impl Tpm {
             .into_iter()
             .map(|(index, value)| (index.to_string(), json!(hex::encode(value))))
             .collect();
-        let mut out = json!({
+        Ok(Quote(json!({
             "schema": "zeuge.tpm-quote.v1",
             "attest": base64(&attest),
             "signature": base64(&signature),
             "ak_public": base64(&ak.public),
             "pcrs": { "sha256": values },
-        });
-        for (field, path) in [("eventlog", EVENT_LOG), ("ima", IMA_LIST)] {
-            if let Some(bytes) = log(path)? {
-                out[field] = base64(&bytes);
-            }
-        }
-        Ok(out)
+        })))
+    }
+
+    /// The TPM name of the AK: its name algorithm, and the hash of its public area.
+    ///
+    /// # Errors
+    /// `agent.tpm`.
+    fn ak_name(&mut self) -> Result<Vec<u8>, Error> {
+        let ak = self.ak()?;
+        self.flush(ak.handle)?;
+        let mut name = SHA256.to_vec();
+        name.extend(Sha256::digest(&ak.public));
+        Ok(name)
     }
 
     fn quote_with(
@@ -409,19 +428,6 @@ fn selection(pcrs: &[u32]) -> Vec<u8> {
 
 fn base64(bytes: &[u8]) -> Value {
     json!(base64::engine::general_purpose::STANDARD.encode(bytes))
-}
-
-/// A log of the kernel's; `None` where it shows none.
-fn log(path: &str) -> Result<Option<Vec<u8>>, Error> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(trouble(format!("{path}: {error}"))),
-    };
-    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LOG_BYTES_MAX {
-        return Err(trouble(format!("{path}: it is longer than 1 MiB")));
-    }
-    Ok((!bytes.is_empty()).then_some(bytes))
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 //! one, and only from [`Verified`] facts. Recorded facts give verdicts and never admissions.
 
 use zeuge_evidence::UnixTime;
-use zeuge_verify::{Verified, dcap::QuoteFacts, snp::SnpFacts};
+use zeuge_verify::{
+    Verified, composite::CompositeFacts, dcap::QuoteFacts, snp::SnpFacts, tpm::TpmFacts,
+};
 
-use crate::{Facts, ReleaseRule, Suite, Verdict, Wanted, Word, judge};
+use crate::{Facts, ReleaseRule, Status, Suite, Verdict, Wanted, Word, judge};
 
 /// One secret version for one machine key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +62,7 @@ pub struct Admitted {
     pub admission: Option<Admission>,
 }
 
-/// Facts that may lead to an admission. Those of a TPM are not among them: a release to a TPM alone
-/// needs the proof that its key answered now, and no door takes that yet.
+/// Facts that may lead to an admission.
 pub trait Admissible: sealed::Sealed + Clone
 where
     Facts: From<Self>,
@@ -70,6 +71,8 @@ where
 
 impl Admissible for SnpFacts {}
 impl Admissible for QuoteFacts {}
+impl Admissible for TpmFacts {}
+impl Admissible for CompositeFacts {}
 
 mod sealed {
     /// Nobody else says what may be admitted.
@@ -77,13 +80,15 @@ mod sealed {
 
     impl Sealed for zeuge_verify::snp::SnpFacts {}
     impl Sealed for zeuge_verify::dcap::QuoteFacts {}
+    impl Sealed for zeuge_verify::tpm::TpmFacts {}
+    impl Sealed for zeuge_verify::composite::CompositeFacts {}
 }
 
 /// Judges verified facts under a release rule and admits one grant.
 ///
 /// `door` is where the request came in, `suite` the HPKE suite of the recipient. A grant whose
 /// tenant or path is not the rule's, or that lives longer than [`ADMISSION_SECS_MAX`], is not
-/// admitted.
+/// admitted, nor is evidence that answers no question: anybody may have kept it.
 #[must_use]
 pub fn admit<F: Admissible>(
     verified: &Verified<F>,
@@ -100,8 +105,12 @@ where
     let verdict = judge(&facts, verified.trail().passed(), wanted);
     let verdict = rule.apply(&verdict, wanted, door, suite);
     let good = matches!(verdict.word, Word::Affirming | Word::Warning);
+    let bound = !verdict
+        .findings
+        .iter()
+        .any(|finding| finding.id == "policy.binding" && finding.status != Status::Pass);
     let named = grant.tenant == rule.tenant && grant.path == rule.path;
     let short = grant.expires <= wanted.at.plus(ADMISSION_SECS_MAX);
-    let admission = (good && named && short).then_some(Admission { grant });
+    let admission = (good && bound && named && short).then_some(Admission { grant });
     Admitted { verdict, admission }
 }

@@ -183,14 +183,18 @@ impl HardwareRegistry {
         self.intel.iter().find(|platform| platform.is_of(facts))
     }
 
-    /// The enrolled name of the machine, if its chip is enrolled.
+    /// The enrolled name of the machine, if its chip is enrolled. A pair is called by its CPU, and
+    /// by its TPM where the CPU has no name.
     #[must_use]
     pub fn name_of(&self, facts: &Facts) -> Option<&str> {
         let facts = match facts {
             Facts::Snp(facts) => facts,
             Facts::Tpm(facts) => return self.tpm_of(facts).map(|tpm| tpm.name.as_str()),
             Facts::Azure(facts) => return self.name_of(&crate::azure::cpu(facts)),
-            Facts::Composite(_) => return None,
+            Facts::Composite(pair) => {
+                let chip = self.name_of(&crate::composite::cpu(pair));
+                return chip.or_else(|| self.name_of(&Facts::Tpm(pair.tpm.clone())));
+            }
             Facts::Quote(facts) => {
                 return self.platform_of(facts).map(|found| found.name.as_str());
             }

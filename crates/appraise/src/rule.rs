@@ -17,6 +17,7 @@ use crate::{
 pub const SCHEMA: &str = "zeuge.release-rule.v1";
 /// The ids of this file.
 pub const CHECKS: &[&str] = &[
+    "release.closed",
     "release.door",
     "release.evidence",
     "release.suite",
@@ -71,6 +72,10 @@ pub struct ReleaseRule {
     /// Warnings are not enough.
     #[serde(default)]
     pub demand_affirming: bool,
+    /// Only until the machine has said that its boot is over: until PCR 15 of its TPM holds
+    /// `zeuge:closed`.
+    #[serde(default)]
+    pub before_closed: bool,
 }
 
 impl ReleaseRule {
@@ -133,6 +138,9 @@ impl ReleaseRule {
             })
         });
         findings.check("release.evidence", || Some(self.kinds(verdict)));
+        findings.check("release.closed", || {
+            self.before_closed.then(|| self.still_open(verdict, wanted))
+        });
         findings.check("release.suite", || {
             Some(if suite >= self.minimum_suite {
                 Finding::pass("release.suite")
@@ -245,6 +253,25 @@ impl ReleaseRule {
         }
     }
 
+    /// Whether the register that marks the end of the boot still stands as at its beginning.
+    fn still_open(&self, verdict: &Verdict, wanted: &Wanted<'_>) -> Finding {
+        let tpm = match &verdict.facts {
+            Some(Facts::Tpm(facts)) => Some(facts),
+            Some(Facts::Composite(pair)) => Some(&pair.tpm),
+            _ => None,
+        };
+        let Some(tpm) = tpm else {
+            return Finding::fail(
+                "release.closed",
+                "nothing in this evidence shows whether the boot is over",
+            )
+            .difference("no register", "a quoted PCR 15 of a TPM");
+        };
+        let name = self.workload.as_deref().unwrap_or_default();
+        let values = wanted.reference_values.tpm.iter();
+        crate::tpm::still_open(tpm, values.filter(|value| value.name == name))
+    }
+
     /// Of a pair, whoever the rule demands must be the workload, each by its own values.
     fn workloads(&self, verdict: &Verdict, wanted: &Wanted<'_>) -> Option<Finding> {
         let Some(Facts::Composite(pair)) = &verdict.facts else {
@@ -257,12 +284,24 @@ impl ReleaseRule {
                 .any(|kind| self.evidence.iter().any(|wanted| wanted == kind.word()))
         };
         let members = [crate::composite::cpu(pair), Facts::Tpm(pair.tpm.clone())];
+        // What the CPU pins with its launch, the TPM beside it need not repeat; it is still the
+        // workload by its own values.
+        let beside = Self {
+            host_data: None,
+            ..self.clone()
+        };
+        let [cpu, _] = &members;
+        let by_launch = demanded(cpu) && self.workload.is_some();
         let findings = members.into_iter().filter(demanded).map(|facts| {
+            let rule = match facts {
+                Facts::Tpm(_) if by_launch => &beside,
+                _ => self,
+            };
             let alone = Verdict {
                 facts: Some(facts),
                 ..verdict.clone()
             };
-            self.workload(&alone, wanted)
+            rule.workload(&alone, wanted)
         });
         findings.max_by_key(|finding| finding.status)
     }

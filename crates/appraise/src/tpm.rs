@@ -5,7 +5,9 @@
 //! checks a signature, never replays: that is proven before.
 
 mod boot;
+mod closed;
 mod ima;
+mod roots;
 mod wishes;
 
 use zeuge_evidence::eventlog::facts::Note;
@@ -19,6 +21,8 @@ use zeuge_verify::tpm::{Revocation, TpmFacts};
 use crate::{Facts, Finding, Findings, Kind, NotProved, RootNamed, Verdict, Wanted, snp::toy};
 
 pub(crate) use boot::is_workload;
+pub(crate) use closed::still_open;
+pub use roots::{NamedRoot, OwnRoot, ROOTS_FILE, ROOTS_SCHEMA, named_roots};
 pub use wishes::{EnrolledTpm, ImaPolicy, ReferenceEvent, TpmPolicy, TpmReference, selection};
 
 /// The ids of this file and its folder (those that it shares with SEV-SNP stand there).

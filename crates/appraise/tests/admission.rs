@@ -24,10 +24,19 @@ fn grant(tenant: &str, path: &str, lives: i64) -> Grant {
 
 /// Whether a machine that tells this lie, or none, is admitted for this grant.
 fn admits(lie: Option<Lie>, demand_affirming: bool, grant: Grant) -> bool {
+    admits_bound(lie, demand_affirming, grant, true)
+}
+
+/// The same for evidence that answers the grant's question, or any question.
+fn admits_bound(lie: Option<Lie>, demand_affirming: bool, grant: Grant, is_bound: bool) -> bool {
     let spec = ReportSpec::new(Product::Milan);
     let told = ToyAmd::shared().tell(lie, &spec, instant(AT));
     let because = "a test".to_owned();
-    let verified = bound(&told, &trusted(), &Binding::Unbound { because });
+    let binding = match is_bound {
+        true => Binding::ReportData(told.expected_report_data),
+        false => Binding::Unbound { because },
+    };
+    let verified = bound(&told, &trusted(), &binding);
     let wishes = wishes(&spec);
     let rule = format!(
         "schema = \"zeuge.release-rule.v1\"\ntenant = \"sim\"\npath = \"db/key\"\n\
@@ -70,11 +79,18 @@ fn a_machine_that_is_refused_is_not_admitted_and_a_warning_may_be_too_little() {
 }
 
 #[test]
+fn evidence_that_answers_no_question_is_not_admitted() {
+    let grant = || grant("sim", "db/key", 1);
+    assert!(admits_bound(None, false, grant(), true));
+    assert!(!admits_bound(None, false, grant(), false));
+}
+
+#[test]
 fn an_admission_ends_with_its_time_and_with_its_epoch() {
     let spec = ReportSpec::new(Product::Milan);
     let told = ToyAmd::shared().tell(None, &spec, instant(AT));
-    let because = "a test".to_owned();
-    let verified = bound(&told, &trusted(), &Binding::Unbound { because });
+    let binding = Binding::ReportData(told.expected_report_data);
+    let verified = bound(&told, &trusted(), &binding);
     let wishes = wishes(&spec);
     let rule = ReleaseRule::parse(
         "schema = \"zeuge.release-rule.v1\"\ntenant = \"sim\"\npath = \"db/key\"\n\

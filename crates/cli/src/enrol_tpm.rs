@@ -4,7 +4,7 @@
 //! Never enrols what it has only seen: without the TPM's own answer nothing is written. The secret
 //! of the credential lives in this process alone.
 
-use std::io::BufRead as _;
+use std::{io::BufRead as _, path::Path};
 
 use toml::{Table, Value};
 use zeuge_appraise::{HardwareRegistry, hardware::SCHEMA};
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &EnrollTpm) -> Outcome {
     );
     let certificate = hex::encode(activation.ek().certificate);
     entry.insert("ek_certificate".to_owned(), text(certificate));
-    write(arguments, entry)
+    write(&arguments.file, entry, arguments.replace)
 }
 
 fn randomness() -> Result<Randomness, String> {
@@ -143,8 +143,7 @@ fn shown(ek: &EkFacts, certificate: &[u8], ak_public: &[u8], roots: &TpmRoots) -
 
 /// Adds the entry. The same machine enrolled again with the same AK changes nothing; another AK
 /// under its name takes the place of the old one only where that was asked for.
-fn write(arguments: &EnrollTpm, entry: Table) -> Outcome {
-    let file = &arguments.file;
+pub(crate) fn write(file: &Path, entry: Table, replace: bool) -> Outcome {
     let named = |because: String| format!("{}: {because}", file.display());
     let mut table: Table = if file.exists() {
         let text = input::text(file)?;
@@ -168,11 +167,12 @@ fn write(arguments: &EnrollTpm, entry: Table) -> Outcome {
     }
     let same = |held: &Value| held.get("name") == entry.get("name");
     if let Some(held) = list.iter().position(same) {
-        if !arguments.replace {
+        if !replace {
+            let name = entry.get("name").and_then(Value::as_str);
             return Err(named(format!(
                 "\"{}\" is enrolled with another TPM or AK; --replace takes the new one in its \
                  place",
-                arguments.name
+                name.unwrap_or_default()
             )));
         }
         list.remove(held);

@@ -26,7 +26,12 @@ pub(crate) fn run(command: &Hardware) -> Outcome {
     match command {
         Hardware::Enroll(arguments) => enroll(arguments),
         Hardware::EnrollTpm(arguments) => crate::enrol_tpm::run(arguments),
-        Hardware::List { file, format } => list(file, *format),
+        Hardware::Approve(arguments) => crate::waiting::approve(arguments),
+        Hardware::List(arguments) => match (&arguments.file, &arguments.tenant) {
+            (Some(file), _) => list(file, arguments.format),
+            (None, Some(tenant)) => crate::waiting::list(tenant, arguments),
+            (None, None) => Err("either --file or --pending with --tenant".to_owned()),
+        },
         Hardware::Retire { name, file } => {
             let named = |because: String| format!("{}: {because}", file.display());
             let mut table = registry(&input::text(file)?).map_err(named)?;

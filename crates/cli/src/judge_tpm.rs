@@ -3,10 +3,12 @@
 //! Takes roots and enrolled keys only from files that the caller named for it, never from
 //! evidence and never from endorsements. A key that nothing vouches for is refused.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde::Deserialize;
-use zeuge_appraise::{Facts, Kind, TpmFacts, Verdict};
+use zeuge_appraise::{
+    Facts, Kind, TpmFacts, Verdict,
+    tpm::{NamedRoot, OwnRoot, ROOTS_FILE, named_roots},
+};
 use zeuge_evidence::{
     Malformed,
     tpm::{Attest, BUNDLE, Body, HashAlgorithm, PcrSelection, QuoteBundle},
@@ -23,11 +25,6 @@ use crate::{
     judge::{Setting, wanted},
 };
 
-/// The schema of a file that names roots of TPM makers.
-const ROOTS_SCHEMA: &str = "zeuge.tpm-roots.v1";
-/// Its name in a folder.
-const ROOTS_FILE: &str = "tpm-roots.toml";
-
 /// What only quotes of TPMs need.
 #[derive(Debug, Default)]
 pub(crate) struct TpmSetting {
@@ -39,33 +36,6 @@ pub(crate) struct TpmSetting {
     pub(crate) roots: Vec<OwnRoot>,
 }
 
-/// A root that the caller named.
-#[derive(Debug)]
-pub(crate) struct OwnRoot {
-    maker: String,
-    jurisdiction: String,
-    origin: String,
-    certificate: Vec<u8>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RootsFile {
-    schema: String,
-    #[serde(default)]
-    root: Vec<NamedRoot>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NamedRoot {
-    /// The certificate, beside this file.
-    file: PathBuf,
-    maker: String,
-    jurisdiction: String,
-    origin: String,
-}
-
 /// Reads roots from a folder or the file in it that names them.
 pub(crate) fn roots(path: &Path) -> Result<Vec<OwnRoot>, String> {
     let file = if input::is_folder(path) {
@@ -73,43 +43,23 @@ pub(crate) fn roots(path: &Path) -> Result<Vec<OwnRoot>, String> {
     } else {
         path.to_owned()
     };
-    let named = |because: String| format!("{}: {because}", file.display());
-    let listed: RootsFile =
-        toml::from_str(&input::text(&file)?).map_err(|error| named(error.to_string()))?;
-    if listed.schema != ROOTS_SCHEMA {
-        return Err(named(format!("its schema is not \"{ROOTS_SCHEMA}\"")));
-    }
+    let named = named_roots(&input::text(&file)?)
+        .map_err(|error| format!("{}: {error}", file.display()))?;
     let folder = file.parent().unwrap_or_else(|| Path::new("."));
-    let mut out = Vec::new();
-    for root in listed.root {
-        if root.maker.trim().is_empty() || root.jurisdiction.trim().is_empty() {
-            return Err(named("a root needs its maker and jurisdiction".to_owned()));
-        }
-        let certificate = input::read(&folder.join(&root.file))?;
-        TpmRoots::none()
-            .add(&root.maker, &root.jurisdiction, &root.origin, &certificate)
-            .map_err(|malformed| format!("{}: {malformed}", root.file.display()))?;
-        out.push(OwnRoot {
-            maker: root.maker,
-            jurisdiction: root.jurisdiction,
-            origin: root.origin,
-            certificate,
-        });
-    }
-    Ok(out)
+    let read = |root: NamedRoot| {
+        let at = folder.join(&root.file);
+        let certificate = input::read(&at)?;
+        OwnRoot::new(root, certificate)
+            .map_err(|malformed| format!("{}: {malformed}", at.display()))
+    };
+    named.into_iter().map(read).collect()
 }
 
 /// The shipped roots (or the toys in their place) and the caller's own.
 pub(crate) fn all_roots(anchors: &Anchors, own: &[OwnRoot]) -> Result<TpmRoots, Malformed> {
     let mut roots = TpmRoots::of(anchors);
     for root in own {
-        let OwnRoot {
-            maker,
-            jurisdiction,
-            origin,
-            certificate,
-        } = root;
-        roots.add(maker, jurisdiction, origin, certificate)?;
+        root.add_to(&mut roots)?;
     }
     Ok(roots)
 }

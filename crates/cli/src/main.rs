@@ -33,6 +33,7 @@ mod threats;
 mod token;
 mod trust_report;
 mod verify;
+mod waiting;
 mod witness;
 
 use std::process::ExitCode;

@@ -19,11 +19,17 @@ use zeuge_evidence::UnixTime;
 use zeuge_evidence::snp::{CertificateTable, Report};
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::document::OwnerSet;
-use zeuge_verify::{Binding, Endorsements, SnpFacts, Verified, dcap::QuoteFacts};
+use zeuge_verify::{
+    Binding, Endorsements, SnpFacts, Verified,
+    composite::{self, CompositeFacts, VerifiedCpu},
+    dcap::QuoteFacts,
+    tpm::TpmFacts,
+};
 
 use crate::endorsements::{self, Counted};
 use crate::quote::Kept;
 use crate::refusal::Refusal;
+use crate::tpm::Makers;
 
 /// The only tenant whose evidence may chain to a toy's root.
 pub const SIM_TENANT: &str = "sim";
@@ -73,6 +79,10 @@ pub enum Evidence {
     Snp(Box<Verified<SnpFacts>>),
     /// A quote of TDX or SGX.
     Quote(Box<Verified<QuoteFacts>>),
+    /// A quote of a TPM.
+    Tpm(Box<Verified<TpmFacts>>),
+    /// A CPU and a TPM that answer one binding.
+    Composite(Box<Verified<CompositeFacts>>),
 }
 
 impl Evidence {
@@ -80,6 +90,8 @@ impl Evidence {
         match self {
             Self::Snp(verified) => Facts::from(verified.fact().clone()),
             Self::Quote(verified) => Facts::from(verified.fact().clone()),
+            Self::Tpm(verified) => Facts::from(verified.fact().clone()),
+            Self::Composite(verified) => Facts::from(verified.fact().clone()),
         }
     }
 
@@ -87,6 +99,8 @@ impl Evidence {
         match self {
             Self::Snp(verified) => verified.trail().passed(),
             Self::Quote(verified) => verified.trail().passed(),
+            Self::Tpm(verified) => verified.trail().passed(),
+            Self::Composite(verified) => verified.trail().passed(),
         }
     }
 
@@ -95,6 +109,15 @@ impl Evidence {
         match self {
             Self::Snp(verified) => endorsements::of_snp(verified.fact()),
             Self::Quote(verified) => endorsements::of_quote(verified.fact()),
+            Self::Tpm(verified) => endorsements::of_tpm(verified.fact()),
+            Self::Composite(verified) => {
+                let mut counted = match &verified.fact().cpu {
+                    composite::Cpu::Snp(facts) => endorsements::of_snp(facts),
+                    composite::Cpu::Quote(facts) => endorsements::of_quote(facts),
+                };
+                counted.extend(endorsements::of_tpm(&verified.fact().tpm));
+                counted
+            }
         }
     }
 
@@ -103,6 +126,11 @@ impl Evidence {
         match self {
             Self::Snp(verified) => hex::encode(verified.fact().claims.chip_id),
             Self::Quote(verified) => hex::encode(verified.fact().platform.ppid),
+            Self::Tpm(verified) => hex::encode(verified.fact().ak_key),
+            Self::Composite(verified) => match &verified.fact().cpu {
+                composite::Cpu::Snp(facts) => hex::encode(facts.claims.chip_id),
+                composite::Cpu::Quote(facts) => hex::encode(facts.platform.ppid),
+            },
         }
     }
 }
@@ -131,6 +159,9 @@ pub struct Proven {
     pub(crate) seen: Option<u32>,
     /// What endorsed it, for the archive.
     pub(crate) endorsements: Vec<Vec<u8>>,
+    /// The epoch whose documents were believed while it was proven (a TPM's key by the registry);
+    /// `None` where none were.
+    pub(crate) epoch: Option<u64>,
 }
 
 /// What is to be proven, and for whom.
@@ -140,6 +171,8 @@ pub struct Asked<'a> {
     pub tenant: &'a str,
     /// What the evidence must carry.
     pub report_data: [u8; 64],
+    /// The owners' documents, where the evidence is believed by them.
+    pub wishes: Option<&'a Wishes>,
     /// Who sent it.
     pub source: &'a str,
     /// The instant.
@@ -162,6 +195,7 @@ pub struct Judge {
     folder: Option<PathBuf>,
     held: Mutex<(Vec<Stamp>, Arc<Endorsements>)>,
     pub(crate) kept: Kept,
+    pub(crate) tpm_makers: Arc<Makers>,
 }
 
 /// Name, time and size of a file of endorsements.
@@ -170,12 +204,13 @@ type Stamp = (PathBuf, Option<SystemTime>, u64);
 impl Judge {
     /// A judge with caches, and a folder of endorsements that is read again when its files change.
     #[must_use]
-    pub fn new(lines: Lines, folder: Option<PathBuf>) -> Self {
+    pub fn new(lines: Lines, folder: Option<PathBuf>, tpm_makers: Arc<Makers>) -> Self {
         Self {
             lines,
             folder,
             held: Mutex::default(),
             kept: Kept::default(),
+            tpm_makers,
         }
     }
 
@@ -192,18 +227,38 @@ impl Judge {
         }
     }
 
-    /// Verifies the one report or quote of a bundle. May ask the makers, and then takes as long as
+    /// Verifies the one report or quote of a bundle, a TPM's quote, or both as one. May ask the makers, and then takes as long as
     /// they do: call it where waiting holds up nobody, inside a runtime.
     ///
     /// # Errors
-    /// `bundle.evidence` when there is not exactly one report or quote, or there is evidence that
-    /// this witness cannot judge yet; those of the format; those of `zeuge-verify`;
+    /// `bundle.evidence` when there is not at most one of each, or there is evidence that this
+    /// witness cannot judge yet; those of the format; those of `zeuge-verify`;
     /// `collateral.rollback` for what holds only under an older list than one seen.
     pub fn verify(&self, bundle: &Bundle, asked: &Asked<'_>) -> Result<Proven, Refusal> {
-        match evidence(bundle)? {
-            (Media::SnpReport, report) => self.snp(bundle, report, asked),
-            (_, quote) => self.quote(bundle, quote, asked),
+        let cpu = match evidence(bundle)? {
+            Some((Media::SnpReport, report)) => self.snp(bundle, report, asked)?,
+            Some((_, quote)) => self.quote(bundle, quote, asked)?,
+            None => return self.tpm(bundle, asked),
+        };
+        if bundle.only(Media::TpmQuote).is_none() {
+            return Ok(cpu);
         }
+        let tpm = self.tpm(bundle, asked)?;
+        let member = match &cpu.evidence {
+            Evidence::Snp(report) => VerifiedCpu::Snp(report),
+            Evidence::Quote(quote) => VerifiedCpu::Quote(quote),
+            Evidence::Tpm(_) | Evidence::Composite(_) => return Ok(cpu),
+        };
+        let Evidence::Tpm(quote) = &tpm.evidence else {
+            return Ok(tpm);
+        };
+        let joined = composite::join(&[member], &[quote.as_ref()])?;
+        Ok(Proven {
+            evidence: Evidence::Composite(Box::new(joined)),
+            seen: cpu.seen,
+            endorsements: [cpu.endorsements, tpm.endorsements].concat(),
+            epoch: tpm.epoch,
+        })
     }
 
     fn snp(&self, bundle: &Bundle, report: &[u8], asked: &Asked<'_>) -> Result<Proven, Refusal> {
@@ -240,6 +295,7 @@ impl Judge {
             evidence: Evidence::Snp(Box::new(verified)),
             seen: None,
             endorsements,
+            epoch: None,
         })
     }
 
@@ -250,14 +306,13 @@ impl Judge {
             evidence,
             seen,
             endorsements,
+            epoch: _,
         } = proven;
         let facts = evidence.facts();
         let mut verdict = judge(&facts, evidence.passed(), &wishes.wanted(at, seen));
         verdict.assess(Knowledge::built_in(), JudgedBy::Witness);
-        let named = wishes
-            .hardware
-            .as_ref()
-            .and_then(|registry| registry.name_of(&facts));
+        let registry = wishes.hardware.as_ref();
+        let named = registry.and_then(|registry| registry.name_of(&facts));
         let machine = named.map_or_else(|| evidence.chip(), str::to_owned);
         Appraised {
             evidence,
@@ -341,9 +396,9 @@ fn stamps(folder: &Path) -> Vec<Stamp> {
     stamps
 }
 
-/// The one report or quote of a bundle. Other evidence is refused by name: what is not judged must
-/// not look as if it had been.
-fn evidence(bundle: &Bundle) -> Result<(Media, &[u8]), Refusal> {
+/// The one report or quote of a CPU in a bundle; `None` where a TPM speaks alone. Other evidence is
+/// refused by name: what is not judged must not look as if it had been.
+fn evidence(bundle: &Bundle) -> Result<Option<(Media, &[u8])>, Refusal> {
     let kinds = [
         (Media::SnpReport, Media::SnpCertificates),
         (Media::TdxQuote, Media::IntelCollateral),
@@ -354,17 +409,27 @@ fn evidence(bundle: &Bundle) -> Result<(Media, &[u8]), Refusal> {
         .iter()
         .find_map(|(media, beside)| Some((held(*media)?, *beside)));
     let members = || bundle.members().values().map(|member| member.media);
-    let Some((found, beside)) = found else {
-        let because = "a bundle must hold exactly one SNP report, TDX quote or SGX quote";
+    let tpm = bundle.only(Media::TpmQuote).is_some();
+    let Some((found, beside)) = found
+        .map(|(found, beside)| (Some(found), Some(beside)))
+        .or(tpm.then_some((None, None)))
+    else {
+        let because =
+            "a bundle must hold exactly one SNP report, TDX quote, SGX quote or TPM quote";
         let refusal = Refusal::new("bundle.evidence", 403, because);
         let other = members().next().map_or("nothing", Media::as_str);
         return Err(refusal.difference(other, Media::SnpReport.as_str()));
     };
-    let other = members().find(|media| *media != found.0 && *media != beside);
+    let media = found.map(|(media, _)| media);
+    let of_tpm =
+        |media| tpm && matches!(media, Media::TpmQuote | Media::TcgEventLog | Media::ImaList);
+    let other =
+        members().find(|held| Some(*held) != media && Some(*held) != beside && !of_tpm(*held));
     if let Some(other) = other {
         let because = "this witness cannot judge such evidence beside the other yet";
+        let known = media.unwrap_or(Media::TpmQuote);
         return Err(Refusal::new("bundle.evidence", 403, because)
-            .difference(other.as_str(), found.0.as_str()));
+            .difference(other.as_str(), known.as_str()));
     }
     Ok(found)
 }

@@ -8,6 +8,7 @@ use zeuge_log::leaf::Leaf;
 use zeuge_verify::amd;
 use zeuge_verify::dcap::{self, QuoteFacts};
 use zeuge_verify::snp::{Signer, SnpFacts};
+use zeuge_verify::tpm::{TpmFacts, TrustBasis};
 
 use crate::refusal::Refusal;
 use crate::sequencer::{NewLeaf, salted};
@@ -53,6 +54,21 @@ impl Counted {
             leaf: NewLeaf::new(leaf, vec![opening])?,
         })
     }
+}
+
+/// What a TPM's quote rested on: the certificate of its AK, where one counted. An AK that the owners'
+/// registry names rests on their word, whose leaf is the document's.
+#[must_use]
+pub fn of_tpm(facts: &TpmFacts) -> Vec<Counted> {
+    let (TrustBasis::Certified(certified) | TrustBasis::Activated(certified)) = &facts.trust else {
+        return Vec::new();
+    };
+    vec![Counted {
+        kind: "tpm-ak",
+        fingerprint: certified.certificate,
+        issuer: certified.root.fingerprint,
+        identity: facts.ak_key.to_vec(),
+    }]
 }
 
 /// What an SNP report rested on: leaf, intermediate, and the list of the root.

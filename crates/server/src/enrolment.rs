@@ -2,13 +2,14 @@
 //! the owner is then asked to approve.
 //!
 //! *Flow*: EK certificate, EK, AK → the chain to a maker's root → a credential → the TPM's answer →
-//! "activated", waiting for the owner. *Guarantees*: nothing here enrols; a machine counts when the
-//! owners' signed registry names its AK, and that document is a leaf. *Caveats*: what waits lives
-//! in memory, bounded and for a while; after a restart a machine asks again. Asking again with the
-//! same keys changes nothing but the credential.
+//! "activated", waiting for the owner → "enrolled", once the registry names the AK. *Guarantees*:
+//! nothing here enrols; a machine counts when the owners' signed registry names its AK, and that
+//! document is a leaf. What is activated is on disk before it is answered. *Caveats*: a credential
+//! that is out lives in memory alone, for minutes: its secret is never written. After a restart a
+//! machine asks again. Asking again with the same keys changes nothing but the credential.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
@@ -19,13 +20,13 @@ use zeuge_evidence::x509::Certificate;
 use zeuge_log::hash::sha256;
 use zeuge_protocol::name::Name;
 use zeuge_protocol::text;
+use zeuge_verify::Endorsements;
 use zeuge_verify::crypto::AWS_LC;
 use zeuge_verify::tpm::credential::{self, Activation, Pending, Randomness};
-use zeuge_verify::tpm::{Context, Revocation, TpmRoots, verify_ek};
-use zeuge_verify::{Anchors, Endorsements};
+use zeuge_verify::tpm::{Context, EnrolledAk, Revocation, verify_ek};
 
-use crate::appraisal::SIM_TENANT;
 use crate::refusal::Refusal;
+use crate::tpm::Makers;
 
 /// The ids of this file.
 pub const CHECKS: &[&str] = &["enrolment.full", "enrolment.unknown"];
@@ -64,26 +65,48 @@ pub struct ActivationRequest {
     pub answer: Vec<u8>,
 }
 
-enum Stage {
-    /// A credential is out.
-    Asked(Box<Pending>),
-    /// The TPM answered rightly.
-    Activated(Box<Activation>),
+/// An activated TPM that waits for its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingRow {
+    /// Its id: a hash of tenant, EK certificate and AK.
+    pub id: String,
+    /// Whose it is to be.
+    pub tenant: String,
+    /// The TPM name of its AK.
+    pub ak_name: Vec<u8>,
+    /// Until when it waits, in Unix seconds.
+    pub expires: i64,
+    /// What the owner looks at, as JSON.
+    pub json: String,
 }
 
-struct Waiting {
+/// Where activated TPMs wait. A write is on disk when it returns.
+pub trait Queue: Send + Sync {
+    /// Keeps a row, and forgets those that ended.
+    ///
+    /// # Errors
+    /// `store.unavailable`; `tenant.unknown`; `enrolment.full` beyond [`WAITING_MAX`] rows.
+    fn wait(&self, row: &WaitingRow, now: i64) -> Result<(), Refusal>;
+    /// The rows of a tenant that have not ended.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    fn waiting(&self, tenant: &str, now: i64) -> Result<Vec<WaitingRow>, Refusal>;
+}
+
+/// A credential that is out.
+struct Asked {
     tenant: String,
     serial: String,
     expires: i64,
-    stage: Stage,
+    pending: Pending,
 }
 
-/// What waits, and the roots that count.
+/// The credentials that are out, the roots that count, and where activated TPMs wait.
 pub struct Enrolments {
-    makers: TpmRoots,
-    /// Of the toy, for the tenant `sim`.
-    sim: Option<TpmRoots>,
-    waiting: Mutex<BTreeMap<String, Waiting>>,
+    makers: Arc<Makers>,
+    queue: Arc<dyn Queue>,
+    asked: Mutex<BTreeMap<String, Asked>>,
 }
 
 impl std::fmt::Debug for Enrolments {
@@ -98,49 +121,52 @@ fn disorder() -> Refusal {
 }
 
 impl Enrolments {
-    /// Nothing waits; a toy's roots count for the tenant `sim` alone.
+    /// No credential is out; what waits in the queue goes on waiting.
     #[must_use]
-    pub fn new(sim: Option<&Anchors>) -> Self {
+    pub fn new(makers: Arc<Makers>, queue: Arc<dyn Queue>) -> Self {
         Self {
-            makers: TpmRoots::shipped(),
-            sim: sim.map(TpmRoots::of),
-            waiting: Mutex::default(),
+            makers,
+            queue,
+            asked: Mutex::default(),
         }
     }
 
-    fn roots(&self, tenant: &str) -> &TpmRoots {
-        match &self.sim {
-            Some(sim) if tenant == SIM_TENANT => sim,
-            _ => &self.makers,
-        }
-    }
-
-    /// Verifies the EK and makes a credential for the AK. `now` is in Unix seconds.
+    /// Verifies the EK and makes a credential for the AK. `enrolled` are the AKs that the owner's
+    /// registry names; `now` is in Unix seconds.
     ///
     /// # Errors
-    /// Those of `zeuge_verify::tpm` about EK and AK; `enrolment.full`.
+    /// Those of `zeuge_verify::tpm` about EK and AK; `enrolment.full`; `store.unavailable`.
     pub fn begin(
         &self,
         request: &EnrolmentRequest,
         endorsements: &Endorsements,
+        enrolled: &[EnrolledAk],
         now: i64,
     ) -> Result<Value, Refusal> {
+        let tenant = request.tenant.as_str();
         let context = Context {
             endorsements,
-            roots: self.roots(request.tenant.as_str()),
+            roots: self.makers.roots(tenant),
             at: UnixTime(now),
             crypto: &AWS_LC,
         };
         let ek = verify_ek(&request.ek_certificate, context)?;
         let (made, pending) =
             credential::begin(&ek, &request.ek_public, &request.ak_public, &randomness()?)?;
-        let tenant = request.tenant.as_str();
         let id = hex::encode(sha256(&[
             tenant.as_bytes(),
             &[0],
             &ek.fact().certificate,
             &sha256(&[&request.ak_public]),
         ]));
+        if enrolled.contains(&EnrolledAk::Name(pending.ak_name().to_vec())) {
+            return Ok(json!({ "id": id, "state": "enrolled" }));
+        }
+        // A TPM that is activated already stays so while it asks again.
+        let waiting = self.queue.waiting(tenant, now)?;
+        if waiting.iter().any(|row| row.id == id) {
+            return Ok(json!({ "id": id, "state": "activated" }));
+        }
         let expires = now.saturating_add(CREDENTIAL_SECS);
         let answer = json!({
             "id": id,
@@ -149,75 +175,76 @@ impl Enrolments {
             "encrypted_secret": text::base64url(&made.encrypted_secret),
             "expires": expires,
         });
-        let mut waiting = self.waiting.lock().map_err(|_| disorder())?;
-        waiting.retain(|_, one| one.expires > now);
-        // A TPM that is activated already stays so while it asks again.
-        if let Some(Waiting {
-            stage: Stage::Activated(_),
-            ..
-        }) = waiting.get(&id)
-        {
-            return Ok(json!({ "id": id, "state": "activated" }));
+        let mut asked = self.asked.lock().map_err(|_| disorder())?;
+        asked.retain(|_, one| one.expires > now);
+        if asked.len() >= WAITING_MAX && !asked.contains_key(&id) {
+            return Err(full());
         }
-        if waiting.len() >= WAITING_MAX && !waiting.contains_key(&id) {
-            let because = "too many TPMs wait for their owners";
-            return Err(Refusal::new("enrolment.full", 503, because).retry_after(60));
-        }
-        let stage = Stage::Asked(Box::new(pending));
-        waiting.insert(
-            id,
-            Waiting {
-                tenant: tenant.to_owned(),
-                serial: serial(&request.ek_certificate),
-                expires,
-                stage,
-            },
-        );
+        let one = Asked {
+            tenant: tenant.to_owned(),
+            serial: serial(&request.ek_certificate),
+            expires,
+            pending,
+        };
+        asked.insert(id, one);
         Ok(answer)
     }
 
     /// Takes the TPM's answer; a wrong one spends the credential.
     ///
     /// # Errors
-    /// `enrolment.unknown`, `tpm.ak.activation`.
+    /// `enrolment.unknown`, `tpm.ak.activation`, `enrolment.full`, `store.unavailable`.
     pub fn activate(
         &self,
         id: &str,
         request: &ActivationRequest,
         now: i64,
     ) -> Result<Value, Refusal> {
-        let mut waiting = self.waiting.lock().map_err(|_| disorder())?;
-        waiting.retain(|_, one| one.expires > now);
-        let unknown = || {
+        let held = {
+            let mut asked = self.asked.lock().map_err(|_| disorder())?;
+            asked.retain(|_, one| one.expires > now);
+            asked.remove(id)
+        };
+        let held = held.ok_or_else(|| {
             let because = "no credential of this id waits; ask again with POST /v1/enrolments";
             Refusal::new("enrolment.unknown", 404, because)
+        })?;
+        let activation = held.pending.redeem(&request.answer)?;
+        let expires = now.saturating_add(APPROVAL_SECS);
+        let shown = shown(id, (&held.tenant, &held.serial), &activation, expires);
+        let row = WaitingRow {
+            id: id.to_owned(),
+            tenant: held.tenant,
+            ak_name: activation.ak_name().to_vec(),
+            expires,
+            json: shown.to_string(),
         };
-        let held = waiting.remove(id).ok_or_else(unknown)?;
-        let activation = match held.stage {
-            Stage::Asked(pending) => Box::new(pending.redeem(&request.answer)?),
-            Stage::Activated(activation) => activation,
-        };
-        let one = Waiting {
-            expires: now.saturating_add(APPROVAL_SECS),
-            stage: Stage::Activated(activation),
-            ..held
-        };
-        let shown = shown(id, &one);
-        waiting.insert(id.to_owned(), one);
-        shown.ok_or_else(disorder)
+        self.queue.wait(&row, now)?;
+        Ok(shown)
     }
 
-    /// The activated TPMs of a tenant, for its owner to look at and to put into the registry.
+    /// The activated TPMs of a tenant whose AK the registry does not name yet, for the owner to
+    /// look at.
     ///
     /// # Errors
-    /// When the list is in disorder.
-    pub fn activated(&self, tenant: &str, now: i64) -> Result<Vec<Value>, Refusal> {
-        let waiting = self.waiting.lock().map_err(|_| disorder())?;
-        let own = waiting
-            .iter()
-            .filter(|(_, one)| one.tenant == tenant && one.expires > now);
-        Ok(own.filter_map(|(id, one)| shown(id, one)).collect())
+    /// `store.unavailable`.
+    pub fn activated(
+        &self,
+        tenant: &str,
+        enrolled: &[EnrolledAk],
+        now: i64,
+    ) -> Result<Vec<Value>, Refusal> {
+        let rows = self.queue.waiting(tenant, now)?.into_iter();
+        let open = rows.filter(|row| !enrolled.contains(&EnrolledAk::Name(row.ak_name.clone())));
+        open.map(|row| serde_json::from_str(&row.json).map_err(|error| Refusal::store(&error)))
+            .collect()
     }
+}
+
+/// The refusal of more than can wait.
+pub(crate) fn full() -> Refusal {
+    let because = "too many TPMs wait for their owners";
+    Refusal::new("enrolment.full", 503, because).retry_after(60)
 }
 
 fn serial(certificate: &[u8]) -> String {
@@ -225,26 +252,23 @@ fn serial(certificate: &[u8]) -> String {
     Certificate::parse(&der).map_or_else(|_| String::new(), |it| hex::encode(it.serial))
 }
 
-fn shown(id: &str, one: &Waiting) -> Option<Value> {
-    let Stage::Activated(activation) = &one.stage else {
-        return None;
-    };
+fn shown(id: &str, (tenant, serial): (&str, &str), activation: &Activation, expires: i64) -> Value {
     let ek = activation.ek();
-    Some(json!({
+    json!({
         "id": id,
         "state": "activated",
-        "tenant": one.tenant,
-        "expires": one.expires,
+        "tenant": tenant,
+        "expires": expires,
         "maker": ek.root.maker,
         "jurisdiction": ek.root.jurisdiction,
         "manufacturer": ek.identity.manufacturer_text(),
         "model": ek.identity.model,
         "version": ek.identity.version,
-        "serial": one.serial,
+        "serial": serial,
         "withdrawals_asked": matches!(ek.revocation, Revocation::Checked { .. }),
         "ak_name": hex::encode(activation.ak_name()),
         "ek_certificate": hex::encode(ek.certificate),
-    }))
+    })
 }
 
 fn randomness() -> Result<Randomness, Refusal> {
@@ -272,8 +296,11 @@ fn randomness() -> Result<Randomness, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Sqlite;
+    use std::path::Path;
     use zeuge_sim::tpm::{AkKind, EkKind};
     use zeuge_sim::{ToyTpm, ToyTpmQuote, TpmLie, TpmSpec};
+    use zeuge_verify::Anchors;
 
     const NOW: i64 = 1_772_323_200;
 
@@ -294,23 +321,36 @@ mod tests {
             Self { told, endorsements }
         }
 
+        /// Over a store of its own.
         fn enrolments() -> Enrolments {
+            let store = Sqlite::open(Path::new(":memory:")).unwrap();
+            store.add_tenant("sim").unwrap();
+            store.add_tenant("another").unwrap();
+            Self::over(&Arc::new(store))
+        }
+
+        fn over(store: &Arc<Sqlite>) -> Enrolments {
             let trust = ToyTpm::shared().trust_file();
-            Enrolments::new(Some(&Anchors::dangerous_sim(&trust).unwrap()))
+            let anchors = Anchors::dangerous_sim(&trust).unwrap();
+            let makers = Arc::new(Makers::new(&[], Some(&anchors)).unwrap());
+            Enrolments::new(makers, Arc::clone(store) as Arc<dyn Queue>)
         }
 
         fn begin(&self, enrolments: &Enrolments, now: i64) -> Result<Value, Refusal> {
             self.of("sim", enrolments, now)
         }
 
-        fn of(&self, tenant: &str, enrolments: &Enrolments, now: i64) -> Result<Value, Refusal> {
-            let request = EnrolmentRequest {
+        fn request(&self, tenant: &str) -> EnrolmentRequest {
+            EnrolmentRequest {
                 tenant: Name::parse(tenant).unwrap(),
                 ek_certificate: self.told.ek_certificate.clone(),
                 ek_public: self.told.ek_public.clone(),
                 ak_public: self.told.ak_public.clone(),
-            };
-            enrolments.begin(&request, &self.endorsements, now)
+            }
+        }
+
+        fn of(&self, tenant: &str, enrolments: &Enrolments, now: i64) -> Result<Value, Refusal> {
+            enrolments.begin(&self.request(tenant), &self.endorsements, &[], now)
         }
 
         fn answer(&self, begun: &Value) -> ActivationRequest {
@@ -332,7 +372,7 @@ mod tests {
         let (world, enrolments) = (World::new(None), World::enrolments());
         let begun = world.begin(&enrolments, NOW).unwrap();
         let id = begun["id"].as_str().unwrap();
-        assert!(enrolments.activated("sim", NOW).unwrap().is_empty());
+        assert!(enrolments.activated("sim", &[], NOW).unwrap().is_empty());
         let done = enrolments.activate(id, &world.answer(&begun), NOW).unwrap();
         assert_eq!(done["state"], "activated");
         assert_eq!(done["ak_name"], hex::encode(world.told.ak_name()));
@@ -341,10 +381,15 @@ mod tests {
             (&json!("TOY"), &json!("toy TPM"))
         );
         assert_eq!(
-            enrolments.activated("sim", NOW).unwrap(),
+            enrolments.activated("sim", &[], NOW).unwrap(),
             vec![done.clone()]
         );
-        assert!(enrolments.activated("another", NOW).unwrap().is_empty());
+        assert!(
+            enrolments
+                .activated("another", &[], NOW)
+                .unwrap()
+                .is_empty()
+        );
         // Again: the same id, and still activated.
         let again = world.begin(&enrolments, NOW + 1).unwrap();
         assert_eq!(
@@ -352,7 +397,35 @@ mod tests {
             (&begun["id"], &json!("activated"))
         );
         let late = NOW + 1 + APPROVAL_SECS;
-        assert!(enrolments.activated("sim", late).unwrap().is_empty());
+        assert!(enrolments.activated("sim", &[], late).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_waits_survives_a_restart_and_ends_when_the_registry_names_it() {
+        let world = World::new(None);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zeuge.sqlite");
+        let store = Arc::new(Sqlite::open(&file).unwrap());
+        store.add_tenant("sim").unwrap();
+        let enrolments = World::over(&store);
+        let begun = world.begin(&enrolments, NOW).unwrap();
+        let id = begun["id"].as_str().unwrap();
+        let shown = enrolments.activate(id, &world.answer(&begun), NOW).unwrap();
+        drop((enrolments, store));
+        let enrolments = World::over(&Arc::new(Sqlite::open(&file).unwrap()));
+        assert_eq!(enrolments.activated("sim", &[], NOW + 1).unwrap(), [shown]);
+        let again = world.begin(&enrolments, NOW + 1).unwrap();
+        assert_eq!(again, json!({"id": id, "state": "activated"}));
+        let named = [EnrolledAk::Name(world.told.ak_name())];
+        assert!(
+            enrolments
+                .activated("sim", &named, NOW + 1)
+                .unwrap()
+                .is_empty()
+        );
+        let request = world.request("sim");
+        let enrolled = enrolments.begin(&request, &world.endorsements, &named, NOW + 1);
+        assert_eq!(enrolled.unwrap(), json!({"id": id, "state": "enrolled"}));
     }
 
     #[test]

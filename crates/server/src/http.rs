@@ -25,6 +25,7 @@ use zeuge_protocol::api::{BODY_BYTES_MAX, ChallengeRequest, SecretUpload};
 use zeuge_protocol::document::{DOCUMENT_BYTES_MAX, Document, Kind};
 use zeuge_protocol::ear::Jwks;
 use zeuge_protocol::request::Purpose;
+use zeuge_verify::tpm::EnrolledAk;
 
 use crate::documents::{self, KINDS, Shelf as _};
 use crate::enrolment::{ActivationRequest, EnrolmentRequest, REQUEST_BYTES_MAX};
@@ -323,7 +324,9 @@ async fn enrol(State(witness): Shared, body: Bytes) -> Answer {
     let answer = blocking(move || {
         let now = witness.clock.now()?;
         let endorsements = witness.judge.at_hand();
-        witness.enrolments.begin(&request, &endorsements, now)
+        let enrolled = enrolled(&witness, request.tenant.as_str(), now)?;
+        let enrolments = &witness.enrolments;
+        enrolments.begin(&request, &endorsements, &enrolled, now)
     })
     .await?;
     json_answer(&answer)
@@ -332,10 +335,21 @@ async fn enrol(State(witness): Shared, body: Bytes) -> Answer {
 async fn activate(State(witness): Shared, Path(id): Path<String>, body: Bytes) -> Answer {
     let request: ActivationRequest =
         serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
-    let now = witness.clock.now()?;
-    let answer = witness.enrolments.activate(&id, &request, now)?;
-    tracing::info!(id, "a TPM was activated and waits for its owner");
+    let answer = blocking(move || {
+        let now = witness.clock.now()?;
+        let answer = witness.enrolments.activate(&id, &request, now)?;
+        tracing::info!(id, "a TPM was activated and waits for its owner");
+        Ok(answer)
+    })
+    .await?;
     json_answer(&answer)
+}
+
+/// The AKs that the registry of a tenant names.
+fn enrolled(witness: &Witness, tenant: &str, now: i64) -> Result<Vec<EnrolledAk>, Refusal> {
+    let wishes = documents::wishes(witness.store.as_ref(), &witness.keys, tenant, now)?;
+    let registry = wishes.hardware.as_ref();
+    Ok(registry.map_or_else(Vec::new, zeuge_appraise::HardwareRegistry::aks))
 }
 
 async fn list_enrolments(
@@ -345,8 +359,13 @@ async fn list_enrolments(
 ) -> Answer {
     let caller = caller(&witness, &headers).await?;
     caller.may_read(filter.tenant()?)?;
-    let now = witness.clock.now()?;
-    let rows = witness.enrolments.activated(filter.tenant()?, now)?;
+    let tenant = filter.tenant()?.to_owned();
+    let rows = blocking(move || {
+        let now = witness.clock.now()?;
+        let enrolled = enrolled(&witness, &tenant, now)?;
+        witness.enrolments.activated(&tenant, &enrolled, now)
+    })
+    .await?;
     json_answer(&json!({ "enrolments": rows }))
 }
 

@@ -33,6 +33,7 @@ pub mod session;
 pub mod store;
 pub mod tenants;
 pub mod tls;
+pub mod tpm;
 pub mod wire;
 pub mod witness;
 

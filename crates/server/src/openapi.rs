@@ -138,7 +138,7 @@ const CALLS: &[Call] = &[
     owner(
         "get",
         "/v1/enrolments",
-        "Activated TPMs with maker, model and serial number, for the owner's registry.",
+        "Activated TPMs that the owner's registry does not name yet: maker, model, serial number, AK.",
         (&["tenant!"], ""),
     ),
     owner(

@@ -48,7 +48,8 @@ enum Command {
                             zeuged serve --data /var/lib/zeuge --listen 0.0.0.0:8443 \
                             --endorsements /var/lib/zeuge-endorsements\n  \
                             zeuged serve --data /var/lib/zeuge --kds https://kds-mirror.example\n  \
-                            zeuged serve --data /var/lib/zeuge --offline")]
+                            zeuged serve --data /var/lib/zeuge --offline\n  \
+                            zeuged serve --data /var/lib/zeuge --tpm-roots /etc/zeuge/tpm-roots")]
     Serve(Serve),
     /// Make the next generation of a key; the older ones stay good for what they made.
     #[command(
@@ -121,6 +122,9 @@ struct Serve {
     /// A folder with certificates and revocation lists of the makers; read again when it changes.
     #[arg(long, value_name = "DIR")]
     endorsements: Option<PathBuf>,
+    /// Roots of TPM makers beside those that ship: a folder with tpm-roots.toml, or such a file.
+    #[arg(long, value_name = "PATH")]
+    tpm_roots: Vec<PathBuf>,
     /// TLS also on loopback, with the certificate that `init` made.
     #[arg(long)]
     tls: bool,

@@ -106,6 +106,7 @@ impl Judge {
             evidence: Evidence::Quote(Box::new(verified)),
             seen: Some(seen.evaluation_number),
             endorsements,
+            epoch: None,
         }
     }
 }

@@ -23,7 +23,7 @@ use zeuge_log::leaf::{Leaf, Outcome};
 use zeuge_protocol::answer::SignedAnswer;
 use zeuge_protocol::api::{AttestAnswer, AttestRequest, ChallengeAnswer, Refusal as Refused};
 use zeuge_protocol::binding::Binding;
-use zeuge_protocol::bundle::Bundle;
+use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::challenge::Challenge;
 use zeuge_protocol::document::Document;
 use zeuge_protocol::keys::KeyId;
@@ -267,13 +267,14 @@ fn open(
     binding.demands(&witness.id, &challenge.tenant, &challenge.nonce)?;
     binding.demands_request(&request.digest())?;
     binding.demands_channel(None)?;
-    // No evidence that is judged here carries attestation keys.
-    binding.demands_attestation_keys(&[])?;
     if purpose == Purpose::Release {
         let named: Vec<_> = request.suites.iter().copied().collect();
         binding.demands_suite(&named)?;
     }
     let bundle = Bundle::parse(&evidence)?;
+    let names = crate::tpm::attestation_keys(&bundle)?;
+    let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+    binding.demands_attestation_keys(&names)?;
     Ok(Opened {
         challenge,
         challenge_hash: sha256(&[head.challenge.as_bytes()]),
@@ -291,9 +292,21 @@ fn prove(
     source: &str,
     now: i64,
 ) -> Result<(Opened, Proven), Refusal> {
+    let tenant = opened.challenge.tenant.as_str();
+    // A TPM's key is believed by the owners' word alone.
+    let wishes = match opened.bundle.only(Media::TpmQuote) {
+        Some(_) => Some(documents::wishes(
+            witness.store.as_ref(),
+            &witness.keys,
+            tenant,
+            now,
+        )?),
+        None => None,
+    };
     let asked = Asked {
-        tenant: opened.challenge.tenant.as_str(),
+        tenant,
         report_data: opened.binding.report_data(),
+        wishes: wishes.as_ref(),
         source,
         at: UnixTime(now),
     };
@@ -306,6 +319,10 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
     let at = UnixTime(now);
     let tenant = opened.challenge.tenant.to_string();
     let wishes = documents::wishes(witness.store.as_ref(), &witness.keys, &tenant, now)?;
+    if proven.epoch.is_some_and(|epoch| epoch != wishes.epoch) {
+        let because = "the owners' documents changed while the evidence was verified; attest again";
+        return Err(Refusal::new("release.epoch", 503, because).retry_after(0));
+    }
     let appraised = witness.judge.judge(proven, &wishes, at);
     let evidence = witness.archive.keep(&opened.evidence)?;
     for endorsement in &appraised.endorsements {
@@ -450,6 +467,8 @@ fn grant(
     let admitted = match &appraised.evidence {
         Evidence::Snp(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
         Evidence::Quote(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
+        Evidence::Tpm(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
+        Evidence::Composite(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
     };
     let Some(admission) = admitted.admission else {
         return Err(not_admitted(&admitted.verdict));

@@ -3,6 +3,7 @@
 //! The traits that it implements stand beside their users; nothing else knows SQL. Secrets lie in
 //! it sealed only; deleted bytes are overwritten (`secure_delete`).
 
+mod enrolments;
 mod register;
 pub mod sqlite;
 

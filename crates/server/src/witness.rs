@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{RwLock, Semaphore};
+use zeuge_appraise::tpm::OwnRoot;
 use zeuge_collateral::{Ages, Allowance, Collateral, Fetcher, HttpFetcher, Sources};
 use zeuge_protocol::name::Name;
 use zeuge_verify::Anchors;
@@ -17,13 +18,14 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::denials::Denials;
 use crate::documents;
-use crate::enrolment::Enrolments;
+use crate::enrolment::{Enrolments, Queue};
 use crate::feed::Feeds;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::sequencer::Sequencer;
 use crate::store::Sqlite;
+use crate::tpm::Makers;
 
 /// The id of a tenant that does not exist.
 pub const TENANT_UNKNOWN: &str = "tenant.unknown";
@@ -43,6 +45,8 @@ pub struct Options {
     pub makers: Option<Sources>,
     /// The toy's service, for the tenant `sim` alone; `None` asks nobody.
     pub sim_makers: Option<Sources>,
+    /// Roots of makers of TPMs beside those that ship.
+    pub tpm_roots: Vec<OwnRoot>,
     /// Checkpoints of its log that somebody else held, as notes or in receipts.
     pub held_outside: Vec<Vec<u8>>,
     /// How long what the makers answered is kept.
@@ -155,7 +159,10 @@ impl Witness {
             let outside = &options.held_outside;
             Sequencer::open(entries, folder.join("log"), signer, outside)
         };
-        let enrolments = Enrolments::new(options.sim.as_ref());
+        let queue = Arc::clone(&store) as Arc<dyn Queue>;
+        let tpm_makers = Makers::new(&options.tpm_roots, options.sim.as_ref());
+        let tpm_makers = Arc::new(tpm_makers.map_err(io::Error::other)?);
+        let enrolments = Enrolments::new(Arc::clone(&tpm_makers), queue);
         let limits = (options.ages, options.allowance);
         let sim = options.sim.map(|anchors| {
             line(
@@ -182,7 +189,7 @@ impl Witness {
             sequencer: Arc::new(sequencer.map_err(io::Error::other)?),
             archive: Archive::open(folder.join("archive"), options.archive_bytes_max)?,
             clock: clock(high_water),
-            judge: Judge::new(lines, options.endorsements),
+            judge: Judge::new(lines, options.endorsements, tpm_makers),
             enrolments,
             is_compared: !options.held_outside.is_empty(),
             denials: Denials::default(),

@@ -115,6 +115,8 @@ pub struct TpmSpec {
     pub log: bool,
     /// Whether the IMA list comes along.
     pub ima: bool,
+    /// Whether it has said that its boot is over: PCR 15 holds `zeuge:closed`.
+    pub closed: bool,
 }
 
 impl TpmSpec {
@@ -129,6 +131,7 @@ impl TpmSpec {
             pcrs: 0xffff,
             log: true,
             ima: true,
+            closed: false,
         }
     }
 }

@@ -146,11 +146,12 @@ fn of_rule(id: &str, facts: SnpFacts, mut wishes: Wishes) -> Verdict {
         "release.workload" => "another",
         _ => "web",
     };
-    let affirming = id == "release.verdict";
+    let (affirming, closed) = (id == "release.verdict", id == "release.closed");
     let rule = ReleaseRule::parse(&format!(
         "schema = \"zeuge.release-rule.v1\"\ntenant = \"a\"\npath = \"db/key\"\n\
          door = \"agent\"\nevidence = [\"snp\"]\nminimum_suite = \"x-wing\"\n\
-         chips = \"enrolled\"\nworkload = \"{workload}\"\ndemand_affirming = {affirming}"
+         chips = \"enrolled\"\nworkload = \"{workload}\"\ndemand_affirming = {affirming}\n\
+         before_closed = {closed}"
     ))
     .expect("a good rule");
     let at = instant("2026-03-01T00:00:00Z");

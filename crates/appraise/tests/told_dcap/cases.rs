@@ -292,6 +292,9 @@ fn of_rule(id: &str, spec: &QuoteSpec, name: &str) -> Verdict {
     if id == "release.verdict" {
         more += "demand_affirming = true\n";
     }
+    if id == "release.closed" {
+        more += "before_closed = true\n";
+    }
     let kind = if spec.form == QuoteForm::Tdx5 {
         "tdx"
     } else {

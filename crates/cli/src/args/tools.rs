@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Format, Language, later::Rest};
+use super::{Format, Language, later::Rest, witness::Target};
+use zeuge_protocol::name::Name;
 
 /// `zeuge policy`.
 #[derive(Debug, Subcommand)]
@@ -41,16 +42,10 @@ pub(crate) enum Hardware {
     Enroll(Enroll),
     /// Let a TPM prove that an AK is its own, and add both to a registry file.
     EnrollTpm(EnrollTpm),
-    /// List the chips of a registry file.
-    #[command(after_help = "Example:\n  zeuge hardware list --file fleet/hardware.toml")]
-    List {
-        /// The registry.
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
-        /// How to print.
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
+    /// Take a TPM that proved itself to the witness into a registry file.
+    Approve(Approve),
+    /// List the chips of a registry file, or the TPMs that wait at the witness.
+    List(HardwareList),
     /// Take a chip out of a registry file.
     #[command(after_help = "Example:\n  zeuge hardware retire web-3 --file fleet/hardware.toml")]
     Retire {
@@ -62,6 +57,65 @@ pub(crate) enum Hardware {
     },
     /// Not supported yet: two certified keys for one chip.
     Conflicts(Rest),
+}
+
+/// `zeuge hardware list`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  zeuge hardware list --file fleet/hardware.toml
+  zeuge hardware list --pending --tenant acme")]
+pub(crate) struct HardwareList {
+    /// The registry.
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "pending",
+        conflicts_with = "pending"
+    )]
+    pub(crate) file: Option<PathBuf>,
+    /// The TPMs that proved to the witness that their AK is theirs, and wait for their owner.
+    #[arg(long, requires = "tenant")]
+    pub(crate) pending: bool,
+    /// Whose.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Option<Name>,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Which witness.
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// `zeuge hardware approve`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  zeuge hardware list --pending --tenant acme
+  zeuge hardware approve 3fa0c1 --name web-3 --tenant acme --file fleet/hardware.toml
+  zeuge apply -f fleet --key owner/owner.key
+
+Shows maker, model and serial number, and takes the AK as the witness tells it: compare the serial \
+number with the machine's papers. Who does not want to believe the witness uses enroll-tpm.")]
+pub(crate) struct Approve {
+    /// The id of the enrolment, or so much of its beginning that only one has it.
+    pub(crate) id: String,
+    /// Your name for the machine.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// Whose it is.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Name,
+    /// The registry that the TPM is added to; made when it is not there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Take this TPM in the place of the one that is enrolled under this name.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Which witness.
+    #[command(flatten)]
+    pub(crate) target: Target,
 }
 
 /// `zeuge hardware enroll-tpm`.

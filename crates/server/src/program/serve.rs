@@ -3,13 +3,14 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use zeuge_appraise::tpm::{OwnRoot, ROOTS_FILE, named_roots};
 use zeuge_collateral::{Ages, Allowance, BaseUrl, Sources};
 use zeuge_verify::Anchors;
 
@@ -112,7 +113,31 @@ fn opening(options: &Serve) -> io::Result<Options> {
         sim_makers: sim_makers
             .map(|url| sources("--sim-kds", url))
             .transpose()?,
+        tpm_roots: tpm_roots(&options.tpm_roots)?,
     })
+}
+
+/// The roots of TPM makers that these folders or files name.
+fn tpm_roots(paths: &[PathBuf]) -> io::Result<Vec<OwnRoot>> {
+    let mut out = Vec::new();
+    for path in paths {
+        let file = if path.is_dir() {
+            path.join(ROOTS_FILE)
+        } else {
+            path.clone()
+        };
+        let failed = |at: &Path, error: &dyn std::fmt::Display| {
+            io::Error::other(format!("{}: {error}", at.display()))
+        };
+        let text = fs::read_to_string(&file).map_err(|error| failed(&file, &error))?;
+        let folder = file.parent().unwrap_or_else(|| Path::new("."));
+        for root in named_roots(&text).map_err(|error| failed(&file, &error))? {
+            let at = folder.join(&root.file);
+            let certificate = fs::read(&at).map_err(|error| failed(&at, &error))?;
+            out.push(OwnRoot::new(root, certificate).map_err(|error| failed(&at, &error))?);
+        }
+    }
+    Ok(out)
 }
 
 async fn run(options: &Serve) -> io::Result<()> {

@@ -26,7 +26,7 @@ use zeuge_server::clock::Clock;
 use zeuge_server::http::{Peer, router};
 use zeuge_server::keys;
 use zeuge_server::witness::{Options, Witness};
-use zeuge_sim::{Product, ReportSpec, ToyAmd, ToyIntel};
+use zeuge_sim::{Product, ReportSpec, ToyAmd, ToyIntel, ToyTpm};
 use zeuge_verify::Anchors;
 
 pub(crate) const SECRET: &[u8] = b"the key of the disk: 4b1d-never-in-the-clear";
@@ -296,11 +296,12 @@ impl World {
     }
 }
 
-/// The roots of both toy makers of CPUs in one file.
+/// The roots of all toy makers in one file.
 pub(crate) fn trust_file() -> String {
     let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     let mut trust = read(&ToyAmd::shared().trust_file(&Product::ALL));
     trust["intel"] = read(&ToyIntel::shared().trust_file())["intel"].take();
+    trust["tpm"] = read(&ToyTpm::shared().trust_file())["tpm"].take();
     trust.to_string()
 }
 

@@ -10,4 +10,5 @@ mod record;
 mod release;
 mod tdx;
 mod tenants;
+mod tpm;
 mod whole_loop;

@@ -278,6 +278,9 @@ impl Statement {
         let mut pcrs = boot::pcrs(&records);
         let (ima, register) = boot::ima(&pcrs, lie);
         pcrs[10] = register;
+        if spec.closed {
+            boot::extend(&mut pcrs[15], &boot::digest_of("zeuge:closed"));
+        }
         let told = match lie {
             // The TPM was told what `records` says; the log says something else.
             Some(Lie::EventLogReplay) => boot::records(Some(Lie::PolicyCommandLine)),

@@ -71,6 +71,14 @@ pub struct Pending {
     answer: [u8; 32],
 }
 
+impl Pending {
+    /// The name of the AK that is asked about.
+    #[must_use]
+    pub fn ak_name(&self) -> &[u8] {
+        &self.ak_name
+    }
+}
+
 /// The proof that a TPM with this EK holds the AK of this name. Cannot be read from the wire.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Activation {

@@ -1,0 +1,123 @@
+//! Roots of TPM makers that somebody adds to those that ship: `zeuge.tpm-roots.v1`.
+//!
+//! Says whose a root is, under whose law, and where it was taken from; a root that does not say so
+//! is refused. Reads no file itself.
+//!
+//! ```toml
+//! schema = "zeuge.tpm-roots.v1"
+//! [[root]]
+//! file = "amd-ftpm-root.der"
+//! maker = "AMD"
+//! jurisdiction = "US"
+//! origin = "https://ftpm.amd.com/pki/aia/…"
+//! ```
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use zeuge_evidence::Malformed;
+use zeuge_verify::tpm::TpmRoots;
+
+use crate::document::{self, DocumentError};
+
+/// The schema of a file that names roots.
+pub const ROOTS_SCHEMA: &str = "zeuge.tpm-roots.v1";
+/// Its name in a folder.
+pub const ROOTS_FILE: &str = "tpm-roots.toml";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RootsFile {
+    schema: String,
+    #[serde(default)]
+    root: Vec<NamedRoot>,
+}
+
+/// A root as the file names it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedRoot {
+    /// The certificate, beside the file that names it.
+    pub file: PathBuf,
+    /// Whose TPMs it vouches for.
+    pub maker: String,
+    /// Under whose law the maker stands, such as `US`.
+    pub jurisdiction: String,
+    /// Where the certificate was taken from.
+    pub origin: String,
+}
+
+/// Reads a file that names roots.
+///
+/// # Errors
+/// [`DocumentError`] for another schema, unknown fields, or a root without maker or jurisdiction.
+pub fn named_roots(text: &str) -> Result<Vec<NamedRoot>, DocumentError> {
+    let listed: RootsFile = document::read(text, ROOTS_SCHEMA, |file: &RootsFile| &file.schema)?;
+    let nobodys =
+        |root: &NamedRoot| root.maker.trim().is_empty() || root.jurisdiction.trim().is_empty();
+    if listed.root.iter().any(nobodys) {
+        return Err(DocumentError {
+            wanted: ROOTS_SCHEMA,
+            because: "a root needs its maker and jurisdiction".to_owned(),
+        });
+    }
+    Ok(listed.root)
+}
+
+/// A root with its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnRoot {
+    named: NamedRoot,
+    certificate: Vec<u8>,
+}
+
+impl OwnRoot {
+    /// A named root and the content of its file.
+    ///
+    /// # Errors
+    /// `x509.certificate` for a file without a certificate.
+    pub fn new(named: NamedRoot, certificate: Vec<u8>) -> Result<Self, Malformed> {
+        let root = Self { named, certificate };
+        root.add_to(&mut TpmRoots::none())?;
+        Ok(root)
+    }
+
+    /// Adds it to the roots that count.
+    ///
+    /// # Errors
+    /// `x509.certificate` beyond the most roots that are held.
+    pub fn add_to(&self, roots: &mut TpmRoots) -> Result<(), Malformed> {
+        let NamedRoot {
+            file: _,
+            maker,
+            jurisdiction,
+            origin,
+        } = &self.named;
+        roots.add(maker, jurisdiction, origin, &self.certificate)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_does_not_say_whose_it_is_is_refused() {
+        let text = |maker: &str| {
+            format!(
+                "schema = \"{ROOTS_SCHEMA}\"\n[[root]]\nfile = \"a.der\"\nmaker = \"{maker}\"\n\
+                 jurisdiction = \"US\"\norigin = \"https://maker.example\"\n"
+            )
+        };
+        let roots = named_roots(&text("AMD")).expect("a good file");
+        assert_eq!(roots[0].jurisdiction, "US");
+        let refused = named_roots(&text(" ")).expect_err("nobody's");
+        assert!(refused.because.contains("maker and jurisdiction"));
+        let malformed = OwnRoot::new(roots[0].clone(), b"nothing".to_vec());
+        assert_eq!(
+            malformed.expect_err("no certificate").check,
+            zeuge_evidence::x509::CERTIFICATE
+        );
+    }
+}

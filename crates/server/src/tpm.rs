@@ -1,0 +1,140 @@
+//! Quotes of TPMs: whose roots count for which tenant, and the way from a bundle's members to what
+//! is proven.
+//!
+//! A key is believed because the owners' registry names it, or because a maker or cloud certified
+//! it; never because it was seen before, or because it was activated and nobody approved it.
+
+use zeuge_appraise::tpm::OwnRoot;
+use zeuge_evidence::Malformed;
+use zeuge_evidence::tpm::{Public, QuoteBundle};
+use zeuge_protocol::bundle::{Bundle, Media};
+use zeuge_verify::Anchors;
+use zeuge_verify::crypto::AWS_LC;
+use zeuge_verify::tpm::{
+    AkTrust, Context, Demand, Nonce, Selection, TpmRoots, qualifying_data, verify,
+};
+
+use crate::appraisal::{Asked, Evidence, Judge, Proven, SIM_TENANT};
+use crate::refusal::Refusal;
+
+/// The roots of makers of TPMs, by tenant.
+#[derive(Debug)]
+pub struct Makers {
+    makers: TpmRoots,
+    /// Of the toy, for the tenant `sim`.
+    sim: Option<TpmRoots>,
+}
+
+impl Makers {
+    /// The shipped roots and these; a toy's roots count for the tenant `sim` alone.
+    ///
+    /// # Errors
+    /// `x509.certificate` for a root that is none, or more than a fleet needs.
+    pub fn new(own: &[OwnRoot], sim: Option<&Anchors>) -> Result<Self, Malformed> {
+        let mut makers = TpmRoots::shipped();
+        for root in own {
+            root.add_to(&mut makers)?;
+        }
+        Ok(Self {
+            makers,
+            sim: sim.map(TpmRoots::of),
+        })
+    }
+
+    pub(crate) fn roots(&self, tenant: &str) -> &TpmRoots {
+        match &self.sim {
+            Some(sim) if tenant == SIM_TENANT => sim,
+            _ => &self.makers,
+        }
+    }
+}
+
+/// The quote of a bundle with the logs that are members of their own.
+fn quoted(bundle: &Bundle) -> Result<QuoteBundle, Refusal> {
+    let refuse = |because: &str| Refusal::new("bundle.evidence", 403, because);
+    let file = bundle
+        .only(Media::TpmQuote)
+        .ok_or_else(|| refuse("a bundle holds one TPM quote at most"))?;
+    let mut quotes = QuoteBundle::read(file).map_err(zeuge_verify::Error::from)?;
+    let (Some(mut quote), true) = (quotes.pop(), quotes.is_empty()) else {
+        return Err(refuse("the member with the TPM quote holds several"));
+    };
+    for (media, place) in [
+        (Media::TcgEventLog, &mut quote.eventlog),
+        (Media::ImaList, &mut quote.ima),
+    ] {
+        let mut members = bundle.members().values();
+        if !members.any(|member| member.media == media) {
+            continue;
+        }
+        let log = bundle
+            .only(media)
+            .ok_or_else(|| refuse("a bundle holds one log of a kind at most"))?;
+        if place.replace(log.to_vec()).is_some() {
+            return Err(refuse("a log stands in the quote and beside it"));
+        }
+    }
+    Ok(quote)
+}
+
+/// The TPM names of the keys whose quotes are in a bundle, as its binding must list them.
+///
+/// # Errors
+/// `tpm.bundle`, `tpm.public`; `bundle.evidence` for several quotes or logs of a kind.
+pub(crate) fn attestation_keys(bundle: &Bundle) -> Result<Vec<Vec<u8>>, Refusal> {
+    let mut members = bundle.members().values();
+    if !members.any(|member| member.media == Media::TpmQuote) {
+        return Ok(Vec::new());
+    }
+    let Some(public) = quoted(bundle)?.ak_public else {
+        return Ok(Vec::new());
+    };
+    let public = Public::parse(&public).map_err(zeuge_verify::Error::from)?;
+    Ok(public.name().into_iter().collect())
+}
+
+impl Judge {
+    /// Verifies the one quote of a TPM.
+    pub(crate) fn tpm(&self, bundle: &Bundle, asked: &Asked<'_>) -> Result<Proven, Refusal> {
+        let quote = quoted(bundle)?;
+        let wishes = asked
+            .wishes
+            .ok_or_else(|| Refusal::store(&"a quote was judged without its owner's documents"))?;
+        let policy = &wishes.policy.tpm;
+        let enrolled = wishes.hardware.as_ref();
+        let enrolled = enrolled.map_or_else(Vec::new, zeuge_appraise::HardwareRegistry::aks);
+        let trust = AkTrust {
+            activation: None,
+            enrolled: &enrolled,
+            dangerous_unproven: policy.dangerous_allow_unproven_ak.as_deref(),
+        };
+        let (nonce, signers) = (qualifying_data(&asked.report_data), policy.ima_signers());
+        let demand = Demand {
+            nonce: Nonce::Exact(&nonce),
+            // The machine chooses, the policy says what must be among it: what was not quoted has
+            // no value here.
+            selection: Selection::AsQuoted {
+                because: "the policy demands no PCRs ([tpm] pcrs)",
+            },
+            previous: None,
+            replayed: Demand::BOOT,
+            ima_signers: &signers,
+            dangerous_sha1_bank: policy.dangerous_allow_sha1_bank.as_deref(),
+        };
+        let endorsements = self.at_hand();
+        let context = Context {
+            endorsements: &endorsements,
+            roots: self.tpm_makers.roots(asked.tenant),
+            at: asked.at,
+            crypto: &AWS_LC,
+        };
+        let verified = verify(&quote, &demand, trust, context)?;
+        Ok(Proven {
+            evidence: Evidence::Tpm(Box::new(verified)),
+            seen: None,
+            // Certificates of the key come in the quote itself.
+            endorsements: Vec::new(),
+            epoch: Some(wishes.epoch),
+        })
+    }
+}
