@@ -172,6 +172,10 @@ pub(crate) struct Verify {
     /// The PCRs that a TPM was asked for, such as sha256:0,1,7; repeatable, one bank each.
     #[arg(long, value_name = "BANK:LIST")]
     pub(crate) pcrs: Vec<String>,
+    /// An earlier quote of the same TPM: the machine must not have been restarted since, and its
+    /// clock must not stand before that one's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) previous: Option<PathBuf>,
     /// Roots of TPM makers beyond the shipped ones: a folder with tpm-roots.toml
     /// (zeuge.tpm-roots.v1: file, maker, jurisdiction, origin), or that file; repeatable.
     #[arg(long, value_name = "PATH")]

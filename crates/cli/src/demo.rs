@@ -1,4 +1,5 @@
-//! `zeuge demo`: the whole loop on real sockets, with a toy instead of silicon.
+//! `zeuge demo`: the whole loop on real sockets, with a toy instead of silicon, or with a real
+//! TPM 2.0 in software (swtpm).
 //!
 //! Starts the toy maker, the witness and the agent as the processes that they are, in a folder of
 //! its own; plays the owner, and then everybody who would like the secret and must not get it.
@@ -7,6 +8,8 @@
 mod machine;
 mod middle;
 mod owner;
+mod software_tpm;
+mod tpm;
 mod world;
 
 use std::path::PathBuf;
@@ -24,12 +27,13 @@ use self::{middle::Mode, world::World};
 Examples:
   zeuge demo
   zeuge demo --platform tdx
+  zeuge demo --platform tpm
   zeuge demo --keep
 
 Needs root and /dev/fuse: the toy machine is a file system at the place where Linux puts \
-configfs-tsm, so that the agent runs unmodified.")]
+configfs-tsm, so that the agent runs unmodified. --platform tpm needs neither, but swtpm.")]
 pub(crate) struct Demo {
-    /// Whose silicon is played: snp or tdx (tpm is not supported yet).
+    /// Whose silicon is played: snp or tdx; tpm is a real TPM in software (swtpm).
     #[arg(long, default_value = "snp")]
     platform: String,
     /// Several witnesses (not supported yet).
@@ -56,7 +60,7 @@ impl Platform {
             "snp" => Ok(Self::Snp),
             "tdx" => Ok(Self::Tdx),
             other => Err(format!(
-                "--platform {other} is not supported yet; snp and tdx are"
+                "--platform {other} is not supported; snp, tdx and tpm are"
             )),
         }
     }
@@ -94,6 +98,9 @@ impl Platform {
 pub(crate) fn run(demo: &Demo) -> Outcome {
     if demo.quorum {
         return Err("--quorum is not supported yet".to_owned());
+    }
+    if demo.platform == "tpm" {
+        return tpm::run(demo.programs.as_deref(), demo.keep);
     }
     let platform = Platform::parse(&demo.platform)?;
     say("THE SILICON IS A TOY: its roots are made now, and nothing real trusts them.\n\n")?;

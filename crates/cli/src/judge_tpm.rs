@@ -11,13 +11,16 @@ use zeuge_appraise::{
 };
 use zeuge_evidence::{
     Malformed,
-    tpm::{Attest, BUNDLE, Body, HashAlgorithm, PcrSelection, QuoteBundle},
+    tpm::{Attest, BUNDLE, Body, ClockInfo, HashAlgorithm, PcrSelection, QuoteBundle},
 };
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::{
     Anchors, Binding, Error, Verified,
     crypto::AWS_LC,
-    tpm::{AkTrust, Context, Demand, Nonce, Selection, TpmRoots, qualifying_data, verify},
+    tpm::{
+        AkTrust, AttestationKey, Context, Demand, Nonce, Selection, TpmRoots,
+        check_quote_signature, qualifying_data, verify,
+    },
 };
 
 use crate::{
@@ -34,6 +37,8 @@ pub(crate) struct TpmSetting {
     pub(crate) pcrs: Vec<PcrSelection>,
     /// Roots that the caller added to the shipped ones.
     pub(crate) roots: Vec<OwnRoot>,
+    /// The file of an earlier quote of the same TPM.
+    pub(crate) previous: Option<Vec<u8>>,
 }
 
 /// Reads roots from a folder or the file in it that names them.
@@ -85,7 +90,7 @@ pub(crate) fn prove_member(
 ) -> Result<Verified<TpmFacts>, Error> {
     let bundle = strongest(joined(bundle)?)
         .ok_or_else(|| Malformed::invalid(BUNDLE, 0, "quotes", "there is none"))?;
-    proven(&bundle, None, setting)
+    proven(&bundle, None, setting, None)
 }
 
 pub(crate) fn joined(bundle: &Bundle) -> Result<Vec<QuoteBundle>, Error> {
@@ -146,7 +151,8 @@ fn prove(quotes: Vec<QuoteBundle>, setting: &Setting) -> Result<Verdict, Error> 
     let count = quotes.len();
     let bundle = strongest(quotes)
         .ok_or_else(|| Malformed::invalid(BUNDLE, 0, "quotes", "there is none"))?;
-    let verified = proven(&bundle, setting.tpm.nonce.clone(), setting)?;
+    let previous = previous(&bundle, setting)?;
+    let verified = proven(&bundle, setting.tpm.nonce.clone(), setting, previous)?;
     let facts = Facts::from(verified.fact().clone());
     let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
     if count > 1 {
@@ -160,12 +166,27 @@ fn prove(quotes: Vec<QuoteBundle>, setting: &Setting) -> Result<Verdict, Error> 
     Ok(verdict)
 }
 
+/// The clock of the earlier quote, once the same AK is known to have signed it.
+fn previous(bundle: &QuoteBundle, setting: &Setting) -> Result<Option<ClockInfo>, Error> {
+    let Some(file) = &setting.tpm.previous else {
+        return Ok(None);
+    };
+    let earlier = strongest(QuoteBundle::read(file)?)
+        .ok_or_else(|| Malformed::invalid(BUNDLE, 0, "quotes", "there is none"))?;
+    // The key is believed by the later quote's reason; here it only has to be the same one.
+    let key = bundle.ak_public.as_deref().unwrap_or_default();
+    let key = AttestationKey::read(key)?;
+    check_quote_signature(&earlier.attest, &earlier.signature, &key, &AWS_LC)?;
+    Ok(Some(Attest::parse(&earlier.attest)?.clock))
+}
+
 /// What is proven about one quote. `nonce` is the exact qualifying data; without one it is that of
 /// the binding.
 fn proven(
     bundle: &QuoteBundle,
     nonce: Option<Vec<u8>>,
     setting: &Setting,
+    previous: Option<ClockInfo>,
 ) -> Result<Verified<TpmFacts>, Error> {
     let policy = &setting.policy.tpm;
     let own = match (nonce, &setting.binding) {
@@ -187,7 +208,7 @@ fn proven(
     let demand = Demand {
         nonce,
         selection,
-        previous: None,
+        previous,
         replayed: Demand::BOOT,
         ima_signers: &signers,
         dangerous_sha1_bank: policy.dangerous_allow_sha1_bank.as_deref(),

@@ -226,6 +226,10 @@ fn tpm(arguments: &Verify) -> Result<TpmSetting, String> {
             .and_then(|text| hex::decode(text).ok()),
         pcrs: pcrs?,
         roots,
+        previous: match &arguments.previous {
+            Some(path) => Some(input::read(path)?),
+            None => None,
+        },
     })
 }
 

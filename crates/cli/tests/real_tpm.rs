@@ -352,3 +352,37 @@ fn another_tpm_under_the_same_name_is_refused_until_the_owner_replaces_it() {
     assert_eq!(output.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&output.stderr).contains("TPM2_ActivateCredential answers"));
 }
+
+#[test]
+fn the_whole_loop_runs_on_a_software_tpm_and_every_refusal_has_its_check() {
+    let beside = |name: &str| Path::new(env!("CARGO_BIN_EXE_zeuge")).with_file_name(name);
+    let absent = ["zeuged", "zeuge-agent", "zeuge-sim"]
+        .into_iter()
+        .find(|name| !beside(name).exists());
+    if let Some(name) = absent {
+        println!("skipped: {name} is not built (cargo build --workspace)");
+        return;
+    }
+    // Looks for swtpm, and says so where it is missing.
+    if Tpm::new().is_none() {
+        return;
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_zeuge"))
+        .args(["demo", "--platform", "tpm"])
+        .output()
+        .expect("the program runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(!text.contains("WRONG"), "{text}");
+    for id in [
+        "tpm.ak.proof",
+        "tpm.ak.trust",
+        "challenge.spent",
+        "policy.pcr-selection",
+        "tpm.eventlog.replay",
+        "release.closed",
+        "tpm.quote.reset",
+    ] {
+        assert!(text.contains(id), "{id} is not in {text}");
+    }
+}

@@ -45,6 +45,11 @@ impl Person {
         })
     }
 
+    /// Whose owner it is.
+    pub(super) const fn tenant(&self) -> &Name {
+        &self.tenant
+    }
+
     /// The set of this one owner.
     pub(super) fn set(&self) -> OwnerSet {
         OwnerSet {

@@ -32,7 +32,7 @@ use crate::{
 pub(super) const PATH: &str = "demo/disk-key";
 /// Tenant of the toy: the only one whose evidence may come from it.
 const TENANT: &str = "sim";
-const WITNESS: &str = "demo-witness";
+pub(super) const WITNESS: &str = "demo-witness";
 /// The launch digest of the demo's image, and its MRTD.
 const MEASUREMENT: &str = "d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3";
 
@@ -41,11 +41,11 @@ const MEASUREMENT: &str = "d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d
 pub(super) struct Programs {
     pub(super) agent: PathBuf,
     sim: PathBuf,
-    witness: PathBuf,
+    pub(super) witness: PathBuf,
 }
 
 impl Programs {
-    fn find(folder: Option<&Path>) -> Result<Self, String> {
+    pub(super) fn find(folder: Option<&Path>) -> Result<Self, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let folder = folder
             .or_else(|| own.parent())
@@ -69,7 +69,7 @@ impl Programs {
 
 /// A process that ends with this value.
 #[derive(Debug)]
-struct Process(Child);
+pub(super) struct Process(pub(super) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -82,7 +82,7 @@ impl Drop for Process {
 
 /// A folder that goes with this value.
 #[derive(Debug)]
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -129,7 +129,7 @@ impl World {
         let at = |name: &str| folder.0.join(name);
         let set = serde_json::to_vec(&owner.set()).map_err(|error| error.to_string())?;
         write(&at("owner.pub"), &set)?;
-        let keys = init(&programs, &at("witness"), &at("owner.pub"))?;
+        let keys = init(&programs, &at("witness"), &at("owner.pub"), &tenant)?;
         let text = |name: &str| keys[name].as_str().unwrap_or_default().to_owned();
         let (admin, log_key, answer_key) =
             (text("admin_token"), text("log_vkey"), text("answer_key"));
@@ -289,7 +289,7 @@ fn machine(folder: &Path, name: &str) -> Result<Machine, String> {
 }
 
 /// The agent's configuration; its hash is what the toy machine reports as HOST_DATA.
-fn configuration(
+pub(super) fn configuration(
     middle: &Middle,
     owner: &Person,
     answer_key: &str,
@@ -303,7 +303,7 @@ fn configuration(
             "answer_key": answer_key,
             "log_key": log_key,
         },
-        "tenant": TENANT,
+        "tenant": owner.tenant(),
         "owners": owner.set(),
     });
     serde_json::to_vec(&config).map_err(|error| error.to_string())
@@ -352,7 +352,7 @@ fn start_witness(
     started(serve, "zeuged", "listening on", &folder.join("witness.log"))
 }
 
-fn folder() -> Result<Folder, String> {
+pub(super) fn folder() -> Result<Folder, String> {
     let mut name = [0; 8];
     owner::random(&mut name)?;
     let path = std::env::temp_dir().join(format!("zeuge-demo-{}", hex::encode(name)));
@@ -360,11 +360,11 @@ fn folder() -> Result<Folder, String> {
     Ok(Folder(path))
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
     fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn now() -> Result<i64, String> {
+pub(super) fn now() -> Result<i64, String> {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .ok();
@@ -373,21 +373,27 @@ fn now() -> Result<i64, String> {
         .ok_or_else(|| "the clock of this machine is before 1970".to_owned())
 }
 
-fn free_address() -> Result<SocketAddr, String> {
+pub(super) fn free_address() -> Result<SocketAddr, String> {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .map_err(|error| format!("no free port on loopback: {error}"))
 }
 
 /// `zeuged init`; what it prints, once.
-fn init(programs: &Programs, data: &Path, owner: &Path) -> Result<Value, String> {
+pub(super) fn init(
+    programs: &Programs,
+    data: &Path,
+    owner: &Path,
+    tenant: &Name,
+) -> Result<Value, String> {
     let output = Command::new(&programs.witness)
         .arg("init")
         .arg("--data")
         .arg(data)
         .arg("--owner")
         .arg(owner)
-        .args(["--id", WITNESS, "--tenant", TENANT, "--format", "json"])
+        .args(["--id", WITNESS, "--tenant", tenant.as_str()])
+        .args(["--format", "json"])
         .output()
         .map_err(|error| format!("zeuged init: {error}"))?;
     if !output.status.success() {
@@ -399,7 +405,12 @@ fn init(programs: &Programs, data: &Path, owner: &Path) -> Result<Value, String>
 
 /// Starts a program and waits for the line that says that it is ready. What it says on standard
 /// error goes to a file, and into the error when it ends early.
-fn started(mut command: Command, name: &str, ready: &str, log: &Path) -> Result<Process, String> {
+pub(super) fn started(
+    mut command: Command,
+    name: &str,
+    ready: &str,
+    log: &Path,
+) -> Result<Process, String> {
     let file = fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
     let child = command
         .stdin(Stdio::null())
