@@ -1,6 +1,6 @@
 # The habits of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-crash bench oracles fuzz mutants doc fmt lint
+.PHONY: help demo test test-crash test-kubernetes bench oracles fuzz mutants doc fmt lint
 
 help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
@@ -21,6 +21,10 @@ test: ## all tests of the workspace
 
 test-crash: ## kill and cut the power of a loaded witness 1,000 times each (CRASHES=n)
 	ZEUGE_CRASHES=$(or $(CRASHES),1000) cargo test --release --locked --package zeuge-server --test witness crash:: -- --nocapture --test-threads 1
+
+test-kubernetes: ## nodes against a real control plane (builds Kubernetes with Go, once: 11 CPU minutes)
+	@scripts/kubernetes-control-plane build
+	ZEUGE_KUBERNETES=1 cargo test --locked --package zeuge-kube --test control_plane -- --nocapture
 
 bench: ## what a verification costs, beside bare signatures and the sev crate
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench

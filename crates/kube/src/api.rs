@@ -1,0 +1,333 @@
+//! The objects of `zeuge.dev/v1alpha1`, as the API server stores them.
+//!
+//! Hints, not proofs: whoever runs the API server can change them (`docs/kubernetes.md`). A policy
+//! here may only tighten what the controller was started with; keys of witnesses never stand here.
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "each column of a table has a name and a type"
+)]
+#![expect(
+    unreachable_pub,
+    reason = "the derive of schemas repeats each structure where nobody reaches it"
+)]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Amount, Policy, Rung, Stage};
+
+/// How the cluster demands and uses attestation. The controller reads the one it is told to.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "zeuge.dev",
+    version = "v1alpha1",
+    kind = "AttestationPolicy",
+    plural = "attestationpolicies",
+    shortname = "atp",
+    category = "zeuge",
+    status = "AttestationPolicyStatus",
+    doc = "How nodes are demanded to be attested, and what happens to those that fail.",
+    printcolumn(name = "Reaction", type_ = "string", json_path = ".spec.reaction"),
+    printcolumn(name = "Held", type_ = "string", json_path = ".status.holds[*].check"),
+    printcolumn(name = "Bypass", type_ = "string", json_path = ".status.bypass[*]"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[x_kube(validation = Rule::new("!self.forceAfterDeadline || self.reaction in ['NoExecute', 'Credentials', 'Delete']").message("force needs a reaction that reaches NoExecute"))]
+#[serde(rename_all = "camelCase")]
+pub struct AttestationPolicySpec {
+    /// SHA-256 of the witness policies that count, hexadecimal; with none, the witness's own does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        inner(length(max = 64), regex(pattern = r"^[0-9a-f]{64}$"))
+    )]
+    pub policies: Vec<String>,
+    /// How old a verdict may become, in seconds.
+    #[serde(default = "age_default")]
+    #[schemars(range(min = 60, max = 86400))]
+    pub max_age_seconds: i64,
+    /// How far the ladder goes for a node whose evidence failed.
+    #[serde(default)]
+    pub reaction: Reaction,
+    /// How many nodes may be unavailable, for whatever reason: a number, or a share such as 10%.
+    #[serde(default = "one")]
+    #[schemars(regex(pattern = r"^([0-9]{1,5}|[0-9]{1,2}%|100%)$"))]
+    pub max_unavailable: String,
+    /// How long a drain may take before it counts as stuck, in seconds.
+    #[serde(default = "drain_default")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub drain_seconds: i64,
+    /// NoExecute follows at the deadline although a disruption budget still blocks.
+    #[serde(default)]
+    pub force_after_deadline: bool,
+    /// What holds back a change that would flip many nodes at once.
+    #[serde(default)]
+    pub breaker: BreakerSpec,
+    /// Names of control-plane nodes that may join.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enrolled_control_plane: Vec<String>,
+    /// Nodes whose key is declared compromised: the breaker does not hold for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compromised: Vec<Declared>,
+    /// Nodes that are being worked on: nothing beyond the taint happens to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maintenance: Vec<Maintenance>,
+}
+
+const fn age_default() -> i64 {
+    900
+}
+
+const fn drain_default() -> i64 {
+    900
+}
+
+fn one() -> String {
+    "1".to_owned()
+}
+
+/// How far the ladder goes; each rung includes those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Reaction {
+    /// Say so.
+    Report,
+    /// No new pods.
+    #[default]
+    Taint,
+    /// Cordon.
+    Cordon,
+    /// Drain within disruption budgets.
+    Drain,
+    /// The taint with the effect NoExecute, last.
+    NoExecute,
+    /// Deny the node's writes and renewals.
+    Credentials,
+    /// Delete the Node object.
+    Delete,
+}
+
+/// The breaker.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BreakerSpec {
+    /// How many nodes may begin to fail within the window: a number, or a share such as 10%.
+    #[serde(default = "ten_percent")]
+    #[schemars(regex(pattern = r"^([0-9]{1,5}|[0-9]{1,2}%|100%)$"))]
+    pub limit: String,
+    /// The window in seconds.
+    #[serde(default = "day")]
+    #[schemars(range(min = 60, max = 2592000))]
+    pub window_seconds: i64,
+    /// The cause that a person has looked at, as status.holds names it, and how far it may act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledged>,
+}
+
+fn ten_percent() -> String {
+    "10%".to_owned()
+}
+
+const fn day() -> i64 {
+    86_400
+}
+
+impl Default for BreakerSpec {
+    fn default() -> Self {
+        Self {
+            limit: ten_percent(),
+            window_seconds: day(),
+            acknowledged: None,
+        }
+    }
+}
+
+/// What a person has looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Acknowledged {
+    /// The cause, 16 hexadecimal digits.
+    #[schemars(regex(pattern = r"^[0-9a-f]{16}$"))]
+    pub cause: String,
+    /// How far it may act.
+    pub stage: StageSpec,
+}
+
+/// A stage of a change that flips many nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StageSpec {
+    /// Only show it.
+    Observe,
+    /// No joins and renewals for failing nodes, no new pods on them.
+    NoJoins,
+    /// No new secrets.
+    NoSecrets,
+    /// Everything.
+    Evict,
+}
+
+/// A node with a reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Declared {
+    /// The node's name.
+    pub node: String,
+    /// Why.
+    #[schemars(length(min = 1, max = 512))]
+    pub because: String,
+}
+
+/// Announced work on a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Maintenance {
+    /// The node's name.
+    pub node: String,
+    /// Until when.
+    pub until: Time,
+}
+
+/// What the controller last saw.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttestationPolicyStatus {
+    /// What holds actions back.
+    #[serde(default)]
+    pub holds: Vec<HoldStatus>,
+    /// Who passes the controller-manager's own approver, and so joins without attestation.
+    #[serde(default)]
+    pub bypass: Vec<String>,
+}
+
+/// A hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HoldStatus {
+    /// The check id.
+    pub check: String,
+    /// A sentence.
+    pub message: String,
+    /// The cause to acknowledge, if it is the breaker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// What is known about one machine; it stays when the Node object goes.
+#[derive(CustomResource, KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "zeuge.dev",
+    version = "v1alpha1",
+    kind = "AttestedNode",
+    plural = "attestednodes",
+    shortname = "atn",
+    category = "zeuge",
+    status = "AttestedNodeStatus",
+    doc = "The last verdict about a node, and what was done about it.",
+    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict"),
+    printcolumn(name = "Evidence", type_ = "string", json_path = ".status.evidence"),
+    printcolumn(name = "Failed", type_ = "string", json_path = ".status.failed"),
+    printcolumn(name = "Judged", type_ = "date", json_path = ".status.judgedAt"),
+    printcolumn(name = "Step", type_ = "string", json_path = ".status.step"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AttestedNodeSpec {
+    /// Attestation Results (JWT) that the node brings; the newest last.
+    #[serde(default)]
+    #[schemars(length(max = 4), inner(length(max = 65536)))]
+    pub results: Vec<String>,
+}
+
+/// The controller's memory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttestedNodeStatus {
+    /// affirming, warning or contraindicated; absent while nothing was believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// The kinds of evidence that were judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// The checks that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+    /// When the witness judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_at: Option<Time>,
+    /// When it began to fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_since: Option<Time>,
+    /// Under which policy, knowledge and checks it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// SHA-256 of the policy that was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_digest: Option<String>,
+    /// The boot that was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// SHA-256 of the client keys that were approved for the name, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// The log's receipt of the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    /// When its drain began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_since: Option<Time>,
+    /// The cordon is this controller's.
+    #[serde(default)]
+    pub cordoned: bool,
+    /// The last step that was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// Conditions; reasons are check ids in CamelCase.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+impl AttestationPolicySpec {
+    /// The policy for decisions. What the schema keeps out counts as its strictest reading.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            ladder: match self.reaction {
+                Reaction::Report => Rung::Report,
+                Reaction::Taint => Rung::Taint,
+                Reaction::Cordon => Rung::Cordon,
+                Reaction::Drain => Rung::Drain,
+                Reaction::NoExecute => Rung::NoExecute,
+                Reaction::Credentials => Rung::Credentials,
+                Reaction::Delete => Rung::Delete,
+            },
+            max_unavailable: amount(&self.max_unavailable),
+            age_secs_max: self.max_age_seconds,
+            drain_secs_max: self.drain_seconds,
+            force: self.force_after_deadline,
+            breaker: amount(&self.breaker.limit),
+            breaker_secs: self.breaker.window_seconds,
+            acknowledged: self.breaker.acknowledged.as_ref().map(|it| {
+                let stage = match it.stage {
+                    StageSpec::Observe => Stage::Observe,
+                    StageSpec::NoJoins => Stage::NoJoins,
+                    StageSpec::NoSecrets => Stage::NoSecrets,
+                    StageSpec::Evict => Stage::Evict,
+                };
+                (it.cause.clone(), stage)
+            }),
+        }
+    }
+}
+
+/// A number or a share; 0 for anything else.
+fn amount(text: &str) -> Amount {
+    match text.strip_suffix('%') {
+        Some(share) => Amount::Percent(share.parse().unwrap_or(0)),
+        None => Amount::Count(text.parse().unwrap_or(0)),
+    }
+}

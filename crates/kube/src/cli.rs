@@ -1,0 +1,279 @@
+//! The command line: options in, text and an exit code out. Decides nothing.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for the terminal"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::belief::Pinned;
+use crate::cluster::START_TAINT;
+use crate::controller::{self, Settings};
+use crate::error::Error;
+use crate::install;
+use crate::node::{self, Identity};
+
+const EXAMPLES: &str = "\
+Examples:
+  zeuge-kube install --dry-run
+  zeuge-kube install --apply --kubeconfig admin.kubeconfig
+  zeuge-kube controller --witness witness.json --audience cluster.example --tenant acme
+  zeuge-kube node join --name worker-1 --cluster-uid UID --audience cluster.example \\
+      --bootstrap bootstrap.kubeconfig --dir /run/zeuge-kube -- \\
+      zeuge-agent attest --config /etc/zeuge/agent.json
+  zeuge-kube uninstall --kubeconfig admin.kubeconfig
+
+Exit codes: 0 done, 1 usage or local trouble, 4 the API server is unavailable.";
+
+/// Kubernetes nodes that join only if attested.
+#[derive(Parser)]
+#[command(name = "zeuge-kube", version, after_help = EXAMPLES)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Approve attested kubelets, watch nodes, act on those that fail. Runs until it is ended.
+    #[command(after_help = EXAMPLES)]
+    Controller(Controller),
+    /// The node's side, in the machine itself.
+    #[command(subcommand, after_help = EXAMPLES)]
+    Node(NodeCommand),
+    /// Put definitions, rights and admission policies into a cluster; taints no node.
+    #[command(after_help = EXAMPLES)]
+    Install(Install),
+    /// Take everything back, taints and labels of nodes too.
+    #[command(after_help = "Example:\n  zeuge-kube uninstall --kubeconfig admin.kubeconfig")]
+    Uninstall(Place),
+}
+
+#[derive(Args)]
+struct Place {
+    /// Where the cluster is; by default as kubectl finds it.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The key of the taint with which kubelets must register.
+    #[arg(long, value_name = "KEY", default_value = START_TAINT)]
+    start_taint: String,
+}
+
+#[derive(Args)]
+struct Controller {
+    #[command(flatten)]
+    place: Place,
+    /// A witness to believe: JSON with its issuer and its key set (jwks). May be repeated.
+    #[arg(long, value_name = "FILE", required = true)]
+    witness: Vec<PathBuf>,
+    /// For whom Attestation Results must be meant.
+    #[arg(long, value_name = "AUDIENCE")]
+    audience: String,
+    /// The tenant whose policy must have been applied.
+    #[arg(long, value_name = "NAME")]
+    tenant: String,
+    /// The AttestationPolicy to follow.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    policy: String,
+    /// How often to look at everything at least, in seconds.
+    #[arg(long, value_name = "SECS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    interval: u64,
+}
+
+#[derive(Args)]
+struct Install {
+    #[command(flatten)]
+    place: Place,
+    /// Print what would be applied.
+    #[arg(long, required_unless_present = "apply", conflicts_with = "apply")]
+    dry_run: bool,
+    /// Apply it.
+    #[arg(long)]
+    apply: bool,
+}
+
+#[derive(Subcommand)]
+enum NodeCommand {
+    /// Make a key, have it attested, ask for a certificate, write kubelet.kubeconfig.
+    #[command(after_help = EXAMPLES)]
+    Join {
+        #[command(flatten)]
+        node: Node,
+        /// The bootstrap configuration, good for nothing but asking.
+        #[arg(long, value_name = "FILE")]
+        bootstrap: PathBuf,
+        /// How long to wait for the decision, in seconds.
+        #[arg(long, value_name = "SECS", default_value_t = 120)]
+        patience: u64,
+    },
+    /// Bring fresh results again and again, also for requests of the kubelet that are pending.
+    #[command(after_help = EXAMPLES)]
+    Run {
+        #[command(flatten)]
+        node: Node,
+        /// How often, in seconds.
+        #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        interval: u64,
+        /// Once only.
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+#[derive(Args)]
+struct Node {
+    /// The node's name.
+    #[arg(long)]
+    name: String,
+    /// The UID of the namespace kube-system, from measured configuration.
+    #[arg(long, value_name = "UID")]
+    cluster_uid: String,
+    /// For whom Attestation Results are meant.
+    #[arg(long, value_name = "AUDIENCE")]
+    audience: String,
+    /// Folder for key and configuration; one that does not outlive the machine.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// The agent and its options, such as: zeuge-agent attest --config /etc/zeuge/agent.json
+    #[arg(last = true, required = true)]
+    agent: Vec<String>,
+}
+
+impl Node {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: self.name.clone(),
+            cluster_uid: self.cluster_uid.clone(),
+            audience: self.audience.clone(),
+            agent: self.agent.clone(),
+            folder: self.dir.clone(),
+        }
+    }
+}
+
+/// Runs the program with the arguments of the process; returns its exit code.
+#[must_use]
+pub(crate) fn main() -> ExitCode {
+    let program = match Program::try_parse() {
+        Ok(program) => program,
+        Err(error) => {
+            let asked = matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            );
+            let _ = error.print();
+            return ExitCode::from(u8::from(!asked));
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .init();
+    // One provider ships; nothing of another is in the program.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Runtime::new();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(&program.command)),
+        Err(error) => Err(Error::Local(error.to_string())),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("zeuge-kube: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn run(command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Controller(options) => {
+            let settings = Settings {
+                witnesses: options
+                    .witness
+                    .iter()
+                    .map(|it| pinned(it))
+                    .collect::<Result<_, _>>()?,
+                audience: options.audience.clone(),
+                tenant: options.tenant.clone(),
+                policy: options.policy.clone(),
+                start_taint: options.place.start_taint.clone(),
+                interval: Duration::from_secs(options.interval),
+            };
+            controller::run(client(&options.place).await?, settings).await
+        }
+        Command::Node(NodeCommand::Join {
+            node,
+            bootstrap,
+            patience,
+        }) => {
+            node::join(&node.identity(), bootstrap, Duration::from_secs(*patience)).await?;
+            println!("joined as {}", node.name);
+            Ok(())
+        }
+        Command::Node(NodeCommand::Run {
+            node,
+            interval,
+            once,
+        }) => {
+            let identity = node.identity();
+            loop {
+                let done = node::refresh(&identity).await;
+                match done {
+                    done if *once => return done,
+                    Ok(()) => {}
+                    Err(error) => eprintln!("zeuge-kube: {error}"),
+                }
+                tokio::time::sleep(Duration::from_secs(*interval)).await;
+            }
+        }
+        Command::Install(options) => {
+            let taint = &options.place.start_taint;
+            if options.dry_run {
+                print!("{}", install::yaml(&install::objects(taint)));
+                return Ok(());
+            }
+            for line in install::apply(&client(&options.place).await?, taint).await? {
+                println!("applied {line}");
+            }
+            Ok(())
+        }
+        Command::Uninstall(place) => {
+            for line in install::remove(&client(place).await?, &place.start_taint).await? {
+                println!("removed {line}");
+            }
+            Ok(())
+        }
+    }
+}
+
+fn pinned(path: &Path) -> Result<Pinned, Error> {
+    let failed = |because: String| Error::Local(format!("{}: {because}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
+}
+
+async fn client(place: &Place) -> Result<Client, Error> {
+    let bad = |error: &dyn std::fmt::Display| Error::Local(format!("kubeconfig: {error}"));
+    let mut config = match &place.kubeconfig {
+        None => Config::infer().await.map_err(|error| bad(&error))?,
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| bad(&error))?;
+            let options = KubeConfigOptions::default();
+            let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+            config.map_err(|error| bad(&error))?
+        }
+    };
+    // A disruption budget answers 429: trying again inside of one request would hold up the pass.
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}

@@ -1,0 +1,419 @@
+//! The controller: watches, takes results into memory, judges certificate requests, and takes the
+//! next step of the plan.
+//!
+//! Flow: every change of a watched object, and a clock, lead to one pass over everything. A pass
+//! derives all it does from what is stored, so a controller that is killed goes on where it was.
+//! Assumes to be the only one: the installation runs one replica and never two at once. What it
+//! remembers stands in AttestedNode objects; what it believes is in its own files.
+
+mod act;
+mod gate;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures::StreamExt as _;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::{Namespace, Node as KubeNode, Pod};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::{ListParams, PostParams};
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+use crate::api::{AttestationPolicy, AttestationPolicyStatus, AttestedNode, HoldStatus};
+use crate::belief::{self, Pinned};
+use crate::error::{Error, reason};
+use crate::join::Facts;
+use crate::model::{Health, Hold, Pods, State};
+use crate::{bypass, cluster, plan};
+
+/// How often who passes the built-in approver is looked up: an alarm is due within a minute.
+const BYPASS_EVERY: Duration = Duration::from_secs(20);
+/// Changes that come together are one pass.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// What the controller is started with; never read from the cluster.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The witnesses whose tokens are believed.
+    pub witnesses: Vec<Pinned>,
+    /// For whom tokens must be meant.
+    pub audience: String,
+    /// The tenant that must have been judged for.
+    pub tenant: String,
+    /// The name of the AttestationPolicy.
+    pub policy: String,
+    /// The key of the start taint.
+    pub start_taint: String,
+    /// A pass happens at least so often.
+    pub interval: Duration,
+}
+
+struct Controller {
+    client: Client,
+    settings: Settings,
+    cluster_uid: String,
+    nodes: Store<KubeNode>,
+    memories: Store<AttestedNode>,
+    requests: Store<CertificateSigningRequest>,
+    policies: Store<AttestationPolicy>,
+    /// The version of each AttestedNode whose results were read.
+    read: HashMap<String, String>,
+    bypass: Vec<String>,
+    bypass_at: Option<Instant>,
+    warned: bool,
+}
+
+/// Runs until the process ends.
+///
+/// # Errors
+/// `kube.api` when the cluster cannot be named or watched at the start; later trouble is told and
+/// tried again.
+pub async fn run(client: Client, settings: Settings) -> Result<(), Error> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let cluster_uid = namespaces.get("kube-system").await?.uid();
+    let cluster_uid = cluster_uid.ok_or_else(|| Error::Local("kube-system has no UID".into()))?;
+    let wake = Arc::new(Notify::new());
+    let mut controller = Controller {
+        nodes: watch(Api::all(client.clone()), &wake),
+        memories: watch(Api::all(client.clone()), &wake),
+        requests: watch(Api::all(client.clone()), &wake),
+        policies: watch(Api::all(client.clone()), &wake),
+        client,
+        settings,
+        cluster_uid,
+        read: HashMap::new(),
+        bypass: Vec::new(),
+        bypass_at: None,
+        warned: false,
+    };
+    let ended = |_| Error::Local("a watch ended".into());
+    controller.nodes.wait_until_ready().await.map_err(ended)?;
+    controller
+        .memories
+        .wait_until_ready()
+        .await
+        .map_err(ended)?;
+    controller
+        .requests
+        .wait_until_ready()
+        .await
+        .map_err(ended)?;
+    controller
+        .policies
+        .wait_until_ready()
+        .await
+        .map_err(ended)?;
+    tracing::info!(cluster = controller.cluster_uid, "watching");
+    loop {
+        if let Err(error) = controller.pass().await {
+            tracing::warn!(%error, "a pass was not finished");
+        }
+        let _ = tokio::time::timeout(controller.settings.interval, wake.notified()).await;
+        tokio::time::sleep(SETTLE).await;
+    }
+}
+
+fn watch<K>(api: Api<K>, wake: &Arc<Notify>) -> Store<K>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let changes = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .reflect(writer);
+    let wake = Arc::clone(wake);
+    tokio::spawn(changes.for_each(move |event| {
+        if let Err(error) = event {
+            tracing::warn!(%error, "a watch was interrupted");
+        }
+        wake.notify_one();
+        std::future::ready(())
+    }));
+    store
+}
+
+fn clock() -> Result<i64, Error> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+    since
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
+        .ok_or_else(|| Error::Local("the clock of this machine stands before 1970".into()))
+}
+
+impl Controller {
+    async fn pass(&mut self) -> Result<(), Error> {
+        let named = |it: &Arc<AttestationPolicy>| it.name_any() == self.settings.policy;
+        let Some(policy) = self.policies.state().into_iter().find(named) else {
+            if !self.warned {
+                let name = &self.settings.policy;
+                tracing::warn!(
+                    name,
+                    "there is no AttestationPolicy: nobody joins, nothing acts"
+                );
+            }
+            self.warned = true;
+            return Ok(());
+        };
+        self.warned = false;
+        let now = clock()?;
+        let skew_secs = self.skew(now).await?;
+        self.learn(&policy, now).await;
+        let mut state = self.state(&policy, skew_secs);
+        self.count_pods(&mut state, now).await?;
+        let plan = plan::plan(&state, now);
+        let refuses = plan::refuses_joins(&plan.holds);
+        let skewed = plan.holds.iter().any(|it| matches!(it, Hold::Skew(_)));
+        if !skewed {
+            self.gate(&policy, refuses, now).await;
+        }
+        for action in &plan.actions {
+            if let Err(error) = self.act(action, &state, now).await {
+                tracing::warn!(node = action.node, step = ?action.step, %error, "not done");
+            }
+        }
+        self.conditions(&state, now).await;
+        self.look_for_bypass().await?;
+        self.report(&policy, &plan.holds).await
+    }
+
+    /// How far our clock is from the API server's.
+    async fn skew(&self, now: i64) -> Result<i64, Error> {
+        let reviews: Api<SelfSubjectReview> = Api::all(self.client.clone());
+        let review = SelfSubjectReview::default();
+        let review = reviews.create(&PostParams::default(), &review).await?;
+        let there = belief::seconds(review.metadata.creation_timestamp.as_ref());
+        Ok(there.map_or(0, |there| now.saturating_sub(there)))
+    }
+
+    fn facts(&self, policy: &AttestationPolicy) -> Facts {
+        Facts {
+            cluster_uid: self.cluster_uid.clone(),
+            name_lives: false,
+            control_plane: false,
+            enrolled: false,
+            policies: policy.spec.policies.clone(),
+            tenant: self.settings.tenant.clone(),
+            refuses: true,
+        }
+    }
+
+    /// Takes the results that nodes brought into memory.
+    async fn learn(&mut self, policy: &AttestationPolicy, now: i64) {
+        let facts = self.facts(policy);
+        for memory in self.memories.state() {
+            let (name, version) = (memory.name_any(), memory.resource_version());
+            let version = version.unwrap_or_default();
+            if self.read.get(&name) == Some(&version) {
+                continue;
+            }
+            let mut next = (*memory).clone();
+            let mut status = next.status.take().unwrap_or_default();
+            let mut changed = false;
+            for token in &memory.spec.results {
+                match belief::believe(
+                    token,
+                    &self.settings.witnesses,
+                    &self.settings.audience,
+                    now,
+                ) {
+                    Ok(ear) => changed |= belief::learn(&mut status, &ear, &name, &facts),
+                    Err(error) => tracing::debug!(node = name, %error, "a result is not believed"),
+                }
+            }
+            if changed {
+                let (verdict, failed) = (status.verdict.clone(), status.failed.join(" "));
+                tracing::info!(node = name, verdict, failed, "a result was believed");
+                next.status = Some(status);
+                if let Err(error) = self.remember(&next).await {
+                    tracing::warn!(node = name, %error, "not remembered");
+                    continue;
+                }
+            }
+            self.read.insert(name, version);
+        }
+    }
+
+    /// Writes a memory, unless somebody wrote in between.
+    async fn remember(&self, memory: &AttestedNode) -> Result<AttestedNode, Error> {
+        let api: Api<AttestedNode> = Api::all(self.client.clone());
+        let name = memory.name_any();
+        Ok(api
+            .replace_status(&name, &PostParams::default(), memory)
+            .await?)
+    }
+
+    fn state(&self, policy: &AttestationPolicy, skew_secs: i64) -> State {
+        let by_name = |node: Arc<KubeNode>| (node.name_any(), node);
+        let nodes: BTreeMap<String, _> = self.nodes.state().into_iter().map(by_name).collect();
+        let memories = self.memories.state().into_iter();
+        let memories: BTreeMap<String, _> = memories.map(|it| (it.name_any(), it)).collect();
+        let names = nodes.keys().chain(memories.keys());
+        let machine = |name: &String| {
+            let (node, memory) = (nodes.get(name), memories.get(name));
+            let machine = cluster::machine(
+                name,
+                node.map(|it| &**it),
+                memory.map(|it| &**it),
+                &policy.spec,
+                &self.settings.start_taint,
+            );
+            (name.clone(), machine)
+        };
+        State {
+            policy: policy.spec.policy(),
+            nodes: names.map(machine).collect(),
+            skew_secs,
+        }
+    }
+
+    /// Counts pods where a decision depends on them: on machines that fail, and on those that
+    /// wait while they are not ready.
+    async fn count_pods(&self, state: &mut State, now: i64) -> Result<(), Error> {
+        let pods: Api<Pod> = Api::all(self.client.clone());
+        let policy = state.policy.clone();
+        for (name, node) in state.nodes.iter_mut().filter(|(_, node)| node.live) {
+            let failed = plan::health(node, &policy, now) == Health::Failed;
+            if failed || (node.start_taint && !node.ready) {
+                let there = ListParams::default().fields(&format!("spec.nodeName={name}"));
+                let list = pods.list(&there).await?;
+                node.pods = Pods {
+                    movable: list.iter().filter(|it| cluster::movable(it)).count(),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// One condition per machine, written when it changes.
+    async fn conditions(&self, state: &State, now: i64) {
+        for memory in self.memories.state() {
+            let name = memory.name_any();
+            let Some(node) = state.nodes.get(&name) else {
+                continue;
+            };
+            let health = plan::health(node, &state.policy, now);
+            let mut next = (*memory).clone();
+            let mut status = next.status.take().unwrap_or_default();
+            let condition = condition(health, &status.failed, now);
+            let same = |it: &Condition| {
+                (&it.status, &it.reason, &it.message)
+                    == (&condition.status, &condition.reason, &condition.message)
+            };
+            if status.conditions.iter().any(same) {
+                continue;
+            }
+            status.conditions = vec![condition];
+            next.status = Some(status);
+            match self.remember(&next).await {
+                Err(error) if !error.is(409) => tracing::warn!(node = name, %error, "not told"),
+                // Somebody wrote in between: the next pass sees it.
+                _ => {}
+            }
+        }
+    }
+
+    async fn look_for_bypass(&mut self) -> Result<(), Error> {
+        if self.bypass_at.is_some_and(|at| at.elapsed() < BYPASS_EVERY) {
+            return Ok(());
+        }
+        let (roles, bindings): (Api<ClusterRole>, Api<ClusterRoleBinding>) =
+            (Api::all(self.client.clone()), Api::all(self.client.clone()));
+        let all = ListParams::default();
+        let (roles, bindings) = (roles.list(&all).await?, bindings.list(&all).await?);
+        let found = bypass::bypass(&roles.items, &bindings.items);
+        for sentence in found.iter().filter(|it| !self.bypass.contains(it)) {
+            tracing::error!(
+                check = "kube.csr.bypass",
+                "nodes join without attestation: {sentence}"
+            );
+        }
+        self.bypass = found;
+        self.bypass_at = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Writes what holds actions back and who bypasses us, when it changed.
+    async fn report(&self, policy: &AttestationPolicy, holds: &[Hold]) -> Result<(), Error> {
+        let status = AttestationPolicyStatus {
+            holds: holds.iter().map(hold).collect(),
+            bypass: self.bypass.clone(),
+        };
+        if policy.status.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        for hold in &status.holds {
+            tracing::error!(check = hold.check, "{}", hold.message);
+        }
+        let mut next = policy.clone();
+        next.status = Some(status);
+        let api: Api<AttestationPolicy> = Api::all(self.client.clone());
+        let put = PostParams::default();
+        api.replace_status(&policy.name_any(), &put, &next).await?;
+        Ok(())
+    }
+}
+
+fn hold(hold: &Hold) -> HoldStatus {
+    let (message, cause) = match hold {
+        Hold::Skew(secs) => (
+            format!("this clock and the API server's differ by {secs} s, 30 are allowed"),
+            None,
+        ),
+        Hold::Silence(silent) => (
+            format!("{silent} nodes are silent at once: look at the witness and the network"),
+            None,
+        ),
+        Hold::Breaker {
+            failed,
+            allowed,
+            cause,
+            stage,
+        } => (
+            format!("{failed} nodes began to fail, {allowed} may; stage {stage:?}, cause {cause}"),
+            Some(cause.clone()),
+        ),
+    };
+    HoldStatus {
+        check: hold.check().to_owned(),
+        message,
+        cause,
+    }
+}
+
+fn condition(health: Health, failed: &[String], now: i64) -> Condition {
+    let (status, check, said) = match health {
+        Health::Good => ("True", "attested", "the last verdict is as wanted"),
+        Health::Failed => ("False", "", "the evidence failed"),
+        Health::Never => ("Unknown", "", "it was never judged"),
+        Health::Stale => ("Unknown", "", "its last verdict is too old"),
+        Health::Rebooted => ("Unknown", "", "it booted since its last verdict"),
+    };
+    let own = health.check().unwrap_or(check);
+    // What failed says more than that something failed.
+    let named = failed.first().map_or(own, |first| match health {
+        Health::Failed => first.as_str(),
+        _ => own,
+    });
+    Condition {
+        type_: "Attested".to_owned(),
+        status: status.to_owned(),
+        reason: reason(named),
+        message: format!(
+            "{named}: {said}{}",
+            if failed.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", failed.join(", "))
+            }
+        ),
+        last_transition_time: belief::time(now).unwrap_or(Time(jiff::Timestamp::UNIX_EPOCH)),
+        observed_generation: None,
+    }
+}

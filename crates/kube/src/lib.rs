@@ -1,0 +1,33 @@
+//! `zeuge-kube`: nodes of a Kubernetes cluster join only if attested, and lose their work when
+//! their evidence fails.
+//!
+//! Believes nothing but Attestation Results that a pinned witness signed, and appraises nothing.
+//! What is decided stands in [`plan`] and [`join`], pure functions; the rest carries it out.
+//! `docs/kubernetes.md` says against whom this protects: labels, taints and objects are hints to
+//! a scheduler, and whoever runs the API server can change them.
+
+pub mod api;
+pub mod belief;
+pub mod bypass;
+mod cli;
+pub mod cluster;
+pub mod controller;
+mod error;
+pub mod install;
+pub mod join;
+pub mod model;
+pub mod node;
+pub mod pkcs10;
+pub mod plan;
+pub mod request;
+
+pub use error::{Error, reason};
+
+/// The check ids of this crate, one list per module.
+pub const CHECKS: &[&[&str]] = &[bypass::CHECKS, error::CHECKS, join::CHECKS, plan::CHECKS];
+
+/// Runs the program with the arguments of the process; returns its exit code (DESIGN §5.1).
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    cli::main()
+}
