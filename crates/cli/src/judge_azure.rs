@@ -46,7 +46,7 @@ pub(crate) fn file(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
 /// The verdict on a bundle of ours that holds an HCL report.
 ///
 /// # Errors
-/// As [`file`].
+/// As [`file()`].
 pub(crate) fn members(bundle: &Bundle, setting: &Setting) -> Result<Verdict, String> {
     let mut heap = setting.endorsements.clone();
     match gathered(bundle, &mut heap) {

@@ -6,6 +6,7 @@ mod crash;
 mod feed;
 mod power;
 mod process;
+mod races;
 mod record;
 mod release;
 mod tdx;
