@@ -12,7 +12,7 @@ use zeuge_verify::{
 use crate::{
     BindingProfile, Facts, Finding, Findings, Kind, NotProved, RootNamed, Verdict, Wanted,
     document::Hex,
-    hardware,
+    hardware, outlook,
     reference::{SgxReference, TdxReference},
     snp::{must_be_off, toy, unbound},
 };
@@ -47,8 +47,8 @@ pub(crate) fn judge_as(
     unbound(&facts.binding, findings);
     toy(&facts.root, findings);
     revocation(facts, wanted, findings);
-    status(facts, wanted, findings);
-    documents(facts, wanted, findings);
+    platform(facts, wanted, findings);
+    outlook::check(facts, wanted, findings);
     let kind = match &facts.claims {
         Body::Tdx(report) => {
             trust_domain(report, profile, wanted, findings);
@@ -69,7 +69,29 @@ pub(crate) fn judge_as(
     verdict.roots = vec![RootNamed::from(&facts.root)];
     verdict.not_proved = not_proved(facts, wanted);
     verdict.notes = notes(facts);
+    verdict.notes.extend(allowed(facts, wanted));
     verdict
+}
+
+/// The advisories that count for nothing here because the owner says so, with his reasons.
+fn allowed(facts: &QuoteFacts, wanted: &Wanted<'_>) -> Vec<String> {
+    let policy = &wanted.policy.intel;
+    let advisories = facts.standing.advisories.iter();
+    let allowed = advisories.filter_map(|id| policy.allowance(id, wanted.at));
+    allowed
+        .map(|allowed| {
+            format!(
+                "the policy allows {} until {}: {}",
+                allowed.id, allowed.until, allowed.because
+            )
+        })
+        .collect()
+}
+
+/// How the platform stands, and of which state of knowledge that is.
+pub(crate) fn platform(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
+    status(facts, wanted, findings);
+    documents(facts, wanted, findings);
 }
 
 fn revocation(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
@@ -242,13 +264,20 @@ fn trust_domain(
         policy.dangerous_allow_migration.as_deref(),
     );
     findings.check("policy.td-attributes", || {
-        Some(if attributes.sept_ve_disable() {
-            Finding::pass("policy.td-attributes")
-        } else {
+        // spec: dcap.tdx.td-attributes-reserved
+        // The lowest eight are the group "under debug", which has a check of its own.
+        let unknown = attributes.unknown() & !0xff;
+        Some(if !attributes.sept_ve_disable() {
             Finding::warn(
                 "policy.td-attributes",
                 "SEPT_VE_DISABLE is not set: the host can use missing pages against the guest",
             )
+        } else if unknown != 0 {
+            let because = "bits are set that no published document gives a meaning";
+            Finding::warn("policy.td-attributes", because)
+                .difference(format!("{unknown:#018x}"), "none")
+        } else {
+            Finding::pass("policy.td-attributes")
         })
     });
     started(report, profile, wanted, findings);

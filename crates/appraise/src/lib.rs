@@ -28,6 +28,7 @@ pub mod document;
 mod findings;
 mod floor;
 pub mod hardware;
+pub mod outlook;
 pub mod policy;
 pub mod reference;
 pub mod rule;
@@ -61,6 +62,7 @@ pub const CHECKS: &[&[&str]] = &[
     azure::CHECKS,
     composite::CHECKS,
     dcap::CHECKS,
+    outlook::CHECKS,
     document::CHECKS,
     snp::CHECKS,
     hardware::CHECKS,
@@ -148,6 +150,9 @@ pub struct Wanted<'a> {
     /// The highest tcbEvaluationDataNumber of Intel's documents about this kind of platform that
     /// whoever judges has ever seen proven; `None` where nobody remembers.
     pub evaluation_number_seen: Option<u32>,
+    /// What the same quote proves under newer documents of Intel's than those in force; `None` where
+    /// none are known. Only warns.
+    pub ahead: Option<&'a QuoteFacts>,
     /// `Some` when no measurement is demanded, with the reason; shows in the verdict.
     pub hardware_only: Option<&'a str>,
     /// The instant of the appraisal.

@@ -74,13 +74,15 @@ pub struct AzurePolicy {
 #[serde(deny_unknown_fields)]
 pub struct IntelPolicy {
     /// Statuses that are accepted with a warning, in Intel's spelling. `Revoked` and
-    /// `TcbNotSupported` cannot be accepted.
+    /// `TcbNotSupported` cannot be accepted. Not spelled dangerous: Intel leaves these statuses to
+    /// whoever relies on them, and every verdict warns and names the status.
     #[serde(default)]
     pub accepted_statuses: Vec<String>,
     /// Advisories that do not matter here, each with its reason and its end.
     #[serde(default)]
     pub allowed_advisories: Vec<AllowedAdvisory>,
-    /// Days after the date of its level during which an out-of-date platform is accepted.
+    /// Days after the date of its level during which an out-of-date platform is accepted, with a
+    /// warning that says when they end.
     #[serde(default)]
     pub grace_days: u32,
     /// Lowest accepted tcbEvaluationDataNumber.
@@ -113,7 +115,13 @@ impl IntelPolicy {
     /// Whether the owner allows this advisory at this instant.
     #[must_use]
     pub fn allows(&self, id: &str, at: UnixTime) -> bool {
-        self.allowed_advisories.iter().any(|allowed| {
+        self.allowance(id, at).is_some()
+    }
+
+    /// The owner's words by which this advisory is allowed at this instant.
+    #[must_use]
+    pub fn allowance(&self, id: &str, at: UnixTime) -> Option<&AllowedAdvisory> {
+        self.allowed_advisories.iter().find(|allowed| {
             let until = UnixTime::parse_rfc3339(&allowed.until);
             allowed.id == id && until.is_some_and(|until| at <= until)
         })

@@ -72,6 +72,7 @@ fn a_paravisors_value_never_admits_a_direct_guest() {
                 reference_values: &values,
                 hardware: None,
                 evaluation_number_seen: None,
+                ahead: None,
                 hardware_only: None,
                 at: told.at,
             };
@@ -109,6 +110,7 @@ fn a_secret_goes_to_a_known_guest_and_never_for_the_paravisor_alone() {
             reference_values: &values,
             hardware: None,
             evaluation_number_seen: None,
+            ahead: None,
             hardware_only: None,
             at: verdict.at,
         };

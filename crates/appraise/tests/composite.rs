@@ -56,6 +56,7 @@ fn with<T>(registry: &HardwareRegistry, body: impl FnOnce(&Wanted<'_>) -> T) -> 
         reference_values: &values,
         hardware: Some(registry),
         evaluation_number_seen: None,
+        ahead: None,
         hardware_only: None,
         at: UnixTime(1_772_323_200),
     })

@@ -74,7 +74,8 @@ fn an_accepted_status_and_a_grace_warn_and_end() {
     let warned = (vec![], vec![id]);
     assert_eq!(under(id, "accepted_statuses = [\"OutOfDate\"]"), warned);
     // The level is of 13 March 2024, the machine speaks on 1 March 2026.
-    assert_eq!(under(id, "grace_days = 718"), warned);
+    let grace = (vec![], vec![id, "policy.tcb-outlook"]);
+    assert_eq!(under(id, "grace_days = 718"), grace);
     assert_eq!(under(id, "grace_days = 717"), (vec![id], vec![]));
     let another = "accepted_statuses = [\"ConfigurationNeeded\"]";
     assert_eq!(under(id, another), (vec![id], vec![]));

@@ -4,7 +4,9 @@
 mod told_intel;
 
 use told_intel::{NOW, appraised, caught, facts, forms, known, policy, status, values};
-use zeuge_appraise::{Policy, QuoteFacts, Status, Word};
+use zeuge_appraise::{
+    Facts, Policy, QuoteFacts, Status, Wanted, Word, judge, outlook::refused_from,
+};
 use zeuge_evidence::dcap::Body;
 use zeuge_sim::{IntelLie, QuoteForm, QuoteSpec, Room, Tee};
 use zeuge_verify::dcap::{Revocation, TcbStatus};
@@ -266,4 +268,118 @@ fn an_enclave_is_known_by_content_or_by_signer_and_product_and_never_below_its_v
         let verdict = appraised(&facts, &Policy::default(), &values);
         assert_eq!(status(&verdict, id), Some(wanted), "{lines:?}");
     }
+}
+
+#[test]
+fn a_forecast_names_the_first_instant_at_which_the_policy_refuses() {
+    let mut facts = facts(None, &QuoteSpec::new(QuoteForm::Tdx4));
+    let values = known();
+    let from = |facts: &QuoteFacts, lines: &str| {
+        let policy = policy(&format!("[intel]\n{lines}"));
+        let wanted = Wanted {
+            policy: &policy,
+            reference_values: &values,
+            hardware: None,
+            evaluation_number_seen: None,
+            ahead: None,
+            hardware_only: None,
+            at: NOW,
+        };
+        refused_from(facts, &wanted).map(|refused| (refused.from, refused.check))
+    };
+    let certificate_ends = (facts.pck_not_after.plus(1), "dcap.pck.validity");
+    assert_eq!(from(&facts, ""), Some(certificate_ends));
+    let older = "minimum_evaluation_number = 21";
+    assert_eq!(from(&facts, older), Some((NOW, "policy.evaluation-number")));
+    facts.standing.status = TcbStatus::OutOfDate;
+    facts.standing.tcb_date = Some(NOW.plus(-10 * DAY));
+    let (id, accepted) = ("policy.tcb-status", "accepted_statuses = [\"OutOfDate\"]");
+    assert_eq!(from(&facts, ""), Some((NOW, id)));
+    assert_eq!(
+        from(&facts, "grace_days = 30"),
+        Some((NOW.plus(20 * DAY + 1), id))
+    );
+    assert_eq!(from(&facts, accepted), Some(certificate_ends));
+    facts.standing.status = TcbStatus::Revoked;
+    assert_eq!(from(&facts, accepted), Some((NOW, id)));
+}
+
+#[test]
+fn what_is_coming_warns_and_never_refuses() {
+    let now = facts(None, &QuoteSpec::new(QuoteForm::Tdx4));
+    let (policy, values) = (policy("[intel]\ngrace_days = 30"), known());
+    let outlook = |now: &QuoteFacts, ahead: Option<&QuoteFacts>| {
+        let wanted = Wanted {
+            policy: &policy,
+            reference_values: &values,
+            hardware: None,
+            evaluation_number_seen: None,
+            ahead,
+            hardware_only: None,
+            at: NOW,
+        };
+        let verdict = judge(&Facts::from(now.clone()), &[], &wanted);
+        status(&verdict, "policy.tcb-outlook")
+    };
+    assert_eq!(
+        outlook(&now, None),
+        None,
+        "nothing is known, nothing is foretold"
+    );
+    let mut ahead = now.clone();
+    ahead.standing.status = TcbStatus::Revoked;
+    assert_eq!(
+        outlook(&now, Some(&ahead)),
+        None,
+        "documents of the same number are no news"
+    );
+    ahead.evaluation_number += 1;
+    assert_eq!(outlook(&now, Some(&ahead)), Some(Status::Warn));
+    ahead.standing.status = TcbStatus::UpToDate;
+    assert_eq!(outlook(&now, Some(&ahead)), Some(Status::Pass));
+    let mut grace = now.clone();
+    grace.standing.status = TcbStatus::OutOfDate;
+    grace.standing.tcb_date = Some(NOW);
+    assert_eq!(
+        outlook(&grace, None),
+        Some(Status::Warn),
+        "days of grace end"
+    );
+    grace.standing.status = TcbStatus::Revoked;
+    assert_eq!(
+        outlook(&grace, None),
+        None,
+        "refused today, by its own check"
+    );
+}
+
+// spec: dcap.tdx.td-attributes-reserved
+#[test]
+fn a_reserved_bit_of_the_attributes_warns_and_is_no_forgery() {
+    for bit in [8, 17, 32, 61] {
+        let mut spec = QuoteSpec::new(QuoteForm::Tdx4);
+        spec.td_attributes |= 1 << bit;
+        // The quote is told and proven with the bit: whoever signs it says so.
+        let facts = facts(None, &spec);
+        let found = under(&facts, "", "policy.td-attributes");
+        assert_eq!(found, Some(Status::Warn), "{bit}");
+    }
+}
+
+#[test]
+fn what_the_owner_allows_stands_in_every_verdict_with_his_reason() {
+    let mut facts = facts(None, &QuoteSpec::new(QuoteForm::Sgx3));
+    facts.standing.advisories = vec!["INTEL-SA-00615".to_owned()];
+    let text = "[[intel.allowed_advisories]]\nid = \"INTEL-SA-00615\"\n\
+                because = \"no such device\"\nuntil = \"2026-04-01T00:00:00Z\"";
+    let verdict = appraised(&facts, &policy(text), &known());
+    assert_eq!(status(&verdict, "policy.advisories"), Some(Status::Pass));
+    let note = "the policy allows INTEL-SA-00615 until 2026-04-01T00:00:00Z: no such device";
+    assert!(verdict.notes.iter().any(|found| found == note));
+    facts.standing.status = TcbStatus::OutOfDate;
+    let accepting = policy("[intel]\naccepted_statuses = [\"OutOfDate\"]");
+    let verdict = appraised(&facts, &accepting, &known());
+    assert_eq!(status(&verdict, "policy.tcb-status"), Some(Status::Warn));
+    assert_eq!(status(&verdict, "policy.advisories"), Some(Status::Warn));
+    assert_eq!(verdict.word, Word::Warning);
 }

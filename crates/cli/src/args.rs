@@ -189,6 +189,12 @@ pub(crate) struct Verify {
     /// AMD's key service, or a mirror of it: https, or http on this machine.
     #[arg(long, value_name = "URL", requires = "fetch")]
     pub(crate) kds: Option<String>,
+    /// Intel's certification service (PCS), or a cache of it (PCCS): https, or http on this machine.
+    #[arg(long, value_name = "URL", requires = "fetch")]
+    pub(crate) pcs: Option<String>,
+    /// In which state of Intel's knowledge documents are fetched: standard or early.
+    #[arg(long, value_name = "CHANNEL", requires = "fetch", default_value = "standard", value_parser = ["standard", "early"])]
+    pub(crate) update: String,
     /// Where to keep what was fetched; without it zeuge/collateral in XDG_CACHE_HOME or ~/.cache.
     #[arg(long, value_name = "DIR", requires = "fetch")]
     pub(crate) cache: Option<PathBuf>,

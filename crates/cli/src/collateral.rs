@@ -9,10 +9,11 @@ use std::{
 
 use serde_json::json;
 use zeuge_collateral::{
-    Ages, Allowance, BUNDLE_BYTES_MAX, BaseUrl, CacheError, Collateral, Fetcher, HttpFetcher,
-    Obtained, Outcome as Got, Problem, Proof, Question, Sources, State, Status, Wanted, forecast,
+    Ages, Allowance, BUNDLE_BYTES_MAX, BaseUrl, CacheError, Channel, Collateral, Fetcher,
+    HttpFetcher, Obtained, Outcome as Got, Pcs, PcsId, Problem, Proof, Question, QuoteProof,
+    QuoteQuestion, Sources, State, Status, Wanted,
 };
-use zeuge_evidence::{UnixTime, snp};
+use zeuge_evidence::{Malformed, UnixTime, dcap, kind, snp};
 use zeuge_protocol::api::VerdictWord;
 use zeuge_verify::Anchors;
 
@@ -31,7 +32,7 @@ const ALLOWANCE: Allowance = Allowance {
     all: 2000,
 };
 /// For whom the budget is counted.
-const SOURCE: &str = "zeuge";
+pub(crate) const SOURCE: &str = "zeuge";
 
 /// Runs the command.
 pub(crate) fn run(command: &Command) -> Outcome {
@@ -50,13 +51,7 @@ pub(crate) fn run(command: &Command) -> Outcome {
         }
         Command::Import { file, cache } => import(file, cache),
         Command::Status { format, cache } => status(*format, cache),
-        Command::Forecast(_) => {
-            let because = forecast().err().map(|problem| problem.to_string());
-            Err(format!(
-                "collateral forecast is not supported yet: {}",
-                because.unwrap_or_default()
-            ))
-        }
+        Command::Forecast(arguments) => crate::forecast::run(arguments),
     }
 }
 
@@ -90,9 +85,14 @@ fn default_folder(name: &str) -> Result<PathBuf, String> {
     Ok(base.join("zeuge").join(name))
 }
 
-fn open(cache: &Cache, makers: Option<&Makers>) -> Result<Collateral, String> {
+pub(crate) fn open(cache: &Cache, makers: Option<&Makers>) -> Result<Collateral, String> {
     let (anchors, folder) = trust(cache)?;
-    open_with(&folder, anchors, makers)
+    open_with(
+        &folder,
+        anchors,
+        makers,
+        cache.dangerous_trust_sim.is_some(),
+    )
 }
 
 /// What is held in the default folder, where there is one; nobody is asked.
@@ -106,7 +106,7 @@ pub(crate) fn held(now: UnixTime) -> Result<Option<Status>, String> {
     if !folder.is_dir() {
         return Ok(None);
     }
-    let held = open_with(&folder, Anchors::makers(), None)?;
+    let held = open_with(&folder, Anchors::makers(), None, false)?;
     held.status(now).map(Some).map_err(disk)
 }
 
@@ -114,13 +114,25 @@ fn open_with(
     folder: &Path,
     anchors: Anchors,
     makers: Option<&Makers>,
+    sim: bool,
 ) -> Result<Collateral, String> {
-    let mut sources = Sources::makers();
+    // The makers are not asked about a toy's machines.
+    let mut sources = if sim {
+        Sources::default()
+    } else {
+        Sources::makers()
+    };
     let mut fetcher: Option<Arc<dyn Fetcher>> = None;
     if let Some(makers) = makers {
+        let read = |option: &str, url: &str| {
+            BaseUrl::parse(url)
+                .map_err(|problem| format!("{}: {option}: {problem}", problem.check()))
+        };
         if let Some(url) = &makers.kds {
-            sources.amd = BaseUrl::parse(url)
-                .map_err(|problem| format!("{}: --kds: {problem}", problem.check()))?;
+            sources.amd = Some(read("--kds", url)?);
+        }
+        if let Some(url) = &makers.pcs {
+            sources.intel = Some(Pcs::cache(read("--pcs", url)?));
         }
         fetcher = Some(Arc::new(
             HttpFetcher::new().map_err(|error| error.to_string())?,
@@ -137,14 +149,14 @@ fn open_with(
     .map_err(disk)
 }
 
-fn disk(error: CacheError) -> String {
+pub(crate) fn disk(error: CacheError) -> String {
     error.to_string()
 }
 
 /// The exit code that a problem stands for (DESIGN §5.1).
 const fn code(problem: &Problem) -> u8 {
     match problem {
-        Problem::Address { .. } | Problem::Forecast => crate::USAGE,
+        Problem::Address { .. } => crate::USAGE,
         Problem::Bundle { .. } | Problem::Size { .. } => VerdictWord::Malformed.exit_code(),
         Problem::Rollback { .. } => VerdictWord::Untrusted.exit_code(),
         _ => VerdictWord::Unavailable.exit_code(),
@@ -164,15 +176,11 @@ fn wanted(files: &[PathBuf]) -> Result<Result<Vec<Wanted>, u8>, String> {
     let mut wanted = Vec::new();
     for file in files {
         let bytes = input::read(file)?;
-        let read = snp::Evidence::read(&bytes).and_then(|evidence| {
-            let report = snp::Report::parse(&evidence.report)?;
-            Ok(zeuge_verify::snp::needs(&report))
-        });
-        match read {
-            Ok(needs) => wanted.extend(needs.into_iter().map(Wanted::from)),
+        match of_evidence(&bytes) {
+            Ok(more) => wanted.extend(more),
             Err(malformed) => {
                 crate::complain(&format!(
-                    "{}: {}: {malformed}; only SEV-SNP reports are fetched for yet",
+                    "{}: {}: {malformed}; fetched for are SEV-SNP reports and quotes of TDX and SGX",
                     file.display(),
                     malformed.check
                 ));
@@ -181,6 +189,32 @@ fn wanted(files: &[PathBuf]) -> Result<Result<Vec<Wanted>, u8>, String> {
         }
     }
     Ok(Ok(wanted))
+}
+
+/// What one report or quote needs; Intel's documents in both channels.
+fn of_evidence(bytes: &[u8]) -> Result<Vec<Wanted>, Malformed> {
+    if is_quote(bytes) {
+        let evidence = dcap::Evidence::read(bytes)?;
+        let quote = dcap::Quote::parse(&evidence.quote)?;
+        let needs = zeuge_verify::dcap::needs(&quote);
+        let both = Channel::SERVED
+            .iter()
+            .flat_map(|channel| needs.iter().map(|id| PcsId::of(id, *channel)));
+        return Ok(both.map(Wanted::from).collect());
+    }
+    let evidence = snp::Evidence::read(bytes)?;
+    let report = snp::Report::parse(&evidence.report)?;
+    let needs = zeuge_verify::snp::needs(&report);
+    Ok(needs.into_iter().map(Wanted::from).collect())
+}
+
+/// Whether these bytes look like a quote of TDX or SGX, in any of its wrappers.
+pub(crate) fn is_quote(bytes: &[u8]) -> bool {
+    use kind::Kind as Seen;
+    matches!(
+        kind::detect(bytes),
+        Seen::TdxQuote(_) | Seen::TdxProtobuf | Seen::SgxQuote(_) | Seen::QuoteJson
+    )
 }
 
 fn fetch(arguments: &Fetch) -> Outcome {
@@ -312,7 +346,7 @@ fn status(format: Format, cache: &Cache) -> Outcome {
 }
 
 /// Who waits for the makers.
-fn waiting() -> Result<tokio::runtime::Runtime, String> {
+pub(crate) fn waiting() -> Result<tokio::runtime::Runtime, String> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -322,6 +356,7 @@ fn waiting() -> Result<tokio::runtime::Runtime, String> {
 /// The makers, for commands that verify.
 pub(crate) struct Line {
     cache: Collateral,
+    channel: Channel,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -332,7 +367,8 @@ impl Line {
     /// A sentence, for a folder or an address that cannot be used.
     pub(crate) fn open(
         folder: Option<&Path>,
-        kds: Option<&str>,
+        makers: &Makers,
+        channel: Channel,
         sim: bool,
         anchors: &Anchors,
     ) -> Result<Self, String> {
@@ -340,11 +376,9 @@ impl Line {
             Some(folder) => folder.to_owned(),
             None => default_folder(if sim { "collateral-sim" } else { "collateral" })?,
         };
-        let makers = Makers {
-            kds: kds.map(str::to_owned),
-        };
         Ok(Self {
-            cache: open_with(&folder, anchors.clone(), Some(&makers))?,
+            cache: open_with(&folder, anchors.clone(), Some(makers), sim)?,
+            channel,
             runtime: waiting()?,
         })
     }
@@ -368,6 +402,29 @@ impl Line {
         };
         self.runtime
             .block_on(self.cache.prove(&question))
+            .map_err(disk)
+    }
+
+    /// Verifies a quote with what the makers add.
+    ///
+    /// # Errors
+    /// A sentence, when the folder cannot be used.
+    pub(crate) fn prove_quote(
+        &self,
+        quote: &dcap::Quote<'_>,
+        heap: &zeuge_verify::Endorsements,
+        binding: &zeuge_verify::Binding,
+    ) -> Result<QuoteProof, String> {
+        let question = QuoteQuestion {
+            quote,
+            heap,
+            binding,
+            channel: self.channel,
+            source: SOURCE,
+            now: clock::now()?,
+        };
+        self.runtime
+            .block_on(self.cache.prove_quote(&question))
             .map_err(disk)
     }
 }

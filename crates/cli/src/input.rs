@@ -142,6 +142,16 @@ pub(crate) fn endorsements(paths: &[PathBuf]) -> Result<Endorsements, String> {
     Ok(heap)
 }
 
+/// The files among these files and folders, in the order of their names.
+pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in paths {
+        collect(path, 0, &mut files)?;
+    }
+    files.sort();
+    Ok(files)
+}
+
 fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), String> {
     if let World::Served(held) = &*world() {
         let inside = held.keys().filter(|file| file.starts_with(path));

@@ -100,7 +100,7 @@ pub(crate) fn judge(
     match platform(bytes, wanted) {
         Platform::Azure => judge_azure::file(bytes, setting),
         Platform::Snp => snp(bytes, setting),
-        Platform::Quote(kind) => Ok(quote(bytes, None, kind, setting)),
+        Platform::Quote(kind) => quote(bytes, None, kind, setting),
         Platform::Bundle => bundle(bytes, setting),
         Platform::Tpm => Ok(judge_tpm::file(bytes, setting)),
         Platform::Unsupported(kind) => Err(format!(
@@ -124,6 +124,7 @@ pub(crate) fn wanted(setting: &Setting) -> Wanted<'_> {
         reference_values: &setting.reference_values,
         hardware: setting.hardware.as_ref(),
         evaluation_number_seen: None,
+        ahead: None,
         hardware_only: setting.hardware_only.as_deref(),
         at: setting.at,
     }
@@ -170,12 +171,9 @@ fn try_snp(bytes: &[u8], setting: &Setting) -> Result<Verdict, Stop> {
             let proof = makers
                 .prove(&report, &heap, &setting.binding)
                 .map_err(Stop::Local)?;
-            let told = |(key, problem): (String, &zeuge_collateral::Problem)| {
-                format!("{key}: {}: {problem}", problem.check())
-            };
             notes.extend(proof.problems().map(told));
             if let Some(problem) = &proof.rollback {
-                return Ok(behind(problem, notes, setting.at));
+                return Ok(behind(problem, Kind::Snp, notes, setting.at));
             }
             heap = proof.heap;
             proof.outcome
@@ -200,13 +198,14 @@ fn try_snp(bytes: &[u8], setting: &Setting) -> Result<Verdict, Stop> {
 /// The verdict on evidence that holds only under an older list than one already seen.
 pub(crate) fn behind(
     problem: &zeuge_collateral::Problem,
+    kind: Kind,
     notes: Vec<String>,
     at: UnixTime,
 ) -> Verdict {
     let (found, wanted) = problem.difference();
     let finding = Finding::fail(problem.check(), problem.to_string());
     let finding = finding.difference(found, wanted);
-    let mut verdict = Verdict::stopped(Word::Untrusted, Kind::Snp, finding, at);
+    let mut verdict = Verdict::stopped(Word::Untrusted, kind, finding, at);
     verdict.notes = notes;
     verdict
 }
@@ -222,42 +221,76 @@ pub(crate) fn skipped(heap: &Endorsements) -> Option<String> {
     Some(format!("no endorsement was found in {first}{more}"))
 }
 
-fn quote(bytes: &[u8], beside: Option<&[u8]>, kind: Kind, setting: &Setting) -> Verdict {
-    let mut verdict = match try_quote(bytes, beside, setting) {
-        Ok(verdict) => verdict,
-        Err(error) => Verdict::refused(kind, &error, setting.at),
-    };
-    if setting.makers.is_some() {
-        let unasked = "--fetch asks AMD alone; Intel's collateral is taken from files only";
-        verdict.notes.push(unasked.to_owned());
+fn quote(
+    bytes: &[u8],
+    beside: Option<&[u8]>,
+    kind: Kind,
+    setting: &Setting,
+) -> Result<Verdict, String> {
+    match try_quote(bytes, beside, kind, setting) {
+        Ok(verdict) => Ok(verdict),
+        Err(Stop::Refused(error)) => Ok(Verdict::refused(kind, &error, setting.at)),
+        Err(Stop::Local(sentence)) => Err(sentence),
     }
-    verdict
 }
 
 /// `beside` is collateral that came in the same bundle.
-fn try_quote(bytes: &[u8], beside: Option<&[u8]>, setting: &Setting) -> Result<Verdict, Error> {
+fn try_quote(
+    bytes: &[u8],
+    beside: Option<&[u8]>,
+    kind: Kind,
+    setting: &Setting,
+) -> Result<Verdict, Stop> {
     let mut heap = setting.endorsements.clone();
     if let Some(collateral) = beside {
         heap.add("evidence", collateral);
     }
     let evidence = dcap::Evidence::read(bytes)?;
     let quote = dcap::Quote::parse(&evidence.quote)?;
-    let verified = zeuge_verify::dcap::quote(
-        &quote,
-        &heap,
-        &setting.anchors,
-        &setting.binding,
-        setting.at,
-        &AWS_LC,
-    )?;
+    let (mut notes, mut ahead, mut seen) = (Vec::new(), None, None);
+    let (anchors, binding) = (&setting.anchors, &setting.binding);
+    let outcome = match &setting.makers {
+        None => zeuge_verify::dcap::quote(&quote, &heap, anchors, binding, setting.at, &AWS_LC),
+        Some(makers) => {
+            let proof = makers
+                .prove_quote(&quote, &heap, binding)
+                .map_err(Stop::Local)?;
+            notes.extend(proof.problems().map(told));
+            if let Some(problem) = &proof.rollback {
+                return Ok(behind(problem, kind, notes, setting.at));
+            }
+            seen = proof.seen.map(|seen| seen.evaluation_number);
+            ahead = proof.ahead;
+            proof.outcome
+        }
+    };
+    let verified = match outcome {
+        Ok(verified) => verified,
+        Err(error) => {
+            let mut verdict = Verdict::refused(kind, &error, setting.at);
+            verdict.notes = notes;
+            return Ok(verdict);
+        }
+    };
     let facts = Facts::from(verified.fact().clone());
-    let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted(setting));
+    let wanted = Wanted {
+        evaluation_number_seen: seen,
+        ahead: ahead.as_ref(),
+        ..wanted(setting)
+    };
+    let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted);
     verdict.notes.extend(evidence.notes);
+    verdict.notes.extend(notes);
     if evidence.event_log.is_some() {
         let unread = "a boot log lies beside the quote; it was not replayed";
         verdict.notes.push(unread.to_owned());
     }
     Ok(verdict)
+}
+
+/// What stood in the way of obtaining something, for people.
+fn told((key, problem): (String, &zeuge_collateral::Problem)) -> String {
+    format!("{key}: {}: {problem}", problem.check())
 }
 
 /// A bundle of ours with the evidence of one device. A member that nobody would look at is a
@@ -326,8 +359,8 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
             let table = bundle.only(Media::SnpCertificates).unwrap_or_default();
             snp(&[report, table].concat(), setting)
         }
-        (None, Some(bytes), None) => Ok(quote(bytes, collateral, Kind::Tdx, setting)),
-        (None, None, Some(bytes)) => Ok(quote(bytes, collateral, Kind::Sgx, setting)),
+        (None, Some(bytes), None) => quote(bytes, collateral, Kind::Tdx, setting),
+        (None, None, Some(bytes)) => quote(bytes, collateral, Kind::Sgx, setting),
         _ => refused("it does not hold the evidence of exactly one device"),
     }
 }

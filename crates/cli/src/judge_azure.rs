@@ -122,7 +122,7 @@ fn judge(
                 };
                 notes.extend(proof.problems().map(told));
                 if let Some(problem) = &proof.rollback {
-                    return Ok(behind(problem, notes, setting.at));
+                    return Ok(behind(problem, Kind::Snp, notes, setting.at));
                 }
                 heap = proof.heap;
             }

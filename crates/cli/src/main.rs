@@ -14,6 +14,7 @@ mod contexts;
 mod demo;
 mod doctor;
 mod enrol_tpm;
+mod forecast;
 mod hardware;
 mod input;
 mod inspect;

@@ -131,7 +131,7 @@ fn tokens(tenant: &Name, format: Format, target: &Target) -> Result<String, Fail
     Ok(lines.collect())
 }
 
-fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+pub(crate) fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     let rows = answer.get(name).and_then(Value::as_array);
     rows.map(Vec::as_slice).unwrap_or_default()
 }

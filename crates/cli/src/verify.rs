@@ -5,6 +5,7 @@
 use std::{borrow::Cow, path::Path, time::SystemTime};
 
 use zeuge_appraise::{HardwareRegistry, JudgedBy, Knowledge, Policy, ReferenceValues, Verdict};
+use zeuge_collateral::Channel;
 use zeuge_evidence::UnixTime;
 use zeuge_log::hash::sha256;
 use zeuge_protocol::api::{self, VerdictWord};
@@ -13,7 +14,7 @@ use zeuge_verify::{Anchors, Binding};
 
 use crate::{
     Outcome, archive,
-    args::{Format, Language, Verify, VerifyCommand},
+    args::{Format, Language, Verify, VerifyCommand, collateral::Makers},
     collateral::Line,
     input,
     judge::{self, Setting},
@@ -176,8 +177,12 @@ fn setting(arguments: &Verify) -> Result<Setting, String> {
     };
     let makers = arguments.fetch.then(|| {
         let sim = arguments.dangerous_trust_sim.is_some();
-        let (folder, kds) = (arguments.cache.as_deref(), arguments.kds.as_deref());
-        Line::open(folder, kds, sim, &anchors)
+        let makers = Makers {
+            kds: arguments.kds.clone(),
+            pcs: arguments.pcs.clone(),
+        };
+        let channel = Channel::served(&arguments.update).unwrap_or(Channel::Standard);
+        Line::open(arguments.cache.as_deref(), &makers, channel, sim, &anchors)
     });
     let reason = "--hardware-only was given: no measurement is demanded";
     Ok(Setting {

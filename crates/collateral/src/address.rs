@@ -1,4 +1,4 @@
-//! Where things are had: base URLs from the configuration, paths by AMD's rules.
+//! Where things are had: base URLs from the configuration, paths by AMD's and Intel's rules.
 //!
 //! The only file that writes addresses. Never takes one from evidence, never follows one.
 
@@ -7,10 +7,14 @@ use std::net::IpAddr;
 use reqwest::Url;
 use zeuge_verify::snp::{EndorsementId, Product};
 
-use crate::{Problem, Wanted, wanted::kind};
+use crate::{Problem, Wanted, pcs::PcsId, wanted::kind};
 
 /// AMD's key distribution service (AMD 57230 §4).
 const AMD: &str = "https://kdsintf.amd.com";
+/// Intel's provisioning certification service, API version 4.
+const INTEL: &str = "https://api.trustedservices.intel.com";
+/// Where the certificate of Intel's root says that its list lies; the service itself has none.
+const INTEL_ROOT_LIST: &str = "https://certificates.trustedservices.intel.com/IntelSGXRootCA.der";
 /// Base URLs are short; longer ones are a mistake.
 const BASE_BYTES_MAX: usize = 512;
 const PERMITTED: &str = "https://host[:port][/path] without user, query and fragment; http:// for an address of this machine alone";
@@ -69,36 +73,68 @@ impl BaseUrl {
     }
 }
 
-/// Who is asked for what.
+/// Intel's service: the original, or a cache of it (PCCS) that has the root's list itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pcs {
+    base: BaseUrl,
+    is_cache: bool,
+}
+
+impl Pcs {
+    /// A cache of the service, or a toy: the root's list is asked for there, too.
+    #[must_use]
+    pub const fn cache(base: BaseUrl) -> Self {
+        Self {
+            base,
+            is_cache: true,
+        }
+    }
+}
+
+/// Who is asked for what; what has no source is asked for nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sources {
     /// AMD's service, a mirror of it, or a toy.
-    pub amd: BaseUrl,
+    pub amd: Option<BaseUrl>,
+    /// Intel's service, a cache of it, or a toy.
+    pub intel: Option<Pcs>,
 }
 
 impl Sources {
     /// The makers' own services.
     #[must_use]
     pub fn makers() -> Self {
+        let known = |text: &str| BaseUrl {
+            text: text.to_owned(),
+            host: text.trim_start_matches("https://").to_owned(),
+        };
         Self {
-            amd: BaseUrl {
-                text: AMD.to_owned(),
-                host: AMD.trim_start_matches("https://").to_owned(),
-            },
+            amd: Some(known(AMD)),
+            intel: Some(Pcs {
+                base: known(INTEL),
+                is_cache: false,
+            }),
         }
     }
 
-    /// The whole address.
-    pub(crate) fn address(&self, wanted: &Wanted) -> String {
+    /// The host that is asked, and the whole address; `None` where nobody is asked.
+    pub(crate) fn place(&self, wanted: &Wanted) -> Option<(String, String)> {
         match wanted {
-            Wanted::Amd(id) => format!("{}{}", self.amd.text, amd_path(id)),
-        }
-    }
-
-    /// The host that is asked.
-    pub(crate) fn host(&self, wanted: &Wanted) -> &str {
-        match wanted {
-            Wanted::Amd(_) => &self.amd.host,
+            Wanted::Amd(id) => {
+                let base = self.amd.as_ref()?;
+                Some((base.host.clone(), format!("{}{}", base.text, amd_path(id))))
+            }
+            Wanted::Intel(id) => {
+                let pcs = self.intel.as_ref()?;
+                if *id == PcsId::RootCrl && !pcs.is_cache {
+                    let host = INTEL_ROOT_LIST.trim_start_matches("https://");
+                    let host = host.split('/').next().unwrap_or_default();
+                    return Some((host.to_owned(), INTEL_ROOT_LIST.to_owned()));
+                }
+                let path = id.path()?;
+                let base = &pcs.base;
+                Some((base.host.clone(), format!("{}{path}", base.text)))
+            }
         }
     }
 }
@@ -134,12 +170,15 @@ fn is_this_machine(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use zeuge_verify::dcap::Tee;
+
     use super::*;
+    use crate::pcs::{Channel, PckRequest};
 
     // spec: sev-snp.kds.vcek-address
     #[test]
     fn addresses_are_those_of_the_key_service() {
-        let at = |id| Sources::makers().address(&Wanted::Amd(id));
+        let at = |id| Sources::makers().place(&Wanted::Amd(id)).unwrap().1;
         let (product, vlek) = (Product::Milan, true);
         assert_eq!(
             at(EndorsementId::AmdChain { product, vlek }),
@@ -188,10 +227,83 @@ mod tests {
             product: Product::Milan,
             vlek: false,
         };
+        let sources = Sources {
+            amd: Some(amd),
+            intel: None,
+        };
         assert_eq!(
-            Sources { amd }.address(&id.into()),
+            sources.place(&id.into()).unwrap().1,
             "https://mirror.example/kds/vcek/v1/Milan/crl"
         );
+        assert_eq!(sources.place(&PcsId::RootCrl.into()), None);
+    }
+
+    #[test]
+    fn addresses_are_those_of_intels_service_and_of_caches_of_it() {
+        let fmspc = [0, 0x80, 0x6f, 5, 0, 0];
+        let info = |channel| PcsId::TcbInfo {
+            tee: Tee::Tdx,
+            fmspc,
+            channel,
+        };
+        let request = PckRequest {
+            ppid: "ab".repeat(16),
+            cpu_svn: "cd".repeat(16),
+            pce_svn: "0d00".to_owned(),
+            pce_id: "0000".to_owned(),
+            qe_id: "ef".repeat(16),
+        };
+        let pck = format!(
+            "/sgx/certification/v4/pckcert?qeid={}&encrypted_ppid={}&cpusvn={}&pcesvn=0d00&pceid=0000",
+            request.qe_id, request.ppid, request.cpu_svn
+        );
+        let api = "https://api.trustedservices.intel.com";
+        let cache = "https://pccs.example:8081";
+        for (id, path) in [
+            (
+                PcsId::PckCrl { ca: "platform" },
+                "/sgx/certification/v4/pckcrl?ca=platform&encoding=der",
+            ),
+            (
+                info(Channel::Early),
+                "/tdx/certification/v4/tcb?fmspc=00806F050000&update=early",
+            ),
+            (
+                PcsId::QeIdentity {
+                    tee: Tee::Sgx,
+                    channel: Channel::Standard,
+                },
+                "/sgx/certification/v4/qe/identity?update=standard",
+            ),
+            (
+                PcsId::EvaluationNumbers { tee: Tee::Tdx },
+                "/tdx/certification/v4/tcbevaluationdatanumbers",
+            ),
+            (PcsId::PckCertificate(Box::new(request)), pck.as_str()),
+        ] {
+            let wanted = Wanted::Intel(id);
+            let (host, address) = Sources::makers().place(&wanted).unwrap();
+            assert_eq!(host, "api.trustedservices.intel.com");
+            assert_eq!(address, format!("{api}{path}"));
+            let pcs = Pcs::cache(BaseUrl::parse(cache).unwrap());
+            let sources = Sources {
+                amd: None,
+                intel: Some(pcs),
+            };
+            assert_eq!(sources.place(&wanted).unwrap().1, format!("{cache}{path}"));
+            let root = sources.place(&Wanted::Intel(PcsId::RootCrl)).unwrap();
+            assert_eq!(root.1, format!("{cache}/sgx/certification/v4/rootcacrl"));
+        }
+        let root = Sources::makers().place(&Wanted::Intel(PcsId::RootCrl));
+        assert_eq!(
+            root,
+            Some((
+                "certificates.trustedservices.intel.com".to_owned(),
+                INTEL_ROOT_LIST.to_owned()
+            ))
+        );
+        let brought = Wanted::Intel(info(Channel::Evidence));
+        assert_eq!(Sources::makers().place(&brought), None);
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub struct Answer {
     pub status: u16,
     /// The Retry-After header, if it is there and is text.
     pub retry_after: Option<String>,
+    /// The chain of whoever signed the body (URL-encoded PEM), from the header whose name ends with
+    /// `Issuer-Chain`: Intel's service sends it so.
+    pub issuer_chain: Option<String>,
     /// The body, at most as long as was asked for.
     pub body: Vec<u8>,
 }

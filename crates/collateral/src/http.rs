@@ -74,6 +74,12 @@ impl HttpFetcher {
             .get(reqwest::header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
+        let issuer_chain = response
+            .headers()
+            .iter()
+            .find(|(name, _)| name.as_str().ends_with("issuer-chain"))
+            .and_then(|(_, value)| value.to_str().ok())
+            .map(str::to_owned);
         let mut body = Vec::new();
         // What comes with an error is not read.
         while status == 200
@@ -87,6 +93,7 @@ impl HttpFetcher {
         Ok(Answer {
             status,
             retry_after,
+            issuer_chain,
             body,
         })
     }

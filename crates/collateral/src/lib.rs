@@ -23,36 +23,34 @@ mod cache;
 mod content;
 mod disk;
 mod fetch;
+mod forecast;
 mod http;
 mod intel;
 mod mark;
 mod obtain;
+mod pcs;
 mod problem;
 mod prove;
+mod quote;
 mod wanted;
 mod warm;
 
-pub use address::{BaseUrl, Sources};
+pub use address::{BaseUrl, Pcs, Sources};
 pub use back_off::retry_after_secs;
 pub use budget::Allowance;
 pub use bundle::{BUNDLE_BYTES_MAX, BUNDLE_SCHEMA, Imported};
 pub use cache::{EntryStatus, Status};
 pub use fetch::{Answer, Fetcher, Got, Unreachable};
+pub use forecast::ChannelFacts;
 pub use http::{BadTls, HttpFetcher};
 pub use intel::Seen;
 pub use mark::Mark;
 pub use obtain::{Ages, Collateral, HeldAge, Obtained, Outcome, State};
+pub use pcs::{Channel, PckRequest, PcsId};
 pub use problem::{CacheError, Problem};
 pub use prove::{Proof, Question};
+pub use quote::{QuoteProof, QuoteQuestion};
 pub use wanted::Wanted;
 
 /// The ids of all checks of this room, by the file that owns them.
 pub const CHECKS: &[&[&str]] = &[problem::CHECKS];
-
-/// Foretelling when collateral will change is not part of this version.
-///
-/// # Errors
-/// Always: it is refused by name.
-pub const fn forecast() -> Result<std::convert::Infallible, Problem> {
-    Err(Problem::Forecast)
-}

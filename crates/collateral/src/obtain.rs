@@ -27,7 +27,7 @@ use crate::{
 pub struct Ages {
     /// Certificates. Their keys do not change; AMD renews their dates.
     pub certificate_secs_max: i64,
-    /// Revocation lists.
+    /// Revocation lists, and Intel's documents.
     pub list_secs_max: i64,
     /// That a service has no such thing.
     pub not_found_secs: i64,
@@ -52,7 +52,7 @@ impl Default for Ages {
 impl Ages {
     /// Whether what is held need not be asked for again.
     fn is_fresh(&self, wanted: &Wanted, found: &Found, now: UnixTime) -> bool {
-        let max = if wanted.is_list() {
+        let max = if wanted.is_short_lived() {
             self.list_secs_max
         } else {
             self.certificate_secs_max
@@ -113,19 +113,17 @@ pub struct Obtained {
     pub outcomes: Vec<Outcome>,
 }
 
-/// The name under which certificates of chips are counted together.
-const LEAVES: &str = "amd/vcek";
-
 /// How old something in the cache is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldAge {
-    /// The key of a chain or list; `amd/vcek` for all certificates of chips.
+    /// The key of a chain or list; `amd/vcek` for all certificates of chips, `intel/tcb/tdx/early`
+    /// for all TCB Info of one environment and channel.
     pub key: String,
     /// How many there are of it.
     pub count: u64,
     /// Seconds since the oldest of them was had from its maker.
     pub oldest_secs: i64,
-    /// For a list: seconds until it ends; negative when it has ended.
+    /// For lists and documents: seconds until the first of them ends; negative when it has ended.
     pub left_secs: Option<i64>,
 }
 
@@ -278,6 +276,17 @@ impl Collateral {
         })
     }
 
+    /// The file under this name that would be handed out at this instant. Asks nobody.
+    pub(crate) fn held_file(
+        &self,
+        wanted: &Wanted,
+        now: UnixTime,
+    ) -> Result<Option<Vec<u8>>, CacheError> {
+        let (found, _) = self.look(wanted, &Endorsements::new(), now)?;
+        let usable = found.filter(|found| self.inner.ages.usable(&found.content, now).is_ok());
+        Ok(usable.map(|found| found.bytes))
+    }
+
     /// Writes what is held and would be handed out into one bundle.
     ///
     /// # Errors
@@ -382,17 +391,13 @@ impl Collateral {
                 continue;
             };
             let mut left_secs = None;
-            if wanted.is_list()
+            if wanted.is_short_lived()
                 && let Some(list) = self.with_cache(|cache| cache.held(&wanted))?
             {
                 let until = self.judge(&wanted, &list, now)?.0;
                 left_secs = until.map(|until| until.0.saturating_sub(now.0));
             }
-            let key = if wanted.chain().is_some() {
-                LEAVES.to_owned()
-            } else {
-                key
-            };
+            let key = wanted.group();
             let age = ages.entry(key.clone()).or_insert(HeldAge {
                 key,
                 count: 0,
@@ -400,6 +405,10 @@ impl Collateral {
                 left_secs,
             });
             age.count = age.count.saturating_add(1);
+            age.left_secs = match (age.left_secs, left_secs) {
+                (Some(held), Some(own)) => Some(held.min(own)),
+                (held, own) => held.or(own),
+            };
             let secs = now.0.saturating_sub(fetched_at);
             age.oldest_secs = age.oldest_secs.max(secs);
         }
@@ -500,13 +509,15 @@ impl Collateral {
         source: &str,
         now: UnixTime,
     ) -> Result<Result<Vec<u8>, Problem>, CacheError> {
+        let Some((host, address)) = self.inner.sources.place(wanted) else {
+            return Ok(Err(Problem::Offline));
+        };
         let allowed = self
-            .may_ask(wanted, now)
+            .may_ask(wanted, &host, now)
             .and_then(|()| held(&self.inner.budget).spend(source, now));
         if let Err(problem) = allowed {
             return Ok(Err(problem));
         }
-        let address = self.inner.sources.address(wanted);
         let bytes_max = wanted.bytes_max();
         let answer = match fetcher.get(&address, bytes_max).await {
             Ok(answer) => answer,
@@ -515,23 +526,22 @@ impl Collateral {
                 return Ok(Err(Problem::Size { bytes_max }));
             }
             Err(Unreachable::Failed(found)) => {
-                self.pause(self.inner.sources.host(wanted), None, now)?;
+                self.pause(&host, None, now)?;
                 return Ok(Err(Problem::Transport { found }));
             }
         };
-        let host = self.inner.sources.host(wanted);
         match answer.status {
-            200 => self.take(wanted, heap, answer.body, &address, now),
+            200 => {
+                let file = wanted.file(answer.body, answer.issuer_chain.as_deref());
+                self.take(wanted, heap, file, (&host, &address), now)
+            }
             400 | 401 | 403 | 404 | 410 => self.forget(wanted, answer.status, now).map(Err),
             status => {
                 let asked = answer.retry_after.as_deref();
                 let asked = asked.and_then(|header| retry_after_secs(header, now));
-                let until = self.pause(host, asked, now)?;
+                let until = self.pause(&host, asked, now)?;
                 Ok(Err(if matches!(status, 429 | 503) {
-                    Problem::BackOff {
-                        host: host.to_owned(),
-                        until,
-                    }
+                    Problem::BackOff { host, until }
                 } else {
                     Problem::Transport {
                         found: format!("{host} answered with status {status}"),
@@ -547,10 +557,9 @@ impl Collateral {
         wanted: &Wanted,
         heap: &Endorsements,
         bytes: Vec<u8>,
-        address: &str,
+        (host, address): (&str, &str),
         now: UnixTime,
     ) -> Result<Result<Vec<u8>, Problem>, CacheError> {
-        let host = self.inner.sources.host(wanted);
         let kept = match self.passes(wanted, &bytes, heap, now) {
             Ok(content) => self.with_cache(|cache| {
                 cache.keep(wanted, &bytes, content.mark.as_ref(), now, address)
@@ -596,12 +605,12 @@ impl Collateral {
     }
 
     /// Whether neither a refusal nor a pause stands in the way.
-    fn may_ask(&self, wanted: &Wanted, now: UnixTime) -> Result<(), Problem> {
+    fn may_ask(&self, wanted: &Wanted, host: &str, now: UnixTime) -> Result<(), Problem> {
         if !wanted.is_well_formed() {
             // Would be written into an address.
             return Err(Problem::Address {
                 found: wanted.key(),
-                wanted: "a chip id in lower-case hex, as long as the product's are",
+                wanted: "ids in lower-case hex, as long as the maker's are",
             });
         }
         let cache = held(&self.inner.cache);
@@ -616,7 +625,7 @@ impl Collateral {
                 });
             }
         }
-        for name in [self.inner.sources.host(wanted), key.as_str()] {
+        for name in [host, key.as_str()] {
             let pause = index.back_off.get(name);
             if let Some(until) = pause.and_then(|pause| pause.running(now)) {
                 return Err(Problem::BackOff {
@@ -629,7 +638,7 @@ impl Collateral {
     }
 
     /// Holds bytes against what was asked for, the marks and their end.
-    fn passes(
+    pub(crate) fn passes(
         &self,
         wanted: &Wanted,
         bytes: &[u8],

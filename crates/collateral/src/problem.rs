@@ -15,7 +15,6 @@ pub(crate) const CHECKS: &[&str] = &[
     "collateral.back-off",
     "collateral.budget",
     "collateral.bundle",
-    "collateral.forecast",
     "collateral.list-ended",
     "collateral.not-found",
     "collateral.offline",
@@ -59,8 +58,6 @@ pub enum Problem {
         /// What was wanted.
         wanted: String,
     },
-    /// `collateral.forecast`: not part of this version.
-    Forecast,
     /// `collateral.list-ended`: the list at hand is past its end, or does not say when it ends.
     ListEnded {
         /// When it ended; `None` for a list that does not say.
@@ -112,7 +109,6 @@ impl Problem {
             Self::BackOff { .. } => "collateral.back-off",
             Self::Budget { .. } => "collateral.budget",
             Self::Bundle { .. } => "collateral.bundle",
-            Self::Forecast => "collateral.forecast",
             Self::ListEnded { .. } => "collateral.list-ended",
             Self::NotFound { .. } => "collateral.not-found",
             Self::Offline => "collateral.offline",
@@ -142,7 +138,6 @@ impl Problem {
                 found,
                 wanted,
             } => (format!("{member}: {found}"), wanted.clone()),
-            Self::Forecast => pair("forecast", "fetch, export, import or status"),
             Self::ListEnded { ended, at } => (
                 ended.map_or_else(
                     || "a list that does not say when it ends".to_owned(),
@@ -171,7 +166,6 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Forecast => out.write_str("a forecast is not part of this version"),
             Self::Response { check, found } => {
                 write!(out, "what came is not what was asked for: {check}: {found}")
             }

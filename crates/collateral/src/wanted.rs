@@ -4,7 +4,12 @@
 
 use std::fmt;
 
-use zeuge_verify::snp::{EndorsementId, Product};
+use zeuge_verify::{
+    dcap::Tee,
+    snp::{EndorsementId, Product},
+};
+
+use crate::pcs::{Channel, PcsId};
 
 /// A VCEK is under 2 KiB; ten times that is hostile.
 const CERTIFICATE_BYTES_MAX: usize = 20 * 1024;
@@ -12,6 +17,10 @@ const CERTIFICATE_BYTES_MAX: usize = 20 * 1024;
 const CHAIN_BYTES_MAX: usize = 64 * 1024;
 /// AMD's lists are under 2 KiB and name intermediates only: a handful in ten years.
 const LIST_BYTES_MAX: usize = 256 * 1024;
+/// Intel's list for the Platform CA grows with every platform that is revoked; today under 4 KiB.
+const INTEL_LIST_BYTES_MAX: usize = 1024 * 1024;
+/// The largest real document has 22 KiB; twice the limit of verification, for the text is escaped.
+const DOCUMENT_BYTES_MAX: usize = 2 * zeuge_verify::dcap::DOCUMENT_BYTES_MAX;
 /// hwID in hex.
 const HWID_DIGITS_MAX: usize = 128;
 
@@ -21,6 +30,14 @@ const HWID_DIGITS_MAX: usize = 128;
 pub enum Wanted {
     /// Of AMD's key distribution service.
     Amd(EndorsementId),
+    /// Of Intel's provisioning certification service.
+    Intel(PcsId),
+}
+
+impl From<PcsId> for Wanted {
+    fn from(id: PcsId) -> Self {
+        Self::Intel(id)
+    }
 }
 
 impl From<EndorsementId> for Wanted {
@@ -30,7 +47,8 @@ impl From<EndorsementId> for Wanted {
 }
 
 impl Wanted {
-    /// The one key: `amd/vcek/Milan/<hwid>/<tcb>`, `amd/chain/Milan/vcek`, `amd/crl/Milan/vcek`.
+    /// The one key: `amd/vcek/Milan/<hwid>/<tcb>`, `amd/chain/Milan/vcek`, `amd/crl/Milan/vcek`,
+    /// `intel/crl/root`, `intel/tcb/tdx/<fmspc>/standard`, `intel/qe/sgx/early`.
     #[must_use]
     pub fn key(&self) -> String {
         match self {
@@ -43,6 +61,16 @@ impl Wanted {
             Self::Amd(EndorsementId::AmdCrl { product, vlek }) => {
                 format!("amd/crl/{}/{}", product.name(), kind(*vlek))
             }
+            Self::Intel(id) => format!("intel/{}", id.key()),
+        }
+    }
+
+    /// The key under which things of one kind are counted together.
+    pub(crate) fn group(&self) -> String {
+        match self {
+            Self::Amd(EndorsementId::Vcek { .. }) => "amd/vcek".to_owned(),
+            Self::Amd(_) => self.key(),
+            Self::Intel(id) => format!("intel/{}", id.group()),
         }
     }
 
@@ -64,14 +92,35 @@ impl Wanted {
                 product: Product::from_name(product)?,
                 vlek: is_vlek(vlek)?,
             },
+            ["intel", rest @ ..] => {
+                let wanted = Self::Intel(PcsId::parse(rest)?);
+                return Some(wanted)
+                    .filter(|wanted| wanted.is_well_formed() && wanted.key() == key);
+            }
             _ => return None,
         };
         Some(Self::Amd(id)).filter(|wanted| wanted.is_well_formed() && wanted.key() == key)
     }
 
-    /// Chain and list of every product, for keys of chips: what `fetch` without evidence gets.
+    /// What `fetch` without evidence gets: of AMD chain and list of every product, for keys of
+    /// chips; of Intel the lists, and the identities of the quoting enclaves in both channels.
     #[must_use]
     pub fn common() -> Vec<Self> {
+        let mut all = Self::common_amd();
+        all.extend([
+            Self::Intel(PcsId::RootCrl),
+            Self::Intel(PcsId::PckCrl { ca: "platform" }),
+            Self::Intel(PcsId::PckCrl { ca: "processor" }),
+        ]);
+        for tee in [Tee::Sgx, Tee::Tdx] {
+            all.push(Self::Intel(PcsId::EvaluationNumbers { tee }));
+            let channels = Channel::SERVED.into_iter();
+            all.extend(channels.map(|channel| Self::Intel(PcsId::QeIdentity { tee, channel })));
+        }
+        all
+    }
+
+    fn common_amd() -> Vec<Self> {
         let vlek = false;
         Product::ALL
             .into_iter()
@@ -96,6 +145,7 @@ impl Wanted {
                         .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
             }
             Self::Amd(EndorsementId::AmdChain { .. } | EndorsementId::AmdCrl { .. }) => true,
+            Self::Intel(id) => id.is_well_formed(),
         }
     }
 
@@ -105,12 +155,26 @@ impl Wanted {
             Self::Amd(EndorsementId::Vcek { .. }) => CERTIFICATE_BYTES_MAX,
             Self::Amd(EndorsementId::AmdChain { .. }) => CHAIN_BYTES_MAX,
             Self::Amd(EndorsementId::AmdCrl { .. }) => LIST_BYTES_MAX,
+            Self::Intel(PcsId::RootCrl | PcsId::PckCrl { .. }) => INTEL_LIST_BYTES_MAX,
+            Self::Intel(PcsId::PckCertificate(_)) => CHAIN_BYTES_MAX,
+            Self::Intel(_) => DOCUMENT_BYTES_MAX,
         }
     }
 
-    /// Whether it is a revocation list.
-    pub(crate) const fn is_list(&self) -> bool {
-        matches!(self, Self::Amd(EndorsementId::AmdCrl { .. }))
+    /// Whether its maker issues it anew every few days or weeks: lists, and Intel's documents.
+    pub(crate) const fn is_short_lived(&self) -> bool {
+        match self {
+            Self::Amd(id) => matches!(id, EndorsementId::AmdCrl { .. }),
+            Self::Intel(id) => !matches!(id, PcsId::PckCertificate(_)),
+        }
+    }
+
+    /// The file that is kept of an answer.
+    pub(crate) fn file(&self, body: Vec<u8>, issuer_chain: Option<&str>) -> Vec<u8> {
+        match self {
+            Self::Amd(_) => body,
+            Self::Intel(id) => id.file(body, issuer_chain),
+        }
     }
 
     /// Chains first, then lists, then leaves, because a leaf is held against its chain.
@@ -119,6 +183,9 @@ impl Wanted {
             Self::Amd(EndorsementId::AmdChain { .. }) => 0,
             Self::Amd(EndorsementId::AmdCrl { .. }) => 1,
             Self::Amd(EndorsementId::Vcek { .. }) => 2,
+            // What evidence can invent is put out of a full cache first.
+            Self::Intel(PcsId::TcbInfo { .. } | PcsId::PckCertificate(_)) => 2,
+            Self::Intel(_) => 1,
         }
     }
 
@@ -131,7 +198,7 @@ impl Wanted {
                     vlek: false,
                 }))
             }
-            Self::Amd(_) => None,
+            Self::Amd(_) | Self::Intel(_) => None,
         }
     }
 }
@@ -157,6 +224,7 @@ fn is_vlek(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pcs::PckRequest;
 
     #[test]
     fn every_key_is_read_back() {
@@ -165,7 +233,21 @@ mod tests {
             hwid: "0123456789abcdef".to_owned(),
             tcb: [1, 2, 3, 4, 0, 0, 0, 8],
         });
-        for wanted in Wanted::common().into_iter().chain([leaf]) {
+        let named = PckRequest {
+            ppid: "ab".repeat(384),
+            cpu_svn: "cd".repeat(16),
+            pce_svn: "0d00".to_owned(),
+            pce_id: "0000".to_owned(),
+            qe_id: "ef".repeat(16),
+        };
+        let pck = Wanted::Intel(PcsId::PckCertificate(Box::new(named)));
+        let info = Wanted::Intel(PcsId::TcbInfo {
+            tee: Tee::Tdx,
+            fmspc: [0, 0x80, 0x6f, 5, 0, 0],
+            channel: Channel::Evidence,
+        });
+        assert_eq!(info.key(), "intel/tcb/tdx/00806f050000/evidence");
+        for wanted in Wanted::common().into_iter().chain([leaf, pck, info]) {
             assert_eq!(Wanted::parse(&wanted.key()), Some(wanted));
         }
     }
@@ -180,6 +262,13 @@ mod tests {
             "amd/vcek/Turin/0123456789ABCDEF/0102030400000008",
             "amd/vcek/Turin/../0102030400000008",
             "amd/vcek/Milan/0123456789abcdef/0102030400000008",
+            "intel/crl/other",
+            "intel/tcb/sev/00806f050000/early",
+            "intel/tcb/tdx/00806F050000/early",
+            "intel/tcb/tdx/00806f0500/early",
+            "intel/tcb/tdx/00806f050000/late",
+            "intel/pck/00/00/0000/0000/00",
+            "intel/crl/root/",
         ] {
             assert_eq!(Wanted::parse(key), None, "{key}");
         }

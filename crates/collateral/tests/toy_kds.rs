@@ -78,6 +78,7 @@ impl Fetcher for Memory {
         let answer = |status, retry_after: Option<&str>, body| Answer {
             status,
             retry_after: retry_after.map(str::to_owned),
+            issuer_chain: None,
             body,
         };
         let result = match mood {
@@ -105,12 +106,15 @@ fn open_with(
     base: &str,
     ages: Ages,
 ) -> Collateral {
-    let amd = BaseUrl::parse(base).unwrap();
+    let sources = Sources {
+        amd: Some(BaseUrl::parse(base).unwrap()),
+        intel: None,
+    };
     let allowance = Allowance {
         per_source: 5,
         all: 100,
     };
-    Collateral::open(folder, fetcher, Sources { amd }, anchors(), ages, allowance).unwrap()
+    Collateral::open(folder, fetcher, sources, anchors(), ages, allowance).unwrap()
 }
 
 fn open(folder: &Path, memory: &Arc<Memory>) -> Collateral {
@@ -618,11 +622,10 @@ async fn a_damaged_file_and_a_broken_index_are_an_empty_cache_but_broken_marks_s
         .unwrap();
     assert_eq!(states(&obtained), [State::Fetched]);
     std::fs::write(folder.path().join("marks.json"), b"{").unwrap();
-    let amd = BaseUrl::parse("http://127.0.0.1:1").unwrap();
     let refused = Collateral::open(
         folder.path(),
         None,
-        Sources { amd },
+        Sources::default(),
         anchors(),
         Ages::default(),
         Allowance::default(),
@@ -645,12 +648,6 @@ async fn a_chip_id_of_another_form_never_gets_into_an_address() {
         assert_eq!(checks(&obtained), ["collateral.address"]);
     }
     assert_eq!(memory.asked(), 0);
-}
-
-#[test]
-fn a_forecast_is_refused_by_name() {
-    let problem = zeuge_collateral::forecast().unwrap_err();
-    assert_eq!(problem.check(), "collateral.forecast");
 }
 
 /// Proves the toy's report of an instant with this beside it.

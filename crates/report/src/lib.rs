@@ -8,6 +8,7 @@ pub mod assessed;
 mod ear;
 mod json;
 mod json_tpm;
+mod outlook;
 pub mod page;
 mod phrase;
 mod table;
@@ -15,6 +16,7 @@ mod text;
 
 pub use ear::{appraisal, unsigned};
 pub use json::{claims, verdict, verdict_with};
+pub use outlook::{InChannel, platform};
 pub use phrase::said;
 pub use table::{Explanation, Severity, Table};
 pub use text::{Language, render, render_with};

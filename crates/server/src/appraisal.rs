@@ -14,7 +14,7 @@ use zeuge_appraise::{
     Facts, HardwareRegistry, JudgedBy, Knowledge, Policy, ReferenceValues, ReleaseRule, Verdict,
     Wanted, judge,
 };
-use zeuge_collateral::{Collateral, Problem, Proof, Question};
+use zeuge_collateral::{Channel, Collateral, Problem, Proof, Question};
 use zeuge_evidence::UnixTime;
 use zeuge_evidence::snp::{CertificateTable, Report};
 use zeuge_protocol::bundle::{Bundle, Media};
@@ -27,7 +27,6 @@ use zeuge_verify::{
 };
 
 use crate::endorsements::{self, Counted};
-use crate::quote::Kept;
 use crate::refusal::Refusal;
 use crate::tpm::Makers;
 
@@ -60,12 +59,18 @@ pub struct Wishes {
 impl Wishes {
     /// What a machine is measured against, where such a number was seen.
     #[must_use]
-    pub const fn wanted(&self, at: UnixTime, evaluation_number_seen: Option<u32>) -> Wanted<'_> {
+    pub const fn wanted<'a>(
+        &'a self,
+        at: UnixTime,
+        evaluation_number_seen: Option<u32>,
+        ahead: Option<&'a QuoteFacts>,
+    ) -> Wanted<'a> {
         Wanted {
             policy: &self.policy,
             reference_values: &self.reference_values,
             hardware: self.hardware.as_ref(),
             evaluation_number_seen,
+            ahead,
             hardware_only: None,
             at,
         }
@@ -142,6 +147,8 @@ pub struct Appraised {
     pub evidence: Evidence,
     /// The highest tcbEvaluationDataNumber seen for such platforms.
     pub seen: Option<u32>,
+    /// What the same quote proves under newer documents than those in force.
+    pub ahead: Option<Box<QuoteFacts>>,
     /// The verdict without any release rule.
     pub verdict: Verdict,
     /// The machine, by the owner's name or by its chip.
@@ -157,6 +164,8 @@ pub struct Proven {
     pub(crate) evidence: Evidence,
     /// The highest tcbEvaluationDataNumber seen for such platforms.
     pub(crate) seen: Option<u32>,
+    /// What the same quote proves under newer documents than those in force.
+    pub(crate) ahead: Option<Box<QuoteFacts>>,
     /// What endorsed it, for the archive.
     pub(crate) endorsements: Vec<Vec<u8>>,
     /// The epoch whose documents were believed while it was proven (a TPM's key by the registry);
@@ -194,8 +203,8 @@ pub struct Judge {
     lines: Lines,
     folder: Option<PathBuf>,
     held: Mutex<(Vec<Stamp>, Arc<Endorsements>)>,
-    pub(crate) kept: Kept,
     pub(crate) tpm_makers: Arc<Makers>,
+    pub(crate) channel: Channel,
 }
 
 /// Name, time and size of a file of endorsements.
@@ -204,13 +213,18 @@ type Stamp = (PathBuf, Option<SystemTime>, u64);
 impl Judge {
     /// A judge with caches, and a folder of endorsements that is read again when its files change.
     #[must_use]
-    pub fn new(lines: Lines, folder: Option<PathBuf>, tpm_makers: Arc<Makers>) -> Self {
+    pub fn new(
+        lines: Lines,
+        folder: Option<PathBuf>,
+        tpm_makers: Arc<Makers>,
+        channel: Channel,
+    ) -> Self {
         Self {
             lines,
             folder,
             held: Mutex::default(),
-            kept: Kept::default(),
             tpm_makers,
+            channel,
         }
     }
 
@@ -256,6 +270,7 @@ impl Judge {
         Ok(Proven {
             evidence: Evidence::Composite(Box::new(joined)),
             seen: cpu.seen,
+            ahead: cpu.ahead,
             endorsements: [cpu.endorsements, tpm.endorsements].concat(),
             epoch: tpm.epoch,
         })
@@ -294,6 +309,7 @@ impl Judge {
         Ok(Proven {
             evidence: Evidence::Snp(Box::new(verified)),
             seen: None,
+            ahead: None,
             endorsements,
             epoch: None,
         })
@@ -305,11 +321,13 @@ impl Judge {
         let Proven {
             evidence,
             seen,
+            ahead,
             endorsements,
             epoch: _,
         } = proven;
         let facts = evidence.facts();
-        let mut verdict = judge(&facts, evidence.passed(), &wishes.wanted(at, seen));
+        let wanted = wishes.wanted(at, seen, ahead.as_deref());
+        let mut verdict = judge(&facts, evidence.passed(), &wanted);
         verdict.assess(Knowledge::built_in(), JudgedBy::Witness);
         let registry = wishes.hardware.as_ref();
         let named = registry.and_then(|registry| registry.name_of(&facts));
@@ -317,6 +335,7 @@ impl Judge {
         Appraised {
             evidence,
             seen,
+            ahead,
             verdict,
             machine,
             endorsements,

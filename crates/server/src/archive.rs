@@ -78,6 +78,13 @@ impl Archive {
         Ok(name)
     }
 
+    /// The bytes with this SHA-256; `None` where they are not there, or are not these any more.
+    #[must_use]
+    pub fn read(&self, name: &[u8; 32]) -> Option<Vec<u8>> {
+        let bytes = fs::read(self.folder.join(hex::encode(name))).ok()?;
+        Some(bytes).filter(|bytes| sha256(&[bytes]) == *name)
+    }
+
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut salt = [0; 8];
         crate::keys::random(&mut salt);
@@ -101,6 +108,8 @@ mod tests {
         let name = archive.keep(b"12345678").unwrap();
         assert_eq!(archive.keep(b"12345678"), Ok(name));
         assert_eq!(archive.bytes(), 8);
+        assert_eq!(archive.read(&name).as_deref(), Some(&b"12345678"[..]));
+        assert_eq!(archive.read(&[0; 32]), None);
         assert_eq!(
             archive.keep(b"abc").map_err(|refusal| refusal.check),
             Err("archive.quota")

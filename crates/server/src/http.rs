@@ -30,6 +30,7 @@ use zeuge_verify::tpm::EnrolledAk;
 use crate::documents::{self, KINDS, Shelf as _};
 use crate::enrolment::{ActivationRequest, EnrolmentRequest, REQUEST_BYTES_MAX};
 use crate::feed::{self, Subject};
+use crate::forecast::gauges;
 use crate::metrics::labelled;
 use crate::openapi;
 use crate::refusal::Refusal;
@@ -185,6 +186,7 @@ pub fn router(witness: Arc<Witness>) -> Router {
         )
         .route("/v1/verdicts", get(verdicts))
         .route("/v1/machines", get(machines))
+        .route("/v1/collateral/forecast", get(forecast))
         .route("/v1/witness", get(about))
         .route("/log/checkpoint", get(checkpoint))
         .route("/log/vkey", get(vkey))
@@ -594,6 +596,24 @@ async fn machines(
     json_answer(&json!({"machines": rows.await?}))
 }
 
+/// How machines of Intel's stand in both update channels.
+async fn forecast(
+    State(witness): Shared,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Answer {
+    let caller = caller(&witness, &headers).await?;
+    let tenant = caller.sees(filter.tenant)?;
+    let all = blocking(move || witness.forecasts.all(&witness)).await?;
+    let seen = all.iter().filter(|machine| {
+        tenant
+            .as_ref()
+            .is_none_or(|tenant| *tenant == machine.tenant)
+    });
+    let machines: Vec<_> = seen.map(|machine| &machine.json).collect();
+    json_answer(&json!({"machines": machines}))
+}
+
 /// What a witness says of itself; agents take it from measured configuration instead.
 async fn about(State(witness): Shared) -> Answer {
     json_answer(&json!({
@@ -665,7 +685,12 @@ async fn metrics(State(witness): Shared) -> Answer {
         .map_or(0, |signed| signed.checkpoint().size);
     let ready = u64::from(witness.ready().is_ok());
     let this = Arc::clone(&witness);
-    let ages = blocking(move || collateral_ages(&this)).await?;
+    let ages = blocking(move || {
+        let ages = collateral_ages(&this)?;
+        let coming = gauges(&this.forecasts.all(&this)?);
+        Ok(format!("{ages}{coming}"))
+    })
+    .await?;
     let counted = witness.metrics.text(&[
         (
             "zeuge_archive_bytes",

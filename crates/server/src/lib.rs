@@ -19,6 +19,7 @@ pub mod documents;
 pub mod endorsements;
 pub mod enrolment;
 pub mod feed;
+pub mod forecast;
 pub mod http;
 pub mod keys;
 pub mod metrics;

@@ -185,6 +185,12 @@ const CALLS: &[Call] = &[
         "Machines with their newest verdict; followed live as the verdicts are (event machine).",
         (&["tenant", "limit"], ""),
     ),
+    owner(
+        "get",
+        "/v1/collateral/forecast",
+        "How machines of Intel's stand in both update channels, and from when they are refused.",
+        (&["tenant"], ""),
+    ),
     get(
         "/v1/witness",
         "What the witness says of itself.",

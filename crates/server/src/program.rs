@@ -147,6 +147,12 @@ struct Serve {
     /// AMD's key service, or a mirror of it: https, or http on this machine.
     #[arg(long, value_name = "URL", conflicts_with = "offline")]
     kds: Option<String>,
+    /// Intel's certification service (PCS), or a cache of it (PCCS): https, or http on this machine.
+    #[arg(long, value_name = "URL", conflicts_with = "offline")]
+    pcs: Option<String>,
+    /// In which state of Intel's knowledge machines are judged: standard or early.
+    #[arg(long, value_name = "CHANNEL", default_value = "standard", value_parser = ["standard", "early"])]
+    pcs_update: String,
     /// How the makers are asked.
     #[command(flatten)]
     collateral: CollateralLimits,
@@ -161,6 +167,14 @@ struct Serve {
         conflicts_with = "offline"
     )]
     sim_kds: Option<String>,
+    /// The toy's certification service, asked for the tenant sim alone; without it nobody is.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "dangerous_trust_sim",
+        conflicts_with = "offline"
+    )]
+    sim_pcs: Option<String>,
     /// DANGEROUS: plain HTTP on an address that is not loopback.
     #[arg(long)]
     dangerous_plain_http: bool,

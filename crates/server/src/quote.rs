@@ -1,53 +1,17 @@
-//! Quotes of TDX and SGX: verified with what lies beside them, in the folder of endorsements, or
-//! was brought by an earlier machine and is newer.
+//! Quotes of TDX and SGX: verified with what lies beside them, in the folder of endorsements, in
+//! the cache, or at Intel's.
 //!
 //! Never lets an older revocation list count once a newer one has been seen; how old the documents
-//! are is appraised. Never calls Intel.
+//! are is appraised. What is asked for is asked under the budget of the source.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
-use zeuge_collateral::Seen;
+use zeuge_collateral::{Problem, QuoteProof, QuoteQuestion};
 use zeuge_evidence::dcap::Quote;
 use zeuge_protocol::bundle::{Bundle, Media};
-use zeuge_verify::crypto::AWS_LC;
 use zeuge_verify::dcap::{QuoteFacts, Revocation};
-use zeuge_verify::{Binding, Endorsements, Verified, dcap};
+use zeuge_verify::{Binding, Endorsements};
 
 use crate::appraisal::{Asked, Evidence, Judge, Proven};
 use crate::refusal::Refusal;
-
-/// Collateral of so many kinds of platform is remembered; a fleet has a handful, and one has at
-/// most 512 KiB.
-const KEPT_MAX: usize = 32;
-/// Another machine may raise a mark between verification and comparison; nobody does it more often.
-const ROUNDS_MAX: usize = 3;
-
-/// What machines brought that was newer than everything before: the marks are raised by it, so the
-/// next machine must have it too. Lives in memory; after a start the folder has to be as new.
-#[derive(Debug, Default)]
-pub(crate) struct Kept(Mutex<VecDeque<Endorsements>>);
-
-impl Kept {
-    fn add_to(&self, heap: &mut Endorsements) {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for held in kept.iter().cloned() {
-            heap.certificates.extend(held.certificates);
-            heap.revocation_lists.extend(held.revocation_lists);
-            heap.documents.extend(held.documents);
-        }
-    }
-
-    fn keep(&self, bytes: &[u8]) {
-        let mut held = Endorsements::new();
-        held.add("an earlier machine's evidence", bytes);
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while kept.len() >= KEPT_MAX {
-            kept.pop_front();
-        }
-        kept.push_back(held);
-    }
-}
 
 impl Judge {
     /// Verifies the one quote of a bundle.
@@ -58,57 +22,56 @@ impl Judge {
         asked: &Asked<'_>,
     ) -> Result<Proven, Refusal> {
         let brought = bundle.only(Media::IntelCollateral);
-        let quote = Quote::parse(quote).map_err(zeuge_verify::Error::from)?;
-        let line = self.line(asked.tenant);
-        let mut refusal = None;
-        for _ in 0..ROUNDS_MAX {
-            let mut heap = self.at_hand().as_ref().clone();
-            self.kept.add_to(&mut heap);
-            if let Some(collateral) = brought {
-                heap.add("evidence", collateral);
-            }
-            let verified = dcap::quote(
-                &quote,
-                &heap,
-                line.anchors(),
-                &Binding::ReportData(asked.report_data),
-                asked.at,
-                &AWS_LC,
-            )?;
-            let seen = line.observe_quote(&verified);
-            match seen.map_err(|error| Refusal::store(&error))? {
-                Ok(seen) => return Ok(self.proven(verified, seen, &heap, brought)),
-                Err(problem) => {
-                    let (found, wanted) = problem.difference();
-                    let because =
-                        "the quote holds only under an older revocation list than one seen before";
-                    let refused = Refusal::new(problem.check(), 403, because);
-                    refusal = Some(refused.difference(found, wanted));
-                }
-            }
+        let mut heap = self.at_hand().as_ref().clone();
+        if let Some(collateral) = brought {
+            heap.add("evidence", collateral);
         }
-        Err(refusal.unwrap_or_else(|| Refusal::store(&"the quote was not looked at")))
+        let question = QuoteQuestion {
+            quote: &Quote::parse(quote).map_err(zeuge_verify::Error::from)?,
+            heap: &heap,
+            binding: &Binding::ReportData(asked.report_data),
+            channel: self.channel,
+            source: asked.source,
+            now: asked.at,
+        };
+        let proving = self.line(asked.tenant).prove_quote(&question);
+        let proof = tokio::runtime::Handle::current()
+            .block_on(proving)
+            .map_err(|error| Refusal::store(&error))?;
+        believe(proof, brought)
     }
+}
 
-    fn proven(
-        &self,
-        verified: Verified<QuoteFacts>,
-        seen: Seen,
-        heap: &Endorsements,
-        brought: Option<&[u8]>,
-    ) -> Proven {
-        if let Some(collateral) = brought.filter(|_| seen.raised) {
-            self.kept.keep(collateral);
-        }
-        let mut endorsements = counted(verified.fact(), heap);
-        endorsements.extend(brought.map(<[u8]>::to_vec));
-        Proven {
-            evidence: Evidence::Quote(Box::new(verified)),
-            seen: Some(seen.evaluation_number),
-            endorsements,
-            epoch: None,
-        }
+/// Takes a proof apart: what holds, or the refusal with what stood in the way of mending it.
+fn believe(proof: QuoteProof, brought: Option<&[u8]>) -> Result<Proven, Refusal> {
+    let tell =
+        |(key, problem): (String, &Problem)| format!("{key}: {}: {problem}", problem.check());
+    let problems: Vec<_> = proof.problems().map(tell).collect();
+    let refuse = |refusal: Refusal| Refusal {
+        because: match problems.is_empty() {
+            true => refusal.because,
+            false => format!("{}; {}", refusal.because, problems.join("; ")),
+        },
+        ..refusal
+    };
+    if let Some(problem) = &proof.rollback {
+        let (found, wanted) = problem.difference();
+        let because = "the quote holds only under an older revocation list than one seen before";
+        let refusal = Refusal::new(problem.check(), 403, because);
+        return Err(refuse(refusal.difference(found, wanted)));
     }
+    let verified = proof
+        .outcome
+        .map_err(|error| refuse(Refusal::from(error)))?;
+    let mut endorsements = counted(verified.fact(), &proof.heap);
+    endorsements.extend(brought.map(<[u8]>::to_vec));
+    Ok(Proven {
+        evidence: Evidence::Quote(Box::new(verified)),
+        seen: proof.seen.map(|seen| seen.evaluation_number),
+        ahead: proof.ahead.map(Box::new),
+        endorsements,
+        epoch: None,
+    })
 }
 
 /// What lies in the sources that counted, for the archive.

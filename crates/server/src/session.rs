@@ -463,7 +463,7 @@ fn grant(
         expires: UnixTime(now).plus(ADMISSION_SECS_MAX),
     };
     let at = UnixTime(now);
-    let wanted = wishes.wanted(at, appraised.seen);
+    let wanted = wishes.wanted(at, appraised.seen, appraised.ahead.as_deref());
     let admitted = match &appraised.evidence {
         Evidence::Snp(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
         Evidence::Quote(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),

@@ -132,6 +132,7 @@ impl Judge {
         Ok(Proven {
             evidence: Evidence::Tpm(Box::new(verified)),
             seen: None,
+            ahead: None,
             // Certificates of the key come in the quote itself.
             endorsements: Vec::new(),
             epoch: Some(wishes.epoch),

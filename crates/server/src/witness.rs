@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::{RwLock, Semaphore};
 use zeuge_appraise::tpm::OwnRoot;
-use zeuge_collateral::{Ages, Allowance, Collateral, Fetcher, HttpFetcher, Sources};
+use zeuge_collateral::{Ages, Allowance, Channel, Collateral, Fetcher, HttpFetcher, Sources};
 use zeuge_protocol::name::Name;
 use zeuge_verify::Anchors;
 
@@ -20,6 +20,7 @@ use crate::denials::Denials;
 use crate::documents;
 use crate::enrolment::{Enrolments, Queue};
 use crate::feed::Feeds;
+use crate::forecast::Forecasts;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
@@ -53,6 +54,8 @@ pub struct Options {
     pub ages: Ages,
     /// How often the makers are asked.
     pub allowance: Allowance,
+    /// In which state of Intel's knowledge machines are judged.
+    pub channel: Channel,
 }
 
 /// Opens a cache below the data folder; with sources it may ask them.
@@ -95,6 +98,8 @@ pub struct Witness {
     pub denials: Denials,
     /// The counters.
     pub metrics: Metrics,
+    /// What is coming for machines of Intel's.
+    pub forecasts: Forecasts,
     /// Held for reading from the look at the owners' documents until everything admitted under
     /// them is sealed, for writing by a change of documents: so a change is acknowledged only
     /// when nothing can be released under the old state any more.
@@ -189,11 +194,12 @@ impl Witness {
             sequencer: Arc::new(sequencer.map_err(io::Error::other)?),
             archive: Archive::open(folder.join("archive"), options.archive_bytes_max)?,
             clock: clock(high_water),
-            judge: Judge::new(lines, options.endorsements, tpm_makers),
+            judge: Judge::new(lines, options.endorsements, tpm_makers, options.channel),
             enrolments,
             is_compared: !options.held_outside.is_empty(),
             denials: Denials::default(),
             metrics: Metrics::default(),
+            forecasts: Forecasts::default(),
             gate: Arc::new(RwLock::new(())),
             feeds: Feeds::default(),
             slots: Arc::new(Semaphore::new(APPRAISALS_MAX)),

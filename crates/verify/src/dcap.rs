@@ -11,7 +11,7 @@
 //! measurements and acceptable statuses are read by appraisal. Never fetches: [`needs()`].
 
 use sha2::{Digest as _, Sha256};
-use zeuge_evidence::{UnixTime, dcap::Quote, x509::Certificate};
+use zeuge_evidence::{UnixTime, x509::Certificate};
 
 use crate::{Anchors, Binding, Endorsements, Error, Root, Trail, Verified, crypto::CryptoProvider};
 
@@ -19,6 +19,7 @@ mod broken;
 mod chain;
 mod document;
 mod forms;
+pub mod held;
 mod identity;
 mod json;
 mod needs;
@@ -30,10 +31,10 @@ pub use broken::{Broken, Difference};
 pub use chain::Revocation;
 pub use document::{DOCUMENT_BYTES_MAX, Issue};
 pub(crate) use forms::Parts;
-pub use needs::{EndorsementId, needs};
+pub use needs::{EndorsementId, ca_of, certificates, is_of_authority, needs};
 pub use pck::{Configuration, PckExtension, PckTcb, SgxType};
 pub use tcb::{Standing, TcbStatus};
-pub use zeuge_evidence::dcap::Body;
+pub use zeuge_evidence::dcap::{Body, Quote, Tee};
 
 /// The ids of the checks on Intel's quotes, certificates and documents.
 pub const CHECKS: &[&str] = &[
@@ -182,8 +183,7 @@ pub fn quote(
         &mut trail,
         &context,
         &signers,
-        tee,
-        &pck.extension,
+        tcb::Subject::of(tee, &pck.extension),
         &mut notes,
     )?;
     let identity = identity::find(&mut trail, &context, &signers, tee, &mut notes)?;

@@ -80,6 +80,19 @@ impl Endorsements {
         broken
     }
 
+    /// Adds what somebody else has sorted already.
+    pub fn extend(&mut self, other: &Self) {
+        for held in &other.certificates {
+            push(&mut self.certificates, &held.source, &held.bytes);
+        }
+        for held in &other.revocation_lists {
+            push(&mut self.revocation_lists, &held.source, &held.bytes);
+        }
+        for held in &other.documents {
+            push(&mut self.documents, &held.source, &held.bytes);
+        }
+    }
+
     /// How many endorsements are held.
     #[must_use]
     pub const fn len(&self) -> usize {

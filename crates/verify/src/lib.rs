@@ -53,6 +53,7 @@ pub const CHECKS: &[&[&str]] = &[
     binding::CHECKS,
     composite::CHECKS,
     dcap::CHECKS,
+    dcap::held::CHECKS,
     snp::CHECKS,
     tpm::CHECKS,
 ];

@@ -201,6 +201,7 @@ fn decided(facts: &Facts, passed: &[&'static str], may_be_good: impl FnOnce() ->
         reference_values: &values,
         hardware: None,
         evaluation_number_seen: None,
+        ahead: None,
         hardware_only: Some("fuzzing"),
         at: NOW,
     };

@@ -74,6 +74,7 @@ impl Judge {
                     reference_values: &self.values,
                     hardware: None,
                     evaluation_number_seen: None,
+                    ahead: None,
                     hardware_only: Some("a test of verdicts"),
                     at: told.at,
                 },

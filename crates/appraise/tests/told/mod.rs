@@ -49,6 +49,7 @@ impl Wishes {
             reference_values: &self.reference_values,
             hardware: self.hardware.as_ref(),
             evaluation_number_seen: None,
+            ahead: None,
             hardware_only: None,
             at,
         }

@@ -56,6 +56,7 @@ pub(crate) fn verdict(lie: Option<AzureLie>, spec: &AzureSpec, values: &str) -> 
         reference_values: &reference_values,
         hardware: None,
         evaluation_number_seen: None,
+        ahead: None,
         hardware_only: None,
         at: told.at,
     };

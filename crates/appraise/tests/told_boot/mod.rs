@@ -82,6 +82,7 @@ pub(crate) fn verdict(facts: TpmFacts, policy: &str, values: &str) -> Verdict {
         reference_values: &values,
         hardware: None,
         evaluation_number_seen: None,
+        ahead: None,
         hardware_only: None,
         at: NOW,
     };

@@ -17,6 +17,7 @@ use super::{Pins, Wishes, policy, reference_values, verdict, verified, warnings,
 pub(crate) fn checks() -> Vec<&'static str> {
     [
         zeuge_appraise::dcap::CHECKS,
+        zeuge_appraise::outlook::CHECKS,
         zeuge_appraise::hardware::CHECKS,
         zeuge_appraise::rule::CHECKS,
         &[
@@ -186,6 +187,24 @@ fn of_wish(id: &str, spec: &QuoteSpec) -> Vec<Verdict> {
             vec![
                 with_policy(lie, allow("INTEL-SA-00615", "2026-02-28T23:59:59Z")),
                 with_policy(lie, allow("INTEL-SA-00616", "2027-01-01T00:00:00Z")),
+            ]
+        }
+        "policy.tcb-outlook" => {
+            let ahead = |change: &dyn Fn(&mut QuoteFacts)| {
+                let mut ahead = facts(spec, None);
+                ahead.evaluation_number += 1;
+                change(&mut ahead);
+                let wishes = Wishes {
+                    ahead: Some(ahead),
+                    ..honest.clone()
+                };
+                verdict(facts(spec, None), &wishes)
+            };
+            vec![
+                ahead(&|facts| facts.standing.status = TcbStatus::OutOfDate),
+                ahead(&|facts| facts.standing.status = TcbStatus::ConfigurationNeeded),
+                ahead(&|facts| facts.standing.status = TcbStatus::Revoked),
+                ahead(&|facts| facts.pck_not_after = super::now().plus(30 * 86_400)),
             ]
         }
         "policy.measurement" => {

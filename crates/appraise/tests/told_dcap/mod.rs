@@ -33,6 +33,7 @@ pub(crate) struct Wishes {
     pub(crate) reference_values: ReferenceValues,
     pub(crate) hardware: Option<HardwareRegistry>,
     pub(crate) seen: Option<u32>,
+    pub(crate) ahead: Option<QuoteFacts>,
 }
 
 impl Wishes {
@@ -43,6 +44,7 @@ impl Wishes {
             reference_values: &self.reference_values,
             hardware: self.hardware.as_ref(),
             evaluation_number_seen: self.seen,
+            ahead: self.ahead.as_ref(),
             hardware_only: None,
             at: now(),
         }
@@ -104,6 +106,7 @@ pub(crate) fn wishes(spec: &QuoteSpec) -> Wishes {
         reference_values: reference_values(&Pins::of(spec).values("web", spec)),
         hardware: None,
         seen: Some(20),
+        ahead: None,
     }
 }
 

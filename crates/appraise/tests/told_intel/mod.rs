@@ -63,6 +63,7 @@ pub(crate) fn appraised(facts: &QuoteFacts, policy: &Policy, values: &ReferenceV
         reference_values: values,
         hardware: None,
         evaluation_number_seen: None,
+        ahead: None,
         hardware_only: None,
         at: NOW,
     };

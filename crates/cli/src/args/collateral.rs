@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Format, later::Rest};
+use super::{Format, witness::Target};
 
 /// `zeuge collateral`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Collateral {
-    /// Ask the makers for what evidence needs, or for chains and lists of every product.
+    /// Ask the makers for what evidence needs, or for chains, lists and identities in common use.
     Fetch(Fetch),
     /// Write the cache into one file, for a machine that reaches no maker.
     #[command(after_help = "Example:\n  zeuge collateral export --out collateral.json")]
@@ -41,21 +41,23 @@ pub(crate) enum Collateral {
         #[command(flatten)]
         cache: Cache,
     },
-    /// Not supported yet: what will run out, and when.
-    Forecast(Rest),
+    /// Tell how platforms of Intel's stand in both update channels, and from when the policy in
+    /// force would refuse them.
+    Forecast(Forecast),
 }
 
 /// `zeuge collateral fetch`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  zeuge collateral fetch                      # chains and lists of every product
-  zeuge collateral fetch report.bin           # what this report needs
+  zeuge collateral fetch                      # what machines have in common
+  zeuge collateral fetch report.bin quote.bin # what this evidence needs
   zeuge collateral fetch --kds https://kds-mirror.example report.bin
+  zeuge collateral fetch --pcs https://pccs.example:8081 quote.bin
 
-What comes is held against the makers' roots before it is kept.")]
+Intel's documents are fetched in both channels, standard and early, and kept side by side. What comes is held against the makers' roots before it is kept.")]
 pub(crate) struct Fetch {
-    /// SEV-SNP reports; - is standard input.
+    /// SEV-SNP reports and quotes of TDX and SGX; - is standard input.
     pub(crate) files: Vec<PathBuf>,
     /// Ask also for what is held and young.
     #[arg(long)]
@@ -71,12 +73,52 @@ pub(crate) struct Fetch {
     pub(crate) cache: Cache,
 }
 
+/// `zeuge collateral forecast`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  zeuge collateral forecast                        # every machine that the witness knows
+  zeuge collateral forecast quotes/ --fetch        # a folder of quotes
+  zeuge collateral forecast quotes/ --policy fleet/policy.toml --format json
+
+Exit code 5: refused under the standard documents already; 4: no documents at hand; 10: refused \
+later, or once the early documents are in force.")]
+pub(crate) struct Forecast {
+    /// Quotes of TDX and SGX, or folders of them; without any, the witness is asked.
+    pub(crate) files: Vec<PathBuf>,
+    /// The policy; without it the built-in floor. A witness uses its owners'.
+    #[arg(long, value_name = "FILE", requires = "files")]
+    pub(crate) policy: Option<PathBuf>,
+    /// A file or folder of certificates and lists; documents in it are of no channel and do not
+    /// count; repeatable.
+    #[arg(long, value_name = "PATH", requires = "files")]
+    pub(crate) endorsements: Vec<PathBuf>,
+    /// Ask Intel's service for what is missing or old.
+    #[arg(long, requires = "files")]
+    pub(crate) fetch: bool,
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub(crate) makers: Makers,
+    /// The cache.
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+    /// Which witness.
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
 /// Whom to ask.
 #[derive(Debug, Args)]
 pub(crate) struct Makers {
     /// AMD's key service, or a mirror of it: https, or http on this machine.
     #[arg(long, value_name = "URL")]
     pub(crate) kds: Option<String>,
+    /// Intel's certification service (PCS), or a cache of it (PCCS): https, or http on this machine.
+    #[arg(long, value_name = "URL")]
+    pub(crate) pcs: Option<String>,
 }
 
 /// Where what was fetched is kept.

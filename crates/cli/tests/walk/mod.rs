@@ -98,6 +98,7 @@ pub(crate) fn library(call: &Call, heap: &Endorsements) -> Said {
                 reference_values: &values,
                 hardware: None,
                 evaluation_number_seen: None,
+                ahead: None,
                 hardware_only: call.reference_values.is_none().then_some(HARDWARE_ONLY),
                 at,
             };

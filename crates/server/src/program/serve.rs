@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zeuge_appraise::tpm::{OwnRoot, ROOTS_FILE, named_roots};
-use zeuge_collateral::{Ages, Allowance, BaseUrl, Sources};
+use zeuge_collateral::{Ages, Allowance, BaseUrl, Channel, Pcs, Sources};
 use zeuge_verify::Anchors;
 
 use super::Serve;
@@ -58,11 +58,25 @@ fn transport(options: &Serve) -> io::Result<Option<(PathBuf, PathBuf)>> {
     Ok(Some((folder.join("cert.pem"), folder.join("key.pem"))))
 }
 
-/// A key service under another address than AMD's.
-fn sources(option: &str, url: &str) -> io::Result<Sources> {
-    let amd = BaseUrl::parse(url)
-        .map_err(|problem| io::Error::other(format!("{}: {option}: {problem}", problem.check())))?;
-    Ok(Sources { amd })
+/// A service under another address than its maker's.
+fn base(option: &str, url: &str) -> io::Result<BaseUrl> {
+    BaseUrl::parse(url)
+        .map_err(|problem| io::Error::other(format!("{}: {option}: {problem}", problem.check())))
+}
+
+/// These sources with the addresses that the options name, each with its value.
+fn sources(
+    mut sources: Sources,
+    (kds, amd): (&str, Option<&String>),
+    (pcs, intel): (&str, Option<&String>),
+) -> io::Result<Sources> {
+    if let Some(url) = amd {
+        sources.amd = Some(base(kds, url)?);
+    }
+    if let Some(url) = intel {
+        sources.intel = Some(Pcs::cache(base(pcs, url)?));
+    }
+    Ok(sources)
 }
 
 /// What the options say about endorsements and trust.
@@ -78,12 +92,14 @@ fn opening(options: &Serve) -> io::Result<Options> {
         );
         Anchors::dangerous_sim(&text).map_err(|error| named(&error))
     });
-    let makers = match (options.offline, &options.kds) {
-        (true, _) => None,
-        (false, Some(url)) => Some(sources("--kds", url)?),
-        (false, None) => Some(Sources::makers()),
+    let makers = match options.offline {
+        true => None,
+        false => Some(sources(
+            Sources::makers(),
+            ("--kds", options.kds.as_ref()),
+            ("--pcs", options.pcs.as_ref()),
+        )?),
     };
-    let sim_makers = options.sim_kds.as_deref();
     let held = options.held_checkpoint.iter().map(|path| {
         let length = fs::metadata(path).map(|meta| meta.len());
         match length {
@@ -94,6 +110,11 @@ fn opening(options: &Serve) -> io::Result<Options> {
         .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
     });
     let limits = &options.collateral;
+    let sim_makers = sources(
+        Sources::default(),
+        ("--sim-kds", options.sim_kds.as_ref()),
+        ("--sim-pcs", options.sim_pcs.as_ref()),
+    )?;
     Ok(Options {
         held_outside: held.collect::<io::Result<_>>()?,
         ages: Ages {
@@ -110,9 +131,8 @@ fn opening(options: &Serve) -> io::Result<Options> {
         sim: sim.transpose()?,
         archive_bytes_max: options.archive_bytes_max,
         makers,
-        sim_makers: sim_makers
-            .map(|url| sources("--sim-kds", url))
-            .transpose()?,
+        sim_makers: Some(sim_makers).filter(|sources| *sources != Sources::default()),
+        channel: Channel::served(&options.pcs_update).unwrap_or(Channel::Standard),
         tpm_roots: tpm_roots(&options.tpm_roots)?,
     })
 }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use zeuge_log::commitment::Opening;
+use zeuge_log::leaf::Leaf;
 use zeuge_protocol::challenge::SPENT;
 use zeuge_protocol::document::Kind;
 
@@ -183,6 +184,27 @@ impl Sqlite {
             Ok((leaf, verdict_row(row)?))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// SHA-256 of the evidence behind this leaf; `None` where it is no verdict.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn evidence_of(&self, leaf: u64) -> Result<Option<[u8; 32]>, Refusal> {
+        let number = i64::try_from(leaf).unwrap_or(i64::MAX);
+        let entry: Option<Vec<u8>> = self
+            .lock()?
+            .query_row(
+                "SELECT entry FROM leaves WHERE number = ?1",
+                [number],
+                |row| row.get(0),
+            )
+            .optional()?;
+        let leaf = entry.and_then(|entry| Leaf::decode(&entry).ok());
+        Ok(leaf.and_then(|leaf| match leaf {
+            Leaf::Verdict { evidence, .. } => Some(evidence),
+            _ => None,
+        }))
     }
 
     /// Each machine with its newest verdict and the number of its verdicts.
@@ -662,7 +684,6 @@ impl Entries for Sqlite {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use zeuge_log::leaf::Leaf;
 
     fn store() -> (tempfile::TempDir, Arc<Sqlite>) {
         let folder = tempfile::tempdir().unwrap();

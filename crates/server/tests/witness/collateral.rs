@@ -29,7 +29,10 @@ impl Kds {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let amd = BaseUrl::parse(&url).unwrap();
         let kds = Self {
-            sources: Sources { amd },
+            sources: Sources {
+                amd: Some(amd),
+                intel: None,
+            },
             asked: Arc::default(),
             down: Arc::default(),
         };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use zeuge_collateral::Sources;
+use zeuge_collateral::{Channel, Sources};
 use zeuge_evidence::UnixTime;
 use zeuge_protocol::api::{AttestRequest, ChallengeAnswer, Problem, SecretUpload};
 use zeuge_protocol::binding::{Binding, Role, Witness as BoundWitness};
@@ -170,6 +170,7 @@ impl World {
             archive_bytes_max: 1 << 30,
             makers: None,
             sim_makers: sim_kds,
+            channel: Channel::Standard,
             ..Options::default()
         };
         // What the wall clock is ahead of true time.

@@ -61,6 +61,7 @@ fn admission(binding: &Binding, version: u64) -> Admission {
         reference_values: &values,
         hardware: None,
         evaluation_number_seen: None,
+        ahead: None,
         hardware_only: None,
         at: UnixTime(NOW),
     };

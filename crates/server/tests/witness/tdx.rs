@@ -1,6 +1,12 @@
 //! The whole loop with a toy of Intel's: a trust domain or an enclave that is enrolled receives, and
 //! everybody else does not, each by his own check id.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use zeuge_collateral::{BaseUrl, Sources};
 use zeuge_evidence::UnixTime;
 use zeuge_log::hash::sha256;
 use zeuge_protocol::api::AttestAnswer;
@@ -178,8 +184,20 @@ fn what_a_machine_brought_serves_the_next_and_nobody_goes_behind_it() {
         let (_, answer) = ask(&world, &running, &spec, next).unwrap();
         assert_eq!(answer.secrets.len(), 1, "{:?}", refused(&answer));
     }
-    // What was kept is lost with the process, the marks are not.
+    // What was kept and the marks outlive the process together: nothing is refused for want of it,
+    // and nothing older counts.
     drop(running);
+    let running = world.start();
+    for next in [(None, 0, false), older, (None, 5 * DAY, true)] {
+        let (_, answer) = ask(&world, &running, &spec, next).unwrap();
+        assert_eq!(answer.secrets.len(), 1, "{:?}", refused(&answer));
+    }
+    // Without the bytes the marks still refuse.
+    drop(running);
+    let content = world.data().join("collateral-sim/content");
+    for file in std::fs::read_dir(content).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
     let running = world.start();
     let (_, answer) = ask(
         &world,
@@ -191,6 +209,109 @@ fn what_a_machine_brought_serves_the_next_and_nobody_goes_behind_it() {
     assert_eq!(refused(&answer), [("db/key", "dcap.collateral.rollback")]);
     let outcome = ask(&world, &running, &spec, (None, 5 * DAY, true));
     assert_eq!(outcome.map(drop).unwrap_err(), "collateral.rollback");
-    let (_, answer) = ask(&world, &running, &spec, (None, 0, true)).unwrap();
+}
+
+#[test]
+fn a_quote_alone_is_proven_with_what_intels_service_adds_and_what_is_coming_is_told() {
+    let (world, spec) = (World::new(), QuoteSpec::new(QuoteForm::Tdx4));
+    let service = Pcs::start(Arc::clone(&world.now));
+    let running = world.start_with(&world.data(), Some(service.sources.clone()));
+    furnish(&world, &running, &spec, "tdx", None);
+    let (_, answer) = ask(&world, &running, &spec, (None, 0, false)).unwrap();
+    assert_eq!(answer.secrets.len(), 1, "{:?}", refused(&answer));
+    // Intel has published the next state of its knowledge: the verdict warns, and releases today.
+    let outlook = answer
+        .verdict
+        .checks
+        .iter()
+        .find(|check| check.id == "policy.tcb-outlook")
+        .unwrap();
+    assert!(
+        outlook
+            .because
+            .as_deref()
+            .unwrap()
+            .contains("policy.tcb-status"),
+        "{outlook:?}"
+    );
+    let asked = service.asked();
+    let (_, answer) = ask(&world, &running, &spec, (None, 0, false)).unwrap();
     assert_eq!(answer.secrets.len(), 1);
+    assert_eq!(service.asked(), asked, "the cache has everything");
+    let body = running
+        .admin("GET", "/v1/collateral/forecast", &world.admin, &[])
+        .unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let machine = &found["machines"][0];
+    assert_eq!(
+        (&machine["tenant"], &machine["fmspc"]),
+        (&"sim".into(), &"00806f050000".into())
+    );
+    let statuses: Vec<_> = (0..2)
+        .map(|place| machine["channels"][place]["tcb_status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["UpToDate", "OutOfDate"]);
+    assert_eq!(machine["channels"][1]["check"], "policy.tcb-status");
+    let metrics = running.get("/metrics").unwrap();
+    let metrics = String::from_utf8(metrics).unwrap();
+    for line in [
+        "zeuge_forecast_machines{channel=\"standard\",status=\"UpToDate\"} 1",
+        "zeuge_forecast_machines{channel=\"early\",status=\"OutOfDate\"} 1",
+        "zeuge_forecast_refused{channel=\"standard\"} 0",
+        "zeuge_forecast_refused{channel=\"early\"} 1",
+        "zeuge_collateral_age_seconds{key=\"sim/intel/tcb/tdx/early\"}",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+}
+
+/// The toy's certification service on a socket, by the world's clock.
+struct Pcs {
+    sources: Sources,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Pcs {
+    fn start(now: Arc<AtomicI64>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked: Arc<AtomicUsize> = Arc::default();
+        let counted = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                let line = lines.next().unwrap().unwrap();
+                while lines
+                    .next()
+                    .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+                {}
+                counted.fetch_add(1, Ordering::SeqCst);
+                let path = line.split(' ').nth(1).unwrap();
+                let at = UnixTime(now.load(Ordering::Relaxed));
+                let answer = ToyIntel::shared().pcs(path, at);
+                let headers = answer.headers.iter();
+                let headers: String = headers
+                    .map(|(name, value)| format!("{name}: {value}\r\n"))
+                    .collect();
+                let head = format!(
+                    "HTTP/1.1 {} Toy\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+                    answer.status,
+                    answer.body.len()
+                );
+                let _ = stream.write_all(&[head.as_bytes(), &answer.body].concat());
+            }
+        });
+        let base = BaseUrl::parse(&url).unwrap();
+        Self {
+            sources: Sources {
+                amd: None,
+                intel: Some(zeuge_collateral::Pcs::cache(base)),
+            },
+            asked,
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
 }

@@ -11,6 +11,8 @@ use crate::x509_write::Window;
 
 /// tcbEvaluationDataNumber of the documents in force.
 pub(super) const EVALUATION_NUMBER: u32 = 20;
+/// The number of the documents that are served early: a recovery that the others leave time for.
+pub(super) const EARLY_NUMBER: u32 = 21;
 /// Which security versions a platform of today has.
 pub(super) const COMPONENTS: [u8; 16] = [7, 7, 2, 2, 3, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0];
 /// Those of a platform that nobody has updated.
@@ -138,6 +140,20 @@ impl TcbInfo {
                 level(oldest, 5, 3, 4, "2018-01-04T00:00:00Z", "OutOfDate", old),
             ],
         }
+    }
+
+    /// The same after the next recovery: what was up to date is not any more.
+    pub(super) fn early(mut self) -> Self {
+        self.issue.number = EARLY_NUMBER;
+        let Some(present) = self.levels.first_mut() else {
+            return self;
+        };
+        let mut next = present.clone();
+        (next.sgx[0], next.sgx[1]) = (8, 8);
+        next.date = "2026-02-11T00:00:00Z";
+        (present.status, present.advisories) = ("OutOfDate", &["INTEL-SA-01313"]);
+        self.levels.insert(0, next);
+        self
     }
 
     /// The signed text.
@@ -274,13 +290,23 @@ fn judgement(date: &str, status: &str, advisories: &[&str]) -> String {
     format!(r#""tcbDate":"{date}","tcbStatus":"{status}"{listed}"#)
 }
 
+/// How long after the recovery of the standard documents the next one came.
+const EARLY_AFTER: i64 = 180 * crate::x509_write::DAY;
+
 /// The numbers in force and when they came (tcbevaluationdatanumbers).
 pub(super) fn evaluation_numbers(tee: Tee, window: Window, recovery: UnixTime) -> String {
+    let number = |number: u32, at: UnixTime| {
+        format!(
+            r#"{{"tcbEvaluationDataNumber":{number},"tcbRecoveryEventDate":"{at}","tcbDate":"{at}"}}"#
+        )
+    };
     format!(
-        r#"{{"id":"{}","version":1,"issueDate":"{}","nextUpdate":"{}","tcbEvalNumbers":[{{"tcbEvaluationDataNumber":{EVALUATION_NUMBER},"tcbRecoveryEventDate":"{recovery}","tcbDate":"{recovery}"}}]}}"#,
+        r#"{{"id":"{}","version":1,"issueDate":"{}","nextUpdate":"{}","tcbEvalNumbers":[{},{}]}}"#,
         tee.id(),
         window.from,
-        window.to
+        window.to,
+        number(EVALUATION_NUMBER, recovery),
+        number(EARLY_NUMBER, recovery.plus(EARLY_AFTER))
     )
 }
 
@@ -321,5 +347,8 @@ mod tests {
             numbers["tcbEvalNumbers"][0]["tcbEvaluationDataNumber"],
             EVALUATION_NUMBER
         );
+        let early = read(&TcbInfo::new(Tee::Tdx, [0xab; 6], window).early().text());
+        assert_eq!(early["tcbEvaluationDataNumber"], EARLY_NUMBER);
+        assert_eq!(early["tcbLevels"][1]["tcbStatus"], "OutOfDate");
     }
 }

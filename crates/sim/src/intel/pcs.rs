@@ -2,15 +2,17 @@
 //! headers and body out.
 //!
 //! No socket: whoever wants a server puts this behind one. Any FMSPC gets its TCB Info, for the
-//! toy "makes" a platform by being asked about it. Certificates of platforms are not served: toy
-//! quotes bring theirs.
+//! toy "makes" a platform by being asked about it. Under `update=early` it serves the documents of a
+//! recovery that the standard ones do not tell yet.
 
 use zeuge_evidence::UnixTime;
 
 use super::{
     Issuer, PckCa, Tee, ToyIntel,
-    documents::{self, EVALUATION_NUMBER, QeIdentity, TcbInfo},
-    issue_window, root_window,
+    documents::{self, EARLY_NUMBER, EVALUATION_NUMBER, QeIdentity, TcbInfo},
+    issue_window,
+    quote::{QuoteForm, QuoteSpec},
+    root_window,
 };
 use crate::{der_write::pem, x509_write::DAY};
 
@@ -60,7 +62,8 @@ impl PcsAnswer {
 impl ToyIntel {
     /// Answers a GET request (fact sheet §4): `/sgx/certification/v4/pckcrl?ca=…`,
     /// `/sgx/certification/v4/rootcacrl` (hex, as caches answer), `/IntelSGXRootCA.der` (the
-    /// root's list, from the address in its certificate), and under `/{sgx,tdx}/certification/v4/`
+    /// root's list, from the address in its certificate), `/sgx/certification/v4/pckcert` with the
+    /// PPID in the clear (as if the toy could decrypt), and under `/{sgx,tdx}/certification/v4/`
     /// `tcb?fmspc=…`, `qe/identity` and `tcbevaluationdatanumbers`.
     ///
     /// 400 for parameters that are missing or wrong, 404 for anything else, 410 for an evaluation
@@ -89,6 +92,7 @@ impl ToyIntel {
         };
         match (tee, rest) {
             (Tee::Sgx, ["pckcrl"]) => self.pcs_list(&query, now),
+            (Tee::Sgx, ["pckcert"]) => self.pcs_certificate(&query, now),
             (Tee::Sgx, ["rootcacrl"]) => {
                 PcsAnswer::new("text/plain", hex::encode(root_list()).into_bytes())
             }
@@ -97,7 +101,11 @@ impl ToyIntel {
                 if let Some(refusal) = query.refusal() {
                     return refusal;
                 }
-                let text = QeIdentity::new(tee, issue_window(now)).text();
+                let mut identity = QeIdentity::new(tee, issue_window(now));
+                if query.is_early() {
+                    identity.issue.number = EARLY_NUMBER;
+                }
+                let text = identity.text();
                 self.pcs_document(
                     "enclaveIdentity",
                     &text,
@@ -151,8 +159,35 @@ impl ToyIntel {
         let Some(fmspc) = fmspc else {
             return PcsAnswer::refusal(400, "fmspc is six bytes in hex");
         };
-        let text = TcbInfo::new(tee, fmspc, issue_window(now)).text();
-        self.pcs_document("tcbInfo", &text, "TCB-Info-Issuer-Chain")
+        let mut info = TcbInfo::new(tee, fmspc, issue_window(now));
+        if query.is_early() {
+            info = info.early();
+        }
+        self.pcs_document("tcbInfo", &info.text(), "TCB-Info-Issuer-Chain")
+    }
+
+    /// The certificate of the platform with this PPID, at these security versions.
+    fn pcs_certificate(&self, query: &Query<'_>, now: UnixTime) -> PcsAnswer {
+        let bytes = |name: &str| hex::decode(query.get(name)?).ok();
+        let ppid = bytes("encrypted_ppid").and_then(|bytes| bytes.try_into().ok());
+        let components = bytes("cpusvn").and_then(|bytes| bytes.try_into().ok());
+        let pce_svn = bytes("pcesvn").and_then(|bytes| bytes.try_into().ok());
+        let (Some(ppid), Some(components), Some(pce_svn)) = (ppid, components, pce_svn) else {
+            return PcsAnswer::refusal(400, "encrypted_ppid, cpusvn and pcesvn in hex");
+        };
+        let spec = QuoteSpec {
+            ppid,
+            components,
+            pce_svn: u16::from_le_bytes(pce_svn),
+            ..QuoteSpec::new(QuoteForm::Tdx4)
+        };
+        let leaf = pem("CERTIFICATE", &self.pck_certificate(&spec, now));
+        let issuer = self
+            .own
+            .pck_ca_body(spec.ca, root_window())
+            .signed_with(&self.own.root);
+        PcsAnswer::new("application/x-pem-file", leaf.into_bytes())
+            .with_chain("SGX-PCK-Certificate-Issuer-Chain", &[&issuer, self.root()])
     }
 
     fn pcs_document(&self, member: &str, text: &str, header: &'static str) -> PcsAnswer {
@@ -189,6 +224,12 @@ impl<'a> Query<'a> {
             .map(|(_, value)| *value)
     }
 
+    fn is_early(&self) -> bool {
+        let number = EARLY_NUMBER.to_string();
+        self.get("update") == Some("early")
+            || self.get("tcbEvaluationDataNumber") == Some(number.as_str())
+    }
+
     /// What is wrong with `update` and `tcbEvaluationDataNumber`, if anything.
     fn refusal(&self) -> Option<PcsAnswer> {
         let wrong = |sentence| Some(PcsAnswer::refusal(400, sentence));
@@ -197,7 +238,7 @@ impl<'a> Query<'a> {
             (None | Some("early" | "standard"), None) => None,
             (Some(_), None) => wrong("update is early or standard"),
             (None, Some(number)) => match number.parse::<u32>() {
-                Ok(EVALUATION_NUMBER) => None,
+                Ok(EVALUATION_NUMBER | EARLY_NUMBER) => None,
                 Ok(number) if number < EVALUATION_NUMBER => {
                     Some(PcsAnswer::refusal(410, "this number is no longer served"))
                 }
@@ -284,7 +325,15 @@ mod tests {
             ),
             (
                 "/sgx/certification/v4/qe/identity?tcbEvaluationDataNumber=21",
+                200,
+            ),
+            (
+                "/sgx/certification/v4/qe/identity?tcbEvaluationDataNumber=22",
                 404,
+            ),
+            (
+                "/sgx/certification/v4/pckcert?encrypted_ppid=00&cpusvn=00&pcesvn=0d00",
+                400,
             ),
             ("/tdx/certification/v4/tcbevaluationdatanumbers", 200),
         ] {

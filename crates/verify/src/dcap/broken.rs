@@ -60,6 +60,12 @@ macro_rules! rules {
 rules! {
     /// `dcap.crl.signature`: the only list at hand is not signed by its issuer.
     CrlSignatureBad = "dcap.crl.signature": "the revocation list is not its issuer's";
+    /// `dcap.evaluation-numbers.duplicate-key`: a signed list of evaluation numbers says a name twice.
+    NumbersDuplicateKey = "dcap.evaluation-numbers.duplicate-key": "the list of evaluation numbers says a name twice";
+    /// `dcap.evaluation-numbers.format`: a signed list of evaluation numbers is not of the known form.
+    NumbersFormat = "dcap.evaluation-numbers.format": "the list of evaluation numbers is of an unknown form";
+    /// `dcap.evaluation-numbers.signature`: no TCB signing key signed the list of evaluation numbers.
+    NumbersSignatureBad = "dcap.evaluation-numbers.signature": "no TCB signing key signed the list of evaluation numbers";
     /// `dcap.intermediate.authority`: the issuer of the PCK may not certify keys.
     IntermediateNotAuthority = "dcap.intermediate.authority": "the issuer of the PCK certificate may not certify keys";
     /// `dcap.intermediate.issuer`: the issuer of the PCK names another issuer than the root.

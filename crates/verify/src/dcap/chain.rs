@@ -253,7 +253,7 @@ const fn reversed([first, second]: [u8; 2]) -> [u8; 2] {
     [second, first]
 }
 
-fn no_pck(what: impl Into<String>) -> Error {
+pub(crate) fn no_pck(what: impl Into<String>) -> Error {
     Error::Unavailable(Unavailable {
         check: "dcap.pck.available",
         what: what.into(),
@@ -325,6 +325,23 @@ fn check_intermediate(
     candidate: &Certificate<'_>,
     leaf: &Certificate<'_>,
 ) -> Result<(), Error> {
+    check_authority(trail, context, root, candidate)?;
+    // spec: dcap.pck.signature
+    trail.check("dcap.pck.signature", || {
+        signed_by(leaf, &candidate.public_key, context.crypto).map_err(|_| {
+            let difference = Difference::new(name(&leaf.subject), name(&candidate.subject));
+            Broken::PckSignatureBad(difference).into()
+        })
+    })
+}
+
+/// Proves a PCK CA under the root.
+fn check_authority(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    root: &Certificate<'_>,
+    candidate: &Certificate<'_>,
+) -> Result<(), Error> {
     // spec: dcap.chain.intermediate-issuer
     trail.check("dcap.intermediate.issuer", || {
         if candidate.issuer.raw == root.subject.raw {
@@ -357,13 +374,82 @@ fn check_intermediate(
             return Ok(());
         }
         Err(Broken::IntermediateOutOfWindow(Difference::window(context.at, candidate)).into())
-    })?;
-    // spec: dcap.pck.signature
-    trail.check("dcap.pck.signature", || {
-        signed_by(leaf, &candidate.public_key, context.crypto).map_err(|_| {
-            let difference = Difference::new(name(&leaf.subject), name(&candidate.subject));
-            Broken::PckSignatureBad(difference).into()
+    })
+}
+
+/// Proves a PCK certificate that is held apart from any quote, with its CA from the heap; returns
+/// what it says, the CA's common name, and until when both count.
+pub(crate) fn held_leaf(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    bytes: &[u8],
+) -> Result<(PckExtension, String, UnixTime), Error> {
+    let root = root(trail, context)?;
+    let leaf = Certificate::parse(bytes)?;
+    let issuer = intermediate(trail, context, &root, &leaf, &[])?;
+    let issuer = Certificate::parse(&issuer)?;
+    let extension = check_leaf(trail, context, &leaf)?;
+    let until = leaf.not_after.min(issuer.not_after);
+    Ok((extension, name(&issuer.subject), until))
+}
+
+/// Proves a list (DER) of the root, or of the PCK CA whose common name has this part and whose
+/// certificate is in the heap; returns the list and the issuer's common name.
+pub(crate) fn held_list<'b>(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    bytes: &'b [u8],
+    ca: Option<&str>,
+) -> Result<(RevocationList<'b>, String), Error> {
+    let list = RevocationList::parse(bytes)?;
+    let root = root(trail, context)?;
+    let Some(part) = ca else {
+        check_list(trail, context, &list, &root)?;
+        return Ok((list, name(&root.subject)));
+    };
+    let mut failure = None;
+    for held in &context.heap.certificates {
+        let Ok(candidate) = Certificate::parse(&held.bytes) else {
+            continue;
+        };
+        if candidate.is_self_issued() || !is_named(&candidate, part) {
+            continue;
+        }
+        let mut own = Trail::new();
+        let proven = check_authority(&mut own, context, &root, &candidate)
+            .and_then(|()| check_list(&mut own, context, &list, &candidate));
+        match proven {
+            Ok(()) => {
+                trail.extend(own);
+                return Ok((list, name(&candidate.subject)));
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| {
+        Error::Unavailable(Unavailable {
+            check: "dcap.intermediate.available",
+            what: format!("the certificate of Intel's {part}, which signs this list"),
+            remedy: "it comes with every answer of Intel's provisioning certification service",
         })
+    }))
+}
+
+fn check_list(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    list: &RevocationList<'_>,
+    issuer: &Certificate<'_>,
+) -> Result<(), Error> {
+    trail.check("dcap.crl.signature", || {
+        // A delta or partial list says so in a critical extension; Intel issues none.
+        let whole = list.extensions.iter().all(|extension| !extension.critical);
+        let named = list.issuer.raw == issuer.subject.raw;
+        if named && whole && list_signed_by(list, &issuer.public_key, context.crypto).is_ok() {
+            return Ok(());
+        }
+        let difference = Difference::new(name(&list.issuer), name(&issuer.subject));
+        Err(Broken::CrlSignatureBad(difference).into())
     })
 }
 

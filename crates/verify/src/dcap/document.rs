@@ -19,13 +19,15 @@ pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 /// skipped and named.
 const CANDIDATES_MAX: usize = 512;
 
-/// The two kinds of documents.
+/// The kinds of documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// TCB Info.
     TcbInfo,
     /// QE Identity.
     QeIdentity,
+    /// The list of evaluation numbers that are served.
+    EvaluationNumbers,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::TcbInfo => "tcbInfo",
             Self::QeIdentity => "enclaveIdentity",
+            Self::EvaluationNumbers => "tcbEvaluationDataNumbers",
         }
     }
 
@@ -40,6 +43,7 @@ impl Kind {
         match self {
             Self::TcbInfo => "TCB Info",
             Self::QeIdentity => "QE Identity",
+            Self::EvaluationNumbers => "list of evaluation numbers",
         }
     }
 
@@ -49,6 +53,7 @@ impl Kind {
             Self::TcbInfo => "dcap.tcb-info.signature",
             // spec: dcap.qe-identity.signature
             Self::QeIdentity => "dcap.qe-identity.signature",
+            Self::EvaluationNumbers => "dcap.evaluation-numbers.signature",
         }
     }
 
@@ -58,6 +63,7 @@ impl Kind {
             Self::TcbInfo => "dcap.tcb-info.duplicate-key",
             // spec: dcap.qe-identity.duplicate-key
             Self::QeIdentity => "dcap.qe-identity.duplicate-key",
+            Self::EvaluationNumbers => "dcap.evaluation-numbers.duplicate-key",
         }
     }
 
@@ -67,6 +73,7 @@ impl Kind {
             Self::TcbInfo => "dcap.tcb-info.window",
             // spec: dcap.qe-identity.window
             Self::QeIdentity => "dcap.qe-identity.window",
+            Self::EvaluationNumbers => "dcap.evaluation-numbers.window",
         }
     }
 
@@ -75,6 +82,7 @@ impl Kind {
         match self {
             Self::TcbInfo => Broken::TcbInfoFormat(difference),
             Self::QeIdentity => Broken::IdentityFormat(difference),
+            Self::EvaluationNumbers => Broken::NumbersFormat(difference),
         }
     }
 }
@@ -188,6 +196,7 @@ impl<'a> Envelope<'a> {
             Err(match kind {
                 Kind::TcbInfo => Broken::TcbInfoSignatureBad(difference),
                 Kind::QeIdentity => Broken::IdentitySignatureBad(difference),
+                Kind::EvaluationNumbers => Broken::NumbersSignatureBad(difference),
             }
             .into())
         })?;
@@ -198,6 +207,7 @@ impl<'a> Envelope<'a> {
                 Err(match kind {
                     Kind::TcbInfo => Broken::TcbInfoDuplicateKey(difference),
                     Kind::QeIdentity => Broken::IdentityDuplicateKey(difference),
+                    Kind::EvaluationNumbers => Broken::NumbersDuplicateKey(difference),
                 }
                 .into())
             }

@@ -155,7 +155,8 @@ impl Parts {
         if !text.contains("-----BEGIN") {
             return;
         }
-        let decoded = if text.contains("%0A") {
+        // No character of PEM itself is a per cent sign.
+        let decoded = if text.contains('%') {
             url_decoded(text)
         } else {
             text.as_bytes().to_vec()

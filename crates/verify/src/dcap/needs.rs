@@ -46,6 +46,34 @@ pub enum EndorsementId {
     },
 }
 
+/// The certificates in DER that the quote itself brings, leaf first; believed by nobody. Empty for
+/// a quote that brings none, or something else in their place.
+#[must_use]
+pub fn certificates(quote: &Quote<'_>) -> Vec<Vec<u8>> {
+    chain::brought(quote).unwrap_or_default()
+}
+
+/// Whether this certificate in DER names an authority of Intel's or the signer of its documents,
+/// and not a platform. Believes nothing.
+#[must_use]
+pub fn is_of_authority(certificate: &[u8]) -> bool {
+    Certificate::parse(certificate).is_ok_and(|certificate| {
+        let name = certificate.subject.common_name().unwrap_or_default();
+        ["SGX Root CA", "SGX PCK P", "SGX TCB Signing"]
+            .iter()
+            .any(|part| name.contains(part))
+    })
+}
+
+/// `platform` or `processor`: the CA whose common name this is, as Intel's addresses write it.
+#[must_use]
+pub fn ca_of(common_name: &str) -> Option<&'static str> {
+    [("Platform CA", "platform"), ("Processor CA", "processor")]
+        .into_iter()
+        .find(|(part, _)| common_name.contains(part))
+        .map(|(_, ca)| ca)
+}
+
 /// Which endorsements this quote needs. Pure: fetches nothing, believes nothing.
 ///
 /// A quote that brings no certificate does not say its FMSPC; then the certificate is named first,
@@ -77,11 +105,7 @@ pub fn needs(quote: &Quote<'_>) -> Vec<EndorsementId> {
         .and_then(|leaf| Certificate::parse(leaf).ok());
     if let Some(leaf) = leaf {
         let issuer = leaf.issuer.common_name().unwrap_or_default();
-        for (part, ca) in [("Platform CA", "platform"), ("Processor CA", "processor")] {
-            if issuer.contains(part) {
-                out.push(EndorsementId::PckCrl { ca });
-            }
-        }
+        out.extend(ca_of(issuer).map(|ca| EndorsementId::PckCrl { ca }));
         if let Ok(extension) = PckExtension::of(&leaf) {
             let fmspc = extension.fmspc;
             out.push(EndorsementId::TcbInfo { tee, fmspc });

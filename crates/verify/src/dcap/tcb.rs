@@ -174,21 +174,43 @@ pub struct Standing {
     pub advisories: Vec<String>,
 }
 
-fn is_about(envelope: &Envelope<'_>, tee: Tee, pck: &PckExtension) -> bool {
-    let content = &envelope.content;
-    let fmspc = content.get("fmspc").and_then(Json::text);
-    content.get("id").and_then(Json::text) == Some(tee.id())
-        && fmspc.is_some_and(|text| text.eq_ignore_ascii_case(&hex::encode(pck.fmspc)))
+/// Which platforms a TCB Info is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) tee: Tee,
+    pub(crate) fmspc: [u8; 6],
+    /// `None` where any will do: Intel keeps one document per FMSPC.
+    pub(crate) pce_id: Option<[u8; 2]>,
 }
 
-fn absent(check: &'static str, tee: Tee, pck: &PckExtension, at: UnixTime) -> Error {
+impl Subject {
+    pub(crate) const fn of(tee: Tee, pck: &PckExtension) -> Self {
+        Self {
+            tee,
+            fmspc: pck.fmspc,
+            pce_id: Some(pck.pce_id),
+        }
+    }
+}
+
+fn is_about(envelope: &Envelope<'_>, wanted: Subject) -> bool {
+    let content = &envelope.content;
+    let fmspc = content.get("fmspc").and_then(Json::text);
+    content.get("id").and_then(Json::text) == Some(wanted.tee.id())
+        && fmspc.is_some_and(|text| text.eq_ignore_ascii_case(&hex::encode(wanted.fmspc)))
+}
+
+fn absent(check: &'static str, wanted: Subject, at: UnixTime) -> Error {
+    let pce_id = wanted
+        .pce_id
+        .map(|id| format!(" and PCEID {}", hex::encode(id)));
     Error::Unavailable(Unavailable {
         check,
         what: format!(
-            "a TCB Info of {} for FMSPC {} and PCEID {} in force at {at}",
-            tee.id(),
-            hex::encode(pck.fmspc),
-            hex::encode(pck.pce_id)
+            "a TCB Info of {} for FMSPC {}{} in force at {at}",
+            wanted.tee.id(),
+            hex::encode(wanted.fmspc),
+            pce_id.unwrap_or_default()
         ),
         remedy: "Intel's provisioning certification service has it",
     })
@@ -199,8 +221,7 @@ pub(crate) fn find(
     trail: &mut Trail,
     context: &Context<'_>,
     signers: &[Vec<u8>],
-    tee: Tee,
-    pck: &PckExtension,
+    wanted: Subject,
     notes: &mut Vec<String>,
 ) -> Result<TcbInfo, Error> {
     let mut envelopes = document::envelopes(KIND, context, notes);
@@ -208,7 +229,7 @@ pub(crate) fn find(
     envelopes.retain(|envelope| document::unsigned(&envelope.content, "version", 2).is_none());
     let (fitting, others): (Vec<_>, Vec<_>) = envelopes
         .iter()
-        .partition(|envelope| is_about(envelope, tee, pck));
+        .partition(|envelope| is_about(envelope, wanted));
     let mut best: Option<(TcbInfo, Trail)> = None;
     let mut failures = Vec::new();
     let fits = fitting.len();
@@ -217,7 +238,7 @@ pub(crate) fn find(
             break;
         }
         let mut own = Trail::new();
-        match read(&mut own, context, signers, envelope, tee, pck) {
+        match read(&mut own, context, signers, envelope, wanted) {
             Ok(info) => {
                 let rank = |info: &TcbInfo| (info.issue.evaluation_number, info.issue.issue_date);
                 if best
@@ -253,7 +274,7 @@ pub(crate) fn find(
     }
     // spec: dcap.tcb-info.at-hand
     trail.check("dcap.tcb-info.available", || {
-        Err(absent("dcap.tcb-info.available", tee, pck, context.at))
+        Err(absent("dcap.tcb-info.available", wanted, context.at))
     })?;
     // Without the check above: nobody is known to have signed anything about this platform.
     Err(Broken::TcbInfoSignatureBad(Difference::new("nothing", "a TCB Info")).into())
@@ -264,8 +285,7 @@ fn read(
     context: &Context<'_>,
     signers: &[Vec<u8>],
     envelope: &Envelope<'_>,
-    tee: Tee,
-    pck: &PckExtension,
+    wanted: Subject,
 ) -> Result<TcbInfo, Error> {
     envelope.check(trail, context, signers)?;
     let mut parsed = None;
@@ -275,26 +295,27 @@ fn read(
         Ok(())
     })?;
     let Some(info) = parsed else {
-        return Err(absent("dcap.tcb-info.available", tee, pck, context.at));
+        return Err(absent("dcap.tcb-info.available", wanted, context.at));
     };
     let about = |check: &'static str, holds: bool| {
         if holds {
             Ok(())
         } else {
-            Err(absent(check, tee, pck, context.at))
+            Err(absent(check, wanted, context.at))
         }
     };
     // spec: dcap.tcb-info.fmspc
     trail.check("dcap.tcb-info.fmspc", || {
-        about("dcap.tcb-info.fmspc", info.fmspc == pck.fmspc)
+        about("dcap.tcb-info.fmspc", info.fmspc == wanted.fmspc)
     })?;
     // spec: dcap.tcb-info.pce-id
     trail.check("dcap.tcb-info.pce-id", || {
-        about("dcap.tcb-info.pce-id", info.pce_id == pck.pce_id)
+        let holds = wanted.pce_id.is_none_or(|id| info.pce_id == id);
+        about("dcap.tcb-info.pce-id", holds)
     })?;
     // spec: dcap.tcb-info.tee
     trail.check("dcap.tcb-info.tee", || {
-        about("dcap.tcb-info.tee", info.tee == tee)
+        about("dcap.tcb-info.tee", info.tee == wanted.tee)
     })?;
     document::window(trail, KIND, &info.issue, context.at)?;
     // spec: dcap.tcb-info.order

@@ -144,8 +144,7 @@ fn find_with(toy: &Toy, documents: &[Vec<u8>], tee: Tee) -> Result<TcbInfo, Erro
         &mut Trail::new(),
         &context,
         &signers,
-        tee,
-        &pck(&[5, 5], 11),
+        tcb::Subject::of(tee, &pck(&[5, 5], 11)),
         &mut Vec::new(),
     )
 }
@@ -620,7 +619,7 @@ proptest::proptest! {
             let at = UnixTime::parse_rfc3339(AT).unwrap();
             let context = Context { heap: &heap, anchors: &anchors, at, crypto: &AWS_LC };
             let pck = pck(&[5, 5], 11);
-            let _ = tcb::find(&mut Trail::new(), &context, &toy.signers(), Tee::Tdx, &pck, &mut Vec::new());
+            let _ = tcb::find(&mut Trail::new(), &context, &toy.signers(), tcb::Subject::of(Tee::Tdx, &pck), &mut Vec::new());
             let _ = identity::find(&mut Trail::new(), &context, &toy.signers(), Tee::Tdx, &mut Vec::new());
         }
     }
