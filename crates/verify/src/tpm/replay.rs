@@ -272,3 +272,93 @@ fn aggregate(first: Option<&Entry>, pcrs: &Values) -> Option<bool> {
     let narrow = hash(7)?;
     Some(wide == first.digest || narrow == first.digest)
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+    };
+
+    use super::*;
+    use crate::crypto::AWS_LC;
+
+    const FILE: &[u8] = b"#!/bin/sh\nexec /usr/bin/web\n";
+
+    /// `security.ima` of version 2 around a signature.
+    fn attribute(hash: u8, signature: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(signature.len()).unwrap().to_be_bytes();
+        [&[3, 2, hash, 1, 2, 3, 4][..], &length, signature].concat()
+    }
+
+    fn entry(signature: Vec<u8>) -> Entry {
+        Entry {
+            pcr: 10,
+            template_digest: vec![1; 20],
+            template: "ima-sig".to_owned(),
+            algorithm: "sha256".to_owned(),
+            digest: HashAlgorithm::SHA256.digest(&[FILE]).unwrap(),
+            name: "/usr/bin/start".to_owned(),
+            verity: false,
+            signature,
+            buffer: Vec::new(),
+            data: Vec::new(),
+            offset: 0,
+        }
+    }
+
+    /// SubjectPublicKeyInfo of a point on P-256.
+    fn curve(pair: &EcdsaKeyPair) -> AttestationKey {
+        let head = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
+        let spki = [&hex::decode(head).unwrap()[..], pair.public_key().as_ref()].concat();
+        AttestationKey::read(&spki).unwrap()
+    }
+
+    fn new_curve() -> EcdsaKeyPair {
+        EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap()
+    }
+
+    #[test]
+    fn a_real_signature_over_a_file_names_its_signer_and_no_changed_one_does() {
+        let (pair, stranger) = (new_curve(), new_curve());
+        let keys = [curve(&stranger), curve(&pair)];
+        let signed = pair.sign(&SystemRandom::new(), FILE).unwrap();
+        let whole = attribute(4, signed.as_ref());
+        assert_eq!(signer(&entry(whole.clone()), &keys, &AWS_LC), Some(1));
+        assert_eq!(signer(&entry(whole.clone()), &keys[..1], &AWS_LC), None);
+        // Another hash, another length, another file, another form, a file that changed meanwhile.
+        assert_eq!(
+            signer(&entry(attribute(5, signed.as_ref())), &keys, &AWS_LC),
+            None
+        );
+        let longer = [&whole[..], &[0]].concat();
+        assert_eq!(signer(&entry(longer), &keys, &AWS_LC), None);
+        let mut other = entry(whole);
+        other.digest[0] ^= 1;
+        assert_eq!(signer(&other, &keys, &AWS_LC), None);
+        other.digest[0] ^= 1;
+        other.verity = true;
+        assert_eq!(signer(&other, &keys, &AWS_LC), None);
+        other.verity = false;
+        other.template_digest.fill(0);
+        assert_eq!(signer(&other, &keys, &AWS_LC), None);
+    }
+
+    #[test]
+    fn a_real_signature_of_an_rsa_key_counts_too() {
+        use aws_lc_rs::encoding::AsDer as _;
+        use aws_lc_rs::rsa::KeySize;
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let mut signed = vec![0; pair.public_modulus_len()];
+        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), FILE, &mut signed)
+            .unwrap();
+        let spki = pair.public_key().as_der().unwrap();
+        let keys = [AttestationKey::read(spki.as_ref()).unwrap()];
+        assert_eq!(
+            signer(&entry(attribute(4, &signed)), &keys, &AWS_LC),
+            Some(0)
+        );
+        signed[100] ^= 1;
+        assert_eq!(signer(&entry(attribute(4, &signed)), &keys, &AWS_LC), None);
+    }
+}
