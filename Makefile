@@ -1,6 +1,6 @@
 # The habits of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-crash test-kubernetes bench oracles fuzz mutants doc fmt lint
+.PHONY: help demo test test-crash test-kubernetes test-vm bench oracles fuzz mutants doc fmt lint
 
 help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
@@ -25,6 +25,9 @@ test-crash: ## kill and cut the power of a loaded witness 1,000 times each (CRAS
 test-kubernetes: ## nodes against a real control plane (builds Kubernetes with Go, once: 11 CPU minutes)
 	@scripts/kubernetes-control-plane build
 	ZEUGE_KUBERNETES=1 cargo test --locked --package zeuge-kube --test control_plane -- --nocapture
+
+test-vm: ## boot a real VM twice (QEMU, OVMF, swtpm) whose agent attests by its TPM
+	@tests/vm/run
 
 bench: ## what a verification costs, beside bare signatures and the sev crate
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench
