@@ -7,6 +7,7 @@
 
 mod adversaries;
 mod condition;
+mod roca;
 mod schema;
 mod seen;
 mod validate;

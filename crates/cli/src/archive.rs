@@ -17,6 +17,7 @@ use serde_json::Value;
 use zeuge_appraise::Knowledge;
 use zeuge_protocol::{
     api::VerdictWord,
+    document::OwnerSet,
     keys::{KeyId, PublicKey, SigningKey},
     text::{base64url, from_base64url},
 };
@@ -129,6 +130,27 @@ impl Signature {
 
     fn name(&self) -> String {
         format!("{} ({})", self.person, self.key)
+    }
+}
+
+/// Whose signature this is over these bytes, among the owners of a set.
+///
+/// # Errors
+/// A sentence, for another form, a signature that does not hold, and a stranger's.
+pub(crate) fn checked(text: &str, bytes: &[u8], owners: &OwnerSet) -> Result<String, String> {
+    let signature: Signature = serde_json::from_str(text)
+        .map_err(|error| format!("this is no signature of a report: {error}"))?;
+    if !signature.holds(bytes) {
+        return Err("the signature does not hold over these bytes".to_owned());
+    }
+    let mut all = owners.owners.iter();
+    let owner = all.find(|owner| owner.public_key == signature.public_key);
+    match owner {
+        Some(owner) => Ok(format!("{} ({})", owner.person, signature.key)),
+        None => Err(format!(
+            "{} is none of the owners of the set",
+            signature.name()
+        )),
     }
 }
 

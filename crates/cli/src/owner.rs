@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 use zeuge_evidence::UnixTime;
 use zeuge_protocol::{
+    api::VerdictWord,
     document::{Document, Kind, Owner, OwnerSet},
     keys::SigningKey,
     name::Name,
@@ -20,7 +21,7 @@ use zeuge_protocol::{
 };
 
 use crate::{
-    Outcome, apply,
+    Outcome, apply, archive,
     args::{Format, owner as args, witness::Target},
     clock, contexts, input, output, payload,
     witness::Failure,
@@ -36,6 +37,7 @@ pub(crate) fn run(command: &args::Owner) -> Outcome {
         args::Owner::Init(arguments) => init(arguments),
         args::Owner::Show(arguments) => show(arguments),
         args::Owner::Sign(arguments) => sign(arguments),
+        args::Owner::Check(arguments) => check(arguments),
         args::Owner::Rotate(arguments) => rotate(arguments).or_else(Failure::told),
     }
 }
@@ -246,6 +248,25 @@ fn show(arguments: &args::Show) -> Outcome {
     };
     crate::say(&text)?;
     Ok(0)
+}
+
+fn check(arguments: &args::Check) -> Outcome {
+    let beside = output::with_suffix(&arguments.file, ".sig");
+    let signature = arguments.signature.as_ref().unwrap_or(&beside);
+    let set = payload::owner_set(&input::text(&arguments.set)?)
+        .map_err(|because| format!("{}: {because}", arguments.set.display()))?;
+    let bytes = input::read(&arguments.file)?;
+    let name = arguments.file.display();
+    match archive::checked(&input::text(signature)?, &bytes, &set) {
+        Ok(who) => {
+            crate::say(&format!("{name}: signed by {who}\n"))?;
+            Ok(0)
+        }
+        Err(because) => {
+            crate::complain(&format!("{name}: {because}"));
+            Ok(VerdictWord::Untrusted.exit_code())
+        }
+    }
 }
 
 /// When a document ends: as said, or a year from now.

@@ -25,7 +25,11 @@ use crate::{
 /// Runs the command.
 pub(crate) fn run(command: &Threats) -> Outcome {
     match command {
-        Threats::List { id, shown } => list(id.as_deref(), shown),
+        Threats::List { whole: true, .. } => {
+            crate::say(Knowledge::built_in_text())?;
+            Ok(0)
+        }
+        Threats::List { id, shown, .. } => list(id.as_deref(), shown),
         Threats::Show { id, shown } => show(id, shown),
         Threats::Explain { word, shown } => explain(word, shown),
         Threats::Update(update) => self::update(update),

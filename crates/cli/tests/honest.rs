@@ -83,6 +83,8 @@ fn threats_are_listed_shown_and_explained_in_two_languages() {
     let folder = folder.path();
     let list = done(folder, &["threats", "list"]);
     assert_eq!(list.lines().count(), Knowledge::built_in().threats().len());
+    let whole = done(folder, &["threats", "list", "--whole"]);
+    assert_eq!(whole, Knowledge::built_in_text());
     let show = done(folder, &["threats", "show", "AMD-25"]);
     assert!(
         show.contains("withdrawn") && show.contains("WITHDRAWN"),
@@ -184,7 +186,12 @@ fn an_archive_reproduces_the_verdict_and_says_what_differs() {
     assert_eq!(zeuge(folder, &made).status.code(), Some(10));
     let page = fs::read_to_string(folder.join("r.html")).expect("a page");
     assert!(page.contains("Vor wem diese Maschine schützt"));
-    assert!(folder.join("r.html.sig").exists());
+    let said = done(
+        folder,
+        &["owner", "check", "r.html", "--set", "owner/owner.pub"],
+    );
+    assert!(said.contains("signed by anna"), "{said}");
+    signed_by_nobody_else(folder);
     // Nothing of the folder is needed any more, and nothing secret went along.
     let archive = fs::read_to_string(folder.join("r.zeuge")).expect("an archive");
     for name in ["evidence.bin", "trust.json"] {
@@ -209,6 +216,30 @@ fn an_archive_reproduces_the_verdict_and_says_what_differs() {
     assert!(said.contains("by the same verifier"), "{said}");
     assert!(said.contains("is signed by anna"), "{said}");
     changed(folder, &archive);
+}
+
+/// A stranger's set, and a changed page.
+fn signed_by_nobody_else(folder: &Path) {
+    done(folder, &["owner", "init", "--out", "stranger"]);
+    let check = ["owner", "check", "r.html", "--set", "stranger/owner.pub"];
+    assert_eq!(zeuge(folder, &check).status.code(), Some(3));
+    let page = fs::read_to_string(folder.join("r.html")).expect("a page");
+    fs::write(
+        folder.join("x.html"),
+        page.replacen("ABGELEHNT", "BESTÄTIGT", 1) + " ",
+    )
+    .expect("a file");
+    let check = [
+        "owner",
+        "check",
+        "x.html",
+        "--signature",
+        "r.html.sig",
+        "--set",
+        "owner/owner.pub",
+    ];
+    let refusal = zeuge(folder, &check);
+    assert_eq!(refusal.status.code(), Some(3), "{refusal:?}");
 }
 
 /// Another verdict than the one that comes out, and an archive of another form.

@@ -3,7 +3,10 @@
 //! The same verdict gives the same bytes: nothing here depends on time, order of maps or locale.
 
 use serde_json::{Value, json};
-use zeuge_appraise::{Cpu, Facts, Finding, Knowledge, Status, Verdict, Word, threats::Who};
+use zeuge_appraise::{
+    Cpu, Facts, Finding, Knowledge, Status, Verdict, Word,
+    threats::{State, Who},
+};
 use zeuge_protocol::api;
 
 use crate::{Language, assessed};
@@ -75,13 +78,22 @@ fn known<'k>(
 }
 
 fn threats(verdict: &Verdict, knowledge: &Knowledge) -> Vec<api::Threat> {
-    let each = verdict.threats.iter().map(|one| api::Threat {
-        id: one.id.clone(),
-        adversary: one.who.map_or("", Who::word).to_owned(),
-        state: one.state.word().to_owned(),
-        because: assessed::because(one, knowledge, Language::En),
-        confidence: one.confidence.word().to_owned(),
-        sources: one.sources.clone(),
+    let each = verdict.threats.iter().map(|one| {
+        // A row about something else says so, and no more.
+        let concerns = one.state != State::NotApplicable;
+        let confidence = if concerns { one.confidence.word() } else { "" };
+        api::Threat {
+            id: one.id.clone(),
+            adversary: one.who.map_or("", Who::word).to_owned(),
+            state: one.state.word().to_owned(),
+            because: assessed::because(one, knowledge, Language::En),
+            confidence: confidence.to_owned(),
+            sources: if concerns {
+                one.sources.clone()
+            } else {
+                Vec::new()
+            },
+        }
     });
     each.collect()
 }

@@ -57,6 +57,7 @@ pub const TARGETS: &[Target] = &[
     target("ima", 2048, boot::ima),
     target("intel-document", 4096, told::intel_document),
     target("kind", 4096, kinds::detect),
+    target("knowledge", 8192, owner::knowledge),
     target("leaf", 1024, ledger::leaf),
     target("manifest", 1024, wire::manifest),
     target("name", 300, wire::name),

@@ -1,6 +1,8 @@
-//! What owners write: policies, rules, reference values, registries, and the trust file of a toy.
+//! What owners write: policies, rules, reference values, registries, threat knowledge, and the trust file of a toy.
 
-use zeuge_appraise::{DocumentError, HardwareRegistry, Policy, ReferenceValues, ReleaseRule};
+use zeuge_appraise::{
+    DocumentError, HardwareRegistry, Knowledge, Policy, ReferenceValues, ReleaseRule,
+};
 use zeuge_verify::Anchors;
 
 use crate::{
@@ -43,6 +45,11 @@ pub(crate) fn release_rule(bytes: &[u8]) {
 /// A hardware registry.
 pub(crate) fn hardware(bytes: &[u8]) {
     document(bytes, HardwareRegistry::parse);
+}
+
+/// Threat knowledge.
+pub(crate) fn knowledge(bytes: &[u8]) {
+    document(bytes, Knowledge::parse);
 }
 
 /// The trust file of a toy vendor.

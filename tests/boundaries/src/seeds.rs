@@ -374,6 +374,35 @@ fn documents(out: &mut BTreeMap<String, Vec<u8>>) {
     );
     zeuge_appraise::HardwareRegistry::parse(&registry).expect("a good registry");
     put("hardware/intel", registry);
+    put("knowledge/small", knowledge());
+}
+
+/// The least that threat knowledge may be, with one row that can say something.
+fn knowledge() -> String {
+    let texts = |name: &str| format!("{name} = {{ en = \"e\", de = \"d\" }}\n");
+    let mut text =
+        "schema = \"zeuge.threat-knowledge.v1\"\nversion = 1\nstate_of = \"2026-01-01\"\n\
+                    line = []\nfloor = []\nroot = []\nlimit = []\napproach = []\nhistory = []\n\
+                    price = []\nkind = []\nregime = []\n[sources]\nS = { title = \"s\" }\n\
+                    [[threat]]\nid = \"A-1\"\ngroup = \"amd\"\nname = \"n\"\nyear = \"2026\"\n\
+                    positions = [\"hv\"]\nbreaks = [\"keys\"]\naffected = \"a\"\n\
+                    confidence = \"secondary\"\nsources = [\"S\"]\notherwise = \"UNPROVABLE\"\n\
+                    applies = { evidence = [\"snp\"] }\nrule = [{ state = \"PROVEN\", when = \
+                    { all = [{ mitigation = 2 }, { not = { vmpl = [1] } }] } }]\n"
+            .to_owned();
+    text.push_str(&texts("general"));
+    text.push_str(&texts("mitigation"));
+    for who in zeuge_appraise::threats::Who::ALL {
+        text.push_str(&format!(
+            "[[adversary]]\nwho = \"{}\"\ncan = [\"hv\"]\ninvisible = \"conditional\"\n\
+             approaches = []\n{}{}",
+            who.word(),
+            texts("name"),
+            texts("general")
+        ));
+    }
+    zeuge_appraise::Knowledge::parse(&text).expect("good knowledge");
+    text
 }
 
 #[cfg(test)]

@@ -126,7 +126,13 @@ fn toml_of_any_shape_stays_within_its_bound() {
         ("too long", filled(b"", b"\n", b"", MIB + 1)),
     ];
     for (name, bytes) in shapes {
-        for target in ["policy", "reference-values", "release-rule", "hardware"] {
+        for target in [
+            "policy",
+            "reference-values",
+            "release-rule",
+            "hardware",
+            "knowledge",
+        ] {
             run(target, name, &bytes);
         }
     }

@@ -59,6 +59,8 @@ pub enum Condition {
     TpmMaker(Vec<String>),
     /// The root behind the TPM belongs to one of these.
     TpmRoot(Vec<String>),
+    /// The certified key bears the fingerprint of Infineon's faulty library.
+    Roca(bool),
     /// The firmware version that the quote tells is at least this.
     TpmFirmware(u64),
     /// A check ended so: `pass`, `warn`, `fail`, `unchecked`.

@@ -8,12 +8,14 @@ use zeuge_verify::{
     composite::Cpu,
     dcap::{QuoteFacts, SgxType, TcbStatus},
     snp::{Signer, SnpFacts},
-    tpm::{TpmFacts, TrustBasis},
+    tpm::{AttestationKey, TpmFacts, TrustBasis},
+    x509::KeyKind,
 };
 
 use super::{
     Condition, Fact, Floor, Knowledge, Line, Missing, Standing,
     condition::{Answer, Bit, CheckWas, Fixed, Looked, Module, Truth},
+    roca,
     schema::JudgedBy,
 };
 use crate::{Facts, Finding};
@@ -110,9 +112,10 @@ impl<'a> Seen<'a> {
             | Condition::SgxType(_)
             | Condition::PckSmt(_)
             | Condition::Relaunched(_) => self.intel(leaf),
-            Condition::TpmMaker(_) | Condition::TpmRoot(_) | Condition::TpmFirmware(_) => {
-                self.of_tpm(leaf)
-            }
+            Condition::Roca(_)
+            | Condition::TpmMaker(_)
+            | Condition::TpmRoot(_)
+            | Condition::TpmFirmware(_) => self.of_tpm(leaf),
             Condition::Check(check) => self.check(check),
             Condition::Dangerous(wanted) => {
                 let used = |finding: &&Finding| {
@@ -423,6 +426,7 @@ impl<'a> Seen<'a> {
                     Fact::new(looked, found.unwrap_or_default(), listed(makers)),
                 )
             }
+            Condition::Roca(wanted) => marked(ek.map(|ek| &ek.key), *wanted),
             Condition::TpmFirmware(least) => {
                 let looked = Looked::Field("firmwareVersion".to_owned());
                 let found = format!("{:#x}", tpm.firmware_version);
@@ -432,6 +436,17 @@ impl<'a> Seen<'a> {
             _ => Answer::shown(None, Fact::new(Looked::Evidence, "", "")),
         }
     }
+}
+
+fn marked(key: Option<&AttestationKey>, wanted: bool) -> Answer {
+    let marked = key.and_then(|key| match key.kind {
+        KeyKind::Rsa => roca::is_marked(&key.key),
+        KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => Some(false),
+    });
+    let found = marked.map_or_else(String::new, |marked| marked.to_string());
+    let looked = Looked::Field("ROCA".to_owned());
+    let fact = Fact::new(looked, found, wanted.to_string());
+    Answer::shown(marked.map(|marked| marked == wanted), fact)
 }
 
 fn trust_domain(quote: &QuoteFacts) -> Option<&TdReport> {

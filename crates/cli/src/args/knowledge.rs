@@ -24,11 +24,17 @@ pub(crate) struct Shown {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Threats {
     /// Every threat that is known: id, names, who can do it, how sure that is.
-    #[command(after_help = "Example:\n  zeuge threats list --lang de")]
+    #[command(
+        after_help = "Examples:\n  zeuge threats list --lang de\n  zeuge threats list \
+                            --whole > knowledge.toml"
+    )]
     List {
         /// Only threats whose id begins so.
         #[arg(long, value_name = "PREFIX")]
         id: Option<String>,
+        /// The built-in document as it stands (TOML), to begin one's own with.
+        #[arg(long, conflicts_with_all = ["id", "knowledge", "format"])]
+        whole: bool,
         #[command(flatten)]
         shown: Shown,
     },

@@ -18,6 +18,8 @@ pub(crate) enum Owner {
     Show(Show),
     /// Sign documents: FILE becomes FILE.signed. A signed document gets one signature more.
     Sign(Sign),
+    /// Check the signature over a report, and whose it is.
+    Check(Check),
     /// Make a new key, and the owner set with it in the old one's place, signed by the old one.
     Rotate(Rotate),
 }
@@ -81,6 +83,25 @@ pub(crate) struct Sign {
     /// Texts, or signed documents that need one signature more.
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// `zeuge owner check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  zeuge owner check report.html --set owner/owner.pub
+
+Reads FILE.sig beside the file, as zeuge report --sign writes it. Exit code 3 where it does not hold, \
+or is nobody's of the set.")]
+pub(crate) struct Check {
+    /// The report.
+    pub(crate) file: PathBuf,
+    /// The signature; FILE.sig when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signature: Option<PathBuf>,
+    /// The owner set that one of must have signed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) set: PathBuf,
 }
 
 /// `zeuge owner rotate`.
