@@ -83,6 +83,7 @@ fn ear() -> Ear {
         status: Status::Affirming,
         vector,
         policy_ids: vec!["tenant/default@1".to_owned()],
+        failed: Vec::new(),
         claims: serde_json::json!({"vmpl": 0}),
     };
     Ear {
@@ -97,6 +98,8 @@ fn ear() -> Ear {
             build: "zeuged".to_owned(),
         },
         confirmation: None,
+        confirmation_role: None,
+        context: BTreeMap::new(),
         tenant: name("tenant"),
         policy_digest: [4; 32],
         knowledge_version: 0,
