@@ -115,6 +115,17 @@ enum TpmCommand {
         #[command(flatten)]
         place: TpmPlace,
     },
+    /// Behind Azure's paravisor: print its HCL report and a quote by its key, as a bundle.
+    #[command(
+        after_help = "Example:\n  zeuge-agent tpm azure --nonce 00112233445566778899aabbccddeeff > azure.json"
+    )]
+    Azure {
+        /// The qualifying data, 8 to 64 bytes in hex.
+        #[arg(long, value_name = "HEX", value_parser = nonce)]
+        nonce: Nonce,
+        #[command(flatten)]
+        place: TpmPlace,
+    },
     /// Extend PCR 15 with zeuge:closed: quotes after it say that the boot secrets were fetched.
     #[command(after_help = "Example:\n  zeuge-agent tpm close")]
     Close {
@@ -329,6 +340,7 @@ fn tpm(command: &TpmCommand) -> Result<u8, Error> {
         TpmCommand::Identity { place, .. }
         | TpmCommand::Activate { place, .. }
         | TpmCommand::Enroll { place, .. }
+        | TpmCommand::Azure { place, .. }
         | TpmCommand::Quote { place, .. }
         | TpmCommand::Close { place } => place,
     };
@@ -369,6 +381,9 @@ fn tpm(command: &TpmCommand) -> Result<u8, Error> {
             let logs = crate::tpm::Logs::of(place.tpm_socket.as_deref(), event_log.as_deref());
             quote.add_logs(logs.read()?);
             println!("{}", quote.json());
+        }
+        TpmCommand::Azure { nonce, .. } => {
+            println!("{}", tpm.azure(&nonce.0)?);
         }
         TpmCommand::Close { .. } => {
             tpm.close()?;

@@ -78,6 +78,35 @@ pub(crate) enum Kind {
     BareMetal,
 }
 
+/// Whose machine the firmware says that it is. A hint, like everything here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Cloud {
+    /// Amazon's EC2.
+    Aws,
+    /// Microsoft's Azure; Hyper-V elsewhere has no such asset tag.
+    Azure,
+    /// Google's Compute Engine.
+    Google,
+}
+
+/// What the provider puts between the guest and the CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Layer {
+    /// Nothing: the guest asks the CPU itself.
+    None,
+    /// AWS's hypervisor, which speaks for enclaves and, through NitroTPM, for instances.
+    NitroHypervisor,
+    /// A paravisor at the highest privilege inside the machine, with a virtual TPM.
+    Paravisor,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// The asset tag of every machine of Azure's.
+const AZURE_TAG: &str = "7783-7084-3265-9085-8269-3286-77";
+
 /// The answer of `detect`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Detected {
@@ -85,6 +114,11 @@ pub(crate) struct Detected {
     pub(crate) schema: &'static str,
     /// What it is.
     pub(crate) kind: Kind,
+    /// Whose cloud it is in, where the firmware names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cloud: Option<Cloud>,
+    /// What the provider puts before the CPU.
+    pub(crate) layer: Layer,
     /// Whether this program can attest it.
     pub(crate) attestable: bool,
     /// The explanation, a few sentences.
@@ -174,8 +208,55 @@ fn kind(facts: &Facts) -> Kind {
     Kind::BareMetal
 }
 
+fn cloud(facts: &Facts) -> Option<Cloud> {
+    let says = |text: &str| facts.maker.iter().any(|line| line.starts_with(text));
+    if says("Amazon EC2") {
+        Some(Cloud::Aws)
+    } else if says("Google") {
+        Some(Cloud::Google)
+    } else if says(AZURE_TAG) {
+        Some(Cloud::Azure)
+    } else {
+        None
+    }
+}
+
+fn layer(kind: Kind, facts: &Facts) -> Layer {
+    match kind {
+        Kind::Paravisor => Layer::Paravisor,
+        Kind::SevSnp | Kind::Tdx | Kind::BareMetal => Layer::None,
+        _ if facts.devices.contains(&"/dev/nsm") || cloud(facts) == Some(Cloud::Aws) => {
+            Layer::NitroHypervisor
+        }
+        Kind::OtherConfidential | Kind::OrdinaryVm => Layer::Unknown,
+    }
+}
+
+/// What whoever is in front of the CPU can do, and how its machines are looked at.
+fn behind(cloud: Option<Cloud>, layer: Layer) -> Option<&'static str> {
+    match (layer, cloud) {
+        (Layer::Paravisor, _) => Some(
+            "The paravisor can read all memory of this machine and write every register of its \
+             virtual TPM. Its report lies in NV index 0x01400001; zeuge verify --kind azure takes \
+             it with a quote by the key at 0x81000003.",
+        ),
+        (Layer::NitroHypervisor, _) => Some(
+            "AWS's hypervisor speaks for this machine, and no CPU: zeuge verify --kind nitro takes \
+             its documents (nitro-tpm-attest, or the NSM of an enclave).",
+        ),
+        (Layer::None, Some(Cloud::Aws)) => Some(
+            "At AWS a key of AWS's signs the CPU's reports (VLEK): which chip it is stays unknown.",
+        ),
+        (Layer::None, Some(Cloud::Google)) => {
+            Some("At Google the virtual TPM runs in the host, outside the encrypted machine.")
+        }
+        _ => None,
+    }
+}
+
 fn explain(facts: Facts) -> Detected {
     let kind = kind(&facts);
+    let (cloud, layer) = (cloud(&facts), layer(kind, &facts));
     let device = |name: &str| facts.devices.contains(&name);
     let through_device = kind == Kind::SevSnp && device(SEV_GUEST);
     let attestable =
@@ -196,6 +277,7 @@ fn explain(facts: Facts) -> Detected {
         )),
         _ => {}
     }
+    explanation.extend(behind(cloud, layer).map(str::to_owned));
     if let Some(trouble) = &facts.trouble {
         explanation.push(format!(
             "configfs-tsm is there and does not answer: {trouble}."
@@ -213,6 +295,8 @@ fn explain(facts: Facts) -> Detected {
     Detected {
         schema: "zeuge.agent-detect.v1",
         kind,
+        cloud,
+        layer,
         attestable,
         explanation,
         facts,
@@ -385,6 +469,43 @@ mod tests {
             (Kind::OtherConfidential, false)
         );
         assert!(other.explanation[0].contains("arm_cca_guest"));
+    }
+
+    #[test]
+    fn cloud_and_layer_are_named_from_what_machines_there_say() {
+        let machine = |maker: &str, facts: Facts| {
+            let detected = explain(Facts {
+                maker: vec![maker.to_owned()],
+                flags: vec!["hypervisor".into()],
+                ..facts
+            });
+            (
+                detected.cloud,
+                detected.layer,
+                detected.explanation.join(" "),
+            )
+        };
+        let azure = Facts {
+            hyperv_isolation: Some("tdx"),
+            ..Facts::default()
+        };
+        let (cloud, layer, text) = machine(AZURE_TAG, azure);
+        assert_eq!((cloud, layer), (Some(Cloud::Azure), Layer::Paravisor));
+        assert!(text.contains("0x01400001"), "{text}");
+        let snp = || Facts {
+            provider: Some("sev_guest".into()),
+            ..Facts::default()
+        };
+        let (cloud, layer, text) = machine("Amazon EC2", snp());
+        assert_eq!((cloud, layer), (Some(Cloud::Aws), Layer::None));
+        assert!(text.contains("VLEK"), "{text}");
+        let (cloud, layer, _) = machine("Google Compute Engine", snp());
+        assert_eq!((cloud, layer), (Some(Cloud::Google), Layer::None));
+        let (cloud, layer, text) = machine("Amazon EC2", Facts::default());
+        assert_eq!((cloud, layer), (Some(Cloud::Aws), Layer::NitroHypervisor));
+        assert!(text.contains("--kind nitro"), "{text}");
+        let (cloud, layer, _) = machine("QEMU", Facts::default());
+        assert_eq!((cloud, layer), (None, Layer::Unknown));
     }
 
     #[test]

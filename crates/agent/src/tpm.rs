@@ -5,6 +5,7 @@
 //! long as its endorsement seed lives, so nothing is stored and nothing needs the owner's
 //! password. Never decides whether a quote is good, never keeps an object in the TPM.
 
+mod azure;
 mod channel;
 mod speaker;
 

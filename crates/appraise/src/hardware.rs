@@ -190,6 +190,8 @@ impl HardwareRegistry {
         let facts = match facts {
             Facts::Snp(facts) => facts,
             Facts::Tpm(facts) => return self.tpm_of(facts).map(|tpm| tpm.name.as_str()),
+            // No chip of anybody's is named there.
+            Facts::Nitro(_) => return None,
             Facts::Azure(facts) => return self.name_of(&crate::azure::cpu(facts)),
             Facts::Composite(pair) => {
                 let chip = self.name_of(&crate::composite::cpu(pair));
@@ -224,6 +226,16 @@ pub(crate) fn check(registry: &HardwareRegistry, facts: &Facts, findings: &mut F
                         "an enrolled AK or EK certificate",
                     ),
                 })
+            });
+            return;
+        }
+        Facts::Nitro(facts) => {
+            findings.check("hardware.enrolled", || {
+                let because = "AWS's hypervisor names no chip, so none can be enrolled";
+                Some(
+                    Finding::fail("hardware.enrolled", because)
+                        .difference(facts.module_id.as_str(), "an enrolled chip"),
+                )
             });
             return;
         }

@@ -28,6 +28,7 @@ pub mod document;
 mod findings;
 mod floor;
 pub mod hardware;
+pub mod nitro;
 pub mod outlook;
 pub mod policy;
 pub mod reference;
@@ -53,6 +54,7 @@ pub use zeuge_verify::{
     azure::AzureFacts,
     composite::{CompositeFacts, Cpu},
     dcap::QuoteFacts,
+    nitro::NitroFacts,
     snp::SnpFacts,
     tpm::TpmFacts,
 };
@@ -66,6 +68,7 @@ pub const CHECKS: &[&[&str]] = &[
     document::CHECKS,
     snp::CHECKS,
     hardware::CHECKS,
+    nitro::CHECKS,
     rule::CHECKS,
     tpm::CHECKS,
 ];
@@ -78,6 +81,8 @@ pub enum Facts {
     Azure(Box<AzureFacts>),
     /// A CPU and a TPM that answered one challenge.
     Composite(Box<CompositeFacts>),
+    /// An attestation document of AWS's Nitro hypervisor.
+    Nitro(Box<NitroFacts>),
     /// A quote of Intel TDX or SGX.
     Quote(Box<QuoteFacts>),
     /// An AMD SEV-SNP report.
@@ -102,6 +107,7 @@ impl Facts {
                 Body::Sgx(_) => Kind::Sgx,
                 Body::Tdx(_) => Kind::Tdx,
             }],
+            Self::Nitro(_) => vec![Kind::Nitro],
             Self::Snp(_) => vec![Kind::Snp],
             Self::Tpm(_) => vec![Kind::Tpm],
         }
@@ -117,6 +123,12 @@ impl From<AzureFacts> for Facts {
 impl From<CompositeFacts> for Facts {
     fn from(facts: CompositeFacts) -> Self {
         Self::Composite(Box::new(facts))
+    }
+}
+
+impl From<NitroFacts> for Facts {
+    fn from(facts: NitroFacts) -> Self {
+        Self::Nitro(Box::new(facts))
     }
 }
 
@@ -166,6 +178,7 @@ pub fn judge(facts: &Facts, passed: &[&'static str], wanted: &Wanted<'_>) -> Ver
     let mut verdict = match facts {
         Facts::Azure(facts) => azure::judge(facts, passed, wanted),
         Facts::Composite(facts) => composite::judge(facts, passed, wanted),
+        Facts::Nitro(facts) => nitro::judge(facts, wanted, &mut findings),
         Facts::Quote(facts) => dcap::judge(facts, wanted, &mut findings),
         Facts::Snp(facts) => snp::judge(facts, wanted, &mut findings),
         Facts::Tpm(facts) => tpm::judge(facts, wanted, &mut findings),

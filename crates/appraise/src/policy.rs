@@ -14,6 +14,7 @@ use zeuge_evidence::{
 use crate::{
     TcbFloor,
     document::{self, DocumentError},
+    nitro::NitroPolicy,
     tpm::TpmPolicy,
 };
 
@@ -52,6 +53,9 @@ pub struct Policy {
     /// Machines behind Azure's paravisor.
     #[serde(default)]
     pub azure: AzurePolicy,
+    /// Attestation documents of AWS's Nitro hypervisor.
+    #[serde(default)]
+    pub nitro: NitroPolicy,
 }
 
 /// The part for machines behind Azure's paravisor, beside those for its CPU and its virtual TPM.
@@ -221,6 +225,7 @@ impl Default for Policy {
             intel: IntelPolicy::default(),
             tpm: TpmPolicy::default(),
             azure: AzurePolicy::default(),
+            nitro: NitroPolicy::default(),
         }
     }
 }
@@ -258,6 +263,7 @@ impl Policy {
             &policy.intel.dangerous_allow_debug,
             &policy.intel.dangerous_allow_migration,
             &policy.intel.dangerous_without_crl,
+            &policy.nitro.dangerous_allow_debug,
             &policy.tpm.dangerous_without_crl,
             &policy.tpm.dangerous_allow_sha1_bank,
             &policy.tpm.dangerous_allow_unproven_ak,

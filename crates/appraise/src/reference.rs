@@ -10,6 +10,7 @@ use zeuge_evidence::snp::{Product, Tcb};
 
 use crate::{
     document::{self, DocumentError, Hex},
+    nitro::NitroReference,
     tpm::TpmReference,
 };
 
@@ -33,6 +34,9 @@ pub struct ReferenceValues {
     /// Machines as their TPM tells of them.
     #[serde(default)]
     pub tpm: Vec<TpmReference>,
+    /// Nitro enclaves, and instances as their NitroTPM tells of them.
+    #[serde(default)]
+    pub nitro: Vec<NitroReference>,
     /// Lowest accepted versions by product, above the built-in floor.
     #[serde(default)]
     pub minimum_tcb: BTreeMap<String, TcbFloor>,
@@ -236,7 +240,12 @@ impl ReferenceValues {
             ));
         }
         let tpm = values.tpm.iter().find_map(TpmReference::fault);
-        if let Some(because) = values.intel_fault().or(tpm) {
+        let nitro = values.nitro.iter().find_map(NitroReference::fault);
+        let nitro = nitro.or_else(|| {
+            let name = twice(values.nitro.iter().map(|value| &value.name))?;
+            Some(format!("the name \"{name}\" stands twice"))
+        });
+        if let Some(because) = values.intel_fault().or(tpm).or(nitro) {
             return bad(because);
         }
         for product in values.minimum_tcb.keys() {

@@ -7,7 +7,8 @@
 use serde::Deserialize;
 
 use crate::{
-    AzureFacts, BindingProfile, Body, Facts, Finding, Kind, TpmFacts, Verdict, Wanted, Word,
+    AzureFacts, BindingProfile, Body, Facts, Finding, Kind, NitroFacts, TpmFacts, Verdict, Wanted,
+    Word,
     document::{self, DocumentError, Hex},
     findings::Findings,
     snp::is_workload,
@@ -95,15 +96,23 @@ impl ReleaseRule {
         if rule.evidence.is_empty() {
             return bad("evidence is empty: a rule names the kinds that must be there");
         }
-        let known = [Kind::Azure, Kind::Snp, Kind::Tdx, Kind::Sgx, Kind::Tpm].map(Kind::word);
+        let known = [
+            Kind::Azure,
+            Kind::Nitro,
+            Kind::Snp,
+            Kind::Tdx,
+            Kind::Sgx,
+            Kind::Tpm,
+        ]
+        .map(Kind::word);
         if rule
             .evidence
             .iter()
             .any(|kind| !known.contains(&kind.as_str()))
         {
             return bad(
-                "evidence names a kind that rules cannot demand yet; \"azure\", \"snp\", \"tdx\", \
-                 \"sgx\" and \"tpm\" are supported",
+                "evidence names a kind that rules cannot demand yet; \"azure\", \"nitro\", \"snp\", \
+                 \"tdx\", \"sgx\" and \"tpm\" are supported",
             );
         }
         if rule.door != "agent" {
@@ -208,6 +217,7 @@ impl ReleaseRule {
             Some(Facts::Snp(facts)) => facts,
             Some(Facts::Tpm(facts)) => return self.boot(facts, wanted),
             Some(Facts::Azure(facts)) => return self.behind_paravisor(facts, wanted),
+            Some(Facts::Nitro(facts)) => return self.image(facts, wanted),
             Some(Facts::Quote(facts)) => return self.quoted(&facts.claims, wanted),
             Some(Facts::Composite(_)) | None => {
                 return fail("nothing proven".to_owned(), "a proven workload".to_owned());
@@ -304,6 +314,24 @@ impl ReleaseRule {
             rule.workload(&alone, wanted)
         });
         findings.max_by_key(|finding| finding.status)
+    }
+
+    /// The workload as AWS's hypervisor tells of it. It has no HOST_DATA.
+    fn image(&self, facts: &NitroFacts, wanted: &Wanted<'_>) -> Finding {
+        let because = "the machine is not the workload that the rule names";
+        let fail = |found: String, wanted: String| {
+            Finding::fail("release.workload", because).difference(found, wanted)
+        };
+        if let Some(host_data) = self.host_data {
+            return fail("Nitro has none".to_owned(), hex::encode(host_data.0));
+        }
+        let name = self.workload.as_deref().unwrap_or_default();
+        let mut values = wanted.reference_values.nitro.iter();
+        if values.any(|value| value.name == name && crate::nitro::is_image(value, facts)) {
+            Finding::pass("release.workload")
+        } else {
+            fail(facts.module_id.clone(), format!("\"{name}\""))
+        }
     }
 
     /// The workload as the virtual TPM of a paravisor tells of it: which paravisor that is was

@@ -68,6 +68,7 @@ pub(crate) fn judge_as(
     verdict.kind = Kind::Snp;
     verdict.product = Some(facts.product.name().to_owned());
     verdict.roots = vec![RootNamed::from(&facts.root)];
+    verdict.roots.extend(holder(facts));
     verdict.not_proved = not_proved(facts, wanted);
     verdict.notes = notes(facts);
     verdict
@@ -472,6 +473,32 @@ fn signer(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
             .difference(facts.product_name.as_str(), facts.product.name())
         })
     });
+}
+
+/// Whoever holds a VLEK can sign for any chip that it is loaded into: a root beside the maker's.
+fn holder(facts: &SnpFacts) -> Option<RootNamed> {
+    let Signer::Vlek { csp_id } = &facts.signer else {
+        return None;
+    };
+    // Where the providers that hold such keys live; of others nobody said.
+    let american = [
+        ".amazonaws.com",
+        ".azure.net",
+        ".google.com",
+        ".microsoft.com",
+    ];
+    let jurisdiction = if american.iter().any(|name| csp_id.ends_with(name)) {
+        "US"
+    } else {
+        "unknown"
+    };
+    Some(RootNamed {
+        maker: csp_id.clone(),
+        jurisdiction: jurisdiction.to_owned(),
+        kind: "provider-key".to_owned(),
+        fingerprint: facts.leaf_fingerprint,
+        toy: facts.root.toy,
+    })
 }
 
 /// What no report of this kind can show.

@@ -59,6 +59,8 @@ pub enum Kind {
     Composite,
     /// A machine behind Azure's paravisor.
     Azure,
+    /// An attestation document of AWS's Nitro hypervisor.
+    Nitro,
 }
 
 impl Kind {
@@ -73,6 +75,7 @@ impl Kind {
             Self::Tpm => "tpm",
             Self::Composite => "composite",
             Self::Azure => "azure",
+            Self::Nitro => "nitro",
         }
     }
 }
@@ -84,7 +87,7 @@ pub struct RootNamed {
     pub maker: String,
     /// Under whose law.
     pub jurisdiction: String,
-    /// For what: `cpu`, `tpm`.
+    /// For what: `cpu`, `hypervisor`, `paravisor`, `provider-key`, `tpm`.
     pub kind: String,
     /// SHA-256 of the root certificate.
     pub fingerprint: [u8; 32],
@@ -127,6 +130,8 @@ pub enum NotProved {
     Programs,
     /// What the provider's code at the highest privilege inside the machine does.
     Paravisor,
+    /// That anybody but the provider stands behind what it says.
+    ProviderAlone,
 }
 
 /// The appraised outcome of one bundle.

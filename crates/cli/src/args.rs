@@ -224,7 +224,7 @@ pub(crate) enum Kind {
     Tpm,
     /// Azure's HCL report, alone or with its quotes.
     Azure,
-    /// AWS Nitro (not supported yet).
+    /// A document of AWS's Nitro hypervisor: of an enclave, or of NitroTPM.
     Nitro,
     /// A bundle of ours.
     Bundle,

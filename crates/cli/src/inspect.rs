@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path};
 
 use serde_json::{Value, json};
 use zeuge_evidence::{
-    Malformed, annotate::Node, azure, dcap, der, eventlog, ima, kind, snp, tpm, x509,
+    Malformed, annotate::Node, azure, dcap, der, eventlog, ima, kind, nitro, snp, tpm, x509,
 };
 use zeuge_protocol::api::VerdictWord;
 
@@ -76,6 +76,10 @@ fn tree(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
         }
         Kind::AzureHcl => Ok(("azure", azure::annotate(bytes).map(one)?)),
         Kind::AzureJson => Ok(("azure", azure_parts(bytes)?)),
+        Kind::NitroCose => {
+            let (document, _) = nitro::unwrapped(bytes)?;
+            Ok(("nitro", nitro::annotate(&document).map(one)?))
+        }
         Kind::TdxQuote(_) => Ok((
             "tdx",
             dcap::Quote::parse(bytes).map(|quote| one(quote.annotate()))?,

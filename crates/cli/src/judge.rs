@@ -17,7 +17,7 @@ use crate::{
     args,
     collateral::Line,
     input::INPUT_BYTES_MAX,
-    judge_azure,
+    judge_azure, judge_nitro,
     judge_tpm::{self, TpmSetting},
 };
 
@@ -41,11 +41,11 @@ pub(crate) struct Setting {
 /// What the file is, by the caller's word or by its bytes.
 enum Platform {
     Azure,
+    Nitro,
     Snp,
     Quote(Kind),
     Bundle,
     Tpm,
-    Unsupported(&'static str),
     Unknown,
 }
 
@@ -64,14 +64,17 @@ fn platform(bytes: &[u8], wanted: args::Kind) -> Platform {
             Seen::Bundle => Platform::Bundle,
             _ => Platform::Azure,
         },
-        args::Kind::Nitro => Platform::Unsupported("nitro"),
+        args::Kind::Nitro => match kind::detect(bytes) {
+            Seen::Bundle => Platform::Bundle,
+            _ => Platform::Nitro,
+        },
         args::Kind::Auto => match kind::detect(bytes) {
             Seen::SnpReport | Seen::SnpJson | Seen::SnpProtobuf => Platform::Snp,
             Seen::TdxQuote(_) | Seen::TdxProtobuf => Platform::Quote(Kind::Tdx),
             Seen::SgxQuote(_) | Seen::QuoteJson => Platform::Quote(Kind::Sgx),
             Seen::Bundle => Platform::Bundle,
             Seen::AzureHcl | Seen::AzureJson => Platform::Azure,
-            Seen::NitroCose => Platform::Unsupported("nitro"),
+            Seen::NitroCose => Platform::Nitro,
             Seen::TpmAttest | Seen::TpmJson | Seen::TpmQuote => Platform::Tpm,
             _ => Platform::Unknown,
         },
@@ -99,13 +102,11 @@ pub(crate) fn judge(
     }
     match platform(bytes, wanted) {
         Platform::Azure => judge_azure::file(bytes, setting),
+        Platform::Nitro => Ok(judge_nitro::file(bytes, setting)),
         Platform::Snp => snp(bytes, setting),
         Platform::Quote(kind) => quote(bytes, None, kind, setting),
         Platform::Bundle => bundle(bytes, setting),
         Platform::Tpm => Ok(judge_tpm::file(bytes, setting)),
-        Platform::Unsupported(kind) => Err(format!(
-            "evidence of the kind {kind} is recognised, but verifying it is not supported yet"
-        )),
         Platform::Unknown => {
             let because = "it is no evidence of a known form; name its kind with --kind";
             let malformed = Malformed::invalid(kind::UNKNOWN, 0, "the input", because);
@@ -303,8 +304,8 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
     let Ok(bundle) = Bundle::parse(bytes) else {
         return refused("it is no CMW collection of the agreed form");
     };
-    if bundle.only(Media::AzureHcl).is_some() {
-        return judge_azure::members(&bundle, setting);
+    if let Some(verdict) = cloud(&bundle, setting) {
+        return verdict;
     }
     let looked_at = [
         Media::SnpReport,
@@ -363,6 +364,20 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
         (None, None, Some(bytes)) => quote(bytes, collateral, Kind::Sgx, setting),
         _ => refused("it does not hold the evidence of exactly one device"),
     }
+}
+
+/// The verdict on a bundle of a cloud's own form, if it is one.
+fn cloud(bundle: &Bundle, setting: &Setting) -> Option<Result<Verdict, String>> {
+    if bundle.only(Media::AzureHcl).is_some() {
+        return Some(judge_azure::members(bundle, setting));
+    }
+    let document = bundle.only(Media::NitroDocument)?;
+    if bundle.members().len() > 1 {
+        let because = "it holds more than a Nitro document";
+        let malformed = Malformed::invalid(kind::UNKNOWN, 0, "the bundle", because);
+        return Some(Ok(unrecognised(malformed, setting)));
+    }
+    Some(Ok(judge_nitro::file(document, setting)))
 }
 
 /// A CPU and a TPM that answered one challenge: each is proven by itself, then both together.

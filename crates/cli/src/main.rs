@@ -20,6 +20,7 @@ mod input;
 mod inspect;
 mod judge;
 mod judge_azure;
+mod judge_nitro;
 mod judge_tpm;
 mod knowledge;
 mod log;

@@ -95,7 +95,7 @@ fn bytes_that_are_no_evidence_are_malformed_whatever_they_are_said_to_be() {
         "sparse",
         "/dev/null",
     ] {
-        for kind in ["auto", "azure", "snp", "tdx", "sgx", "bundle"] {
+        for kind in ["auto", "azure", "nitro", "snp", "tdx", "sgx", "bundle"] {
             let (code, said) = verify(name, kind, folder.path());
             assert_eq!(code, Some(2), "{name} as {kind}");
             assert_eq!(said["verdict"], "malformed", "{name} as {kind}");

@@ -124,7 +124,7 @@ fn fits(row: &Row, said: &Said) -> Result<(), String> {
     // The basis says which documents are in force: neither more nor less may be found.
     let stale = |id: &str| said.failed.iter().any(|failed| failed == id);
     let documents = match (expected, basis, quote) {
-        ("signed-ok", "leaf", false) => stale("amd.crl.fresh"),
+        ("signed-ok", "leaf", false) if row["class"] != "nitro" => stale("amd.crl.fresh"),
         ("signed-ok", "crl", false) => !stale("amd.crl.fresh"),
         ("signed-ok", "full", true) => !stale("dcap.crl.fresh") && said.code != 4,
         _ => true,
@@ -240,6 +240,44 @@ fn every_hcl_report_ends_as_the_index_says() {
         &["azure-hcl"],
         &["amd-cert", "crl", "intel-cert", "intel-collateral"],
     );
+}
+
+#[test]
+fn every_nitro_document_ends_as_the_index_says_and_debug_is_refused() {
+    walk_classes(&["nitro"], &[]);
+    let Some(folder) = vectors() else { return };
+    let mut debug = 0;
+    for row in rows(&folder, "INDEX.tsv") {
+        if row["class"] != "nitro" || row["expected"] != "signed-ok" {
+            continue;
+        }
+        let mut command = zeuge();
+        command.args([
+            "verify",
+            "--kind",
+            "nitro",
+            "--hardware-only",
+            "--format",
+            "json",
+        ]);
+        command.args(["--unbound", "a capture", "--at", &row["at"]]);
+        let output = command.arg(folder.join(&row["path"])).output();
+        let output = output.expect("the program runs");
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        if row["what"].contains("debug (PCR0 all zero)") {
+            let failed = serde_json::json!(["policy.debug"]);
+            assert_eq!(
+                (code(&output), &said["failed"]),
+                (5, &failed),
+                "{}",
+                row["path"]
+            );
+            debug += 1;
+        } else {
+            assert_eq!(code(&output), 10, "{}: {said}", row["path"]);
+        }
+    }
+    assert!(debug > 0);
 }
 
 /// Instants at which everything is in force that this set holds about a bundle of Azure's, and the

@@ -91,6 +91,7 @@ fn binary(bytes: &[u8]) -> Kind {
         // Protected header {1: -35}, with or without tag 18 before the array.
         [0x84, 0x44, 0xa1, 0x01, 0x38, 0x22, ..]
         | [0xd2, 0x84, 0x44, 0xa1, 0x01, 0x38, 0x22, ..] => Kind::NitroCose,
+        _ if nitro(bytes) => Kind::NitroCose,
         // A CBOR map with the key of a collection's type.
         [0xa0..=0xbf, ..] if holds(bytes, b"\x68__cmwc_t") => Kind::Bundle,
         [0x30, ..] => der(bytes),
@@ -98,6 +99,13 @@ fn binary(bytes: &[u8]) -> Kind {
         _ if let Some(kind) = tpm(bytes) => kind,
         _ => header(bytes),
     }
+}
+
+/// A Nitro document in base64, or in the record of another project's agents.
+fn nitro(bytes: &[u8]) -> bool {
+    let text = bytes.trim_ascii_start();
+    let mut marks = crate::nitro::BASE64.iter();
+    marks.any(|mark| text.starts_with(mark)) || crate::nitro::recorded(bytes).is_some()
 }
 
 /// What begins with a TPM's big-endian numbers, or wraps them.

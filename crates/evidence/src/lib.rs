@@ -31,6 +31,7 @@ pub mod eventlog;
 pub mod ima;
 pub mod json;
 pub mod kind;
+pub mod nitro;
 pub mod reader;
 pub mod sgx;
 pub mod snp;
@@ -49,6 +50,7 @@ pub const CHECKS: &[&[&str]] = &[
     eventlog::CHECKS,
     ima::CHECKS,
     kind::CHECKS,
+    nitro::CHECKS,
     snp::CHECKS,
     tpm::CHECKS,
     x509::CHECKS,

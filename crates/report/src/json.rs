@@ -139,6 +139,7 @@ pub fn claims(facts: &Facts) -> Value {
             out["tpm"] = crate::json_tpm::claims(&facts.tpm);
             out
         }
+        Facts::Nitro(facts) => json!({ "nitro": nitro(facts) }),
         Facts::Quote(facts) => quote(facts),
         Facts::Snp(facts) => json!({ "snp": snp(facts) }),
         Facts::Tpm(facts) => json!({ "tpm": crate::json_tpm::claims(facts) }),
@@ -151,6 +152,29 @@ fn cpu(cpu: &Cpu) -> Value {
         Cpu::Quote(facts) => quote(facts),
         Cpu::Snp(facts) => json!({ "snp": snp(facts) }),
     }
+}
+
+fn nitro(facts: &zeuge_appraise::NitroFacts) -> Value {
+    let pcrs: serde_json::Map<String, Value> = facts
+        .pcrs
+        .iter()
+        .map(|(index, value)| (index.to_string(), json!(hex::encode(value))))
+        .collect();
+    json!({
+        "module_id": facts.module_id,
+        "source": match facts.source {
+            zeuge_appraise::nitro::Source::Enclave => "enclave",
+            zeuge_appraise::nitro::Source::Tpm => "tpm",
+        },
+        "timestamp": facts.timestamp,
+        "digest": "SHA384",
+        "pcrs": pcrs,
+        "nonce": facts.nonce.as_ref().map(hex::encode),
+        "user_data": facts.user_data.as_ref().map(hex::encode),
+        "public_key": facts.public_key.as_ref().map(hex::encode),
+        "certificate": format!("sha256:{}", hex::encode(facts.leaf_fingerprint)),
+        "certificate_until": facts.leaf_not_after.to_string(),
+    })
 }
 
 fn azure(facts: &zeuge_appraise::AzureFacts) -> Value {

@@ -374,6 +374,31 @@ fn list<'a>(out: &mut String, heading: &str, sentences: impl Iterator<Item = &'a
     }
 }
 
+const fn paravisor(language: Language) -> &'static str {
+    language.pick(
+        "What the provider's paravisor does: it runs at the highest privilege inside your \
+             machine, can read and change all of its memory, and holds the key and every register \
+             of the virtual TPM. Its measurement is proven; who wrote it and what it may be told \
+             to do is not.",
+        "Was der Paravisor des Anbieters tut: Er läuft mit den höchsten Rechten innerhalb Ihrer \
+             Maschine, kann ihren ganzen Speicher lesen und ändern und hält Schlüssel und alle \
+             Register des virtuellen TPM. Sein Messwert ist bewiesen; was seine Verfasser ihn tun \
+             lassen, ist es nicht.",
+    )
+}
+
+const fn provider_alone(language: Language) -> &'static str {
+    language.pick(
+            "That anybody but AWS stands behind this: AWS's hypervisor says what runs, AWS's key \
+             signs it, AWS publishes no revocation lists for that chain, and no maker of processors \
+             says anything. It protects from whoever is in your instance, not from AWS.",
+            "Dass irgendjemand außer AWS dafür einsteht: Der Hypervisor von AWS sagt, was läuft, ein \
+             Schlüssel von AWS unterschreibt es, Sperrlisten dieser Kette veröffentlicht AWS nicht, \
+             und kein Prozessorhersteller sagt etwas. Es schützt vor dem, der in Ihrer Instanz ist, \
+             nicht vor AWS.",
+        )
+}
+
 /// The sentence for something that is not proved.
 pub(crate) const fn not_proved(item: NotProved, language: Language) -> &'static str {
     match item {
@@ -414,16 +439,8 @@ pub(crate) const fn not_proved(item: NotProved, language: Language) -> &'static 
             "Dass niemand den Speicher der Maschine liest oder verändert: Ein TPM sagt, was \
              gestartet wurde, und nichts über den Wirt darunter.",
         ),
-        NotProved::Paravisor => language.pick(
-            "What the provider's paravisor does: it runs at the highest privilege inside your \
-             machine, can read and change all of its memory, and holds the key and every register \
-             of the virtual TPM. Its measurement is proven; who wrote it and what it may be told \
-             to do is not.",
-            "Was der Paravisor des Anbieters tut: Er läuft mit den höchsten Rechten innerhalb Ihrer \
-             Maschine, kann ihren ganzen Speicher lesen und ändern und hält Schlüssel und alle \
-             Register des virtuellen TPM. Sein Messwert ist bewiesen; was seine Verfasser ihn tun \
-             lassen, ist es nicht.",
-        ),
+        NotProved::Paravisor => paravisor(language),
+        NotProved::ProviderAlone => provider_alone(language),
         NotProved::Programs => language.pick(
             "Which programs ran after the boot: no list of the kernel's (IMA) came along.",
             "Welche Programme nach dem Start liefen: Eine Liste des Kerns (IMA) kam nicht mit.",

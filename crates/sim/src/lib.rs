@@ -3,8 +3,8 @@
 //! [`ToyAmd`] has random roots, certifies chips, keeps revocation lists, answers like AMD's key
 //! service and writes reports of every version for Milan, Genoa and Turin. [`ToyIntel`] certifies
 //! platforms, signs TCB Info and QE Identity, answers like Intel's provisioning service and writes
-//! quotes of SGX and TDX. [`ToyAzure`] puts a paravisor in front of either. [`ToyTpm`] certifies EKs and AKs, opens credentials, and tells of a boot
-//! in quotes and logs. [`Lie`], [`IntelLie`], [`TpmLie`] and [`AzureLie`] name what they can lie about: each lie
+//! quotes of SGX and TDX. [`ToyNitro`] signs documents of enclaves as AWS's hypervisor does, [`ToyAzure`] puts a paravisor in front of either. [`ToyTpm`] certifies EKs and AKs, opens credentials, and tells of a boot
+//! in quotes and logs. [`Lie`], [`IntelLie`], [`TpmLie`], [`AzureLie`] and [`NitroLie`] name what they can lie about: each lie
 //! breaks one rule and keeps all others, so that a test can see that this one check catches it and that
 //! no other does.
 //!
@@ -18,6 +18,7 @@ pub mod azure;
 mod der_write;
 mod intel;
 mod lies;
+pub mod nitro;
 mod resign;
 pub mod tpm;
 mod x509_write;
@@ -28,4 +29,5 @@ pub use intel::{
     Certification, IntelLie, PckCa, PcsAnswer, QuoteForm, QuoteSpec, Tee, ToyIntel, ToyQuote,
 };
 pub use lies::{Lie, Room};
+pub use nitro::{NitroLie, NitroSpec, ToyNitro, ToyNitroDocument};
 pub use tpm::{ToyTpm, ToyTpmQuote, TpmLie, TpmSpec};

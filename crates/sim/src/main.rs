@@ -198,6 +198,9 @@ fn list_lies() {
     for lie in IntelLie::ALL {
         list_lie("Intel", lie.check(), lie.room(), lie.what());
     }
+    for lie in zeuge_sim::NitroLie::ALL {
+        list_lie("AWS", lie.check(), lie.room(), lie.what());
+    }
     for lie in zeuge_sim::AzureLie::ALL {
         list_lie("Azure", lie.check(), lie.room(), lie.what());
     }

@@ -29,7 +29,7 @@ pub struct Root {
     pub maker: String,
     /// The law the maker lives under, as an ISO 3166 code; `none` for a toy.
     pub jurisdiction: String,
-    /// What the key vouches for: `cpu` or `tpm`.
+    /// What the key vouches for: `cpu`, `hypervisor` or `tpm`.
     pub kind: &'static str,
     /// SHA-256 of the certificate in DER.
     pub fingerprint: [u8; 32],
@@ -158,6 +158,8 @@ struct TrustFile {
     intel: IntelRoots,
     #[serde(default)]
     tpm: TpmRoots,
+    #[serde(default)]
+    aws: AwsRoots,
 }
 
 #[derive(Default, Deserialize)]
@@ -179,6 +181,12 @@ struct IntelRoots {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct AwsRoots {
+    root: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TpmRoots {
     #[serde(default)]
     roots: Vec<String>,
@@ -191,6 +199,7 @@ pub struct Anchors {
     genoa: Anchor,
     turin: Anchor,
     intel: Anchor,
+    nitro: Anchor,
     toy_tpm: Vec<Anchor>,
 }
 
@@ -208,6 +217,12 @@ impl Anchors {
                 "US",
                 "cpu",
                 include_bytes!("anchors/intel/sgx-root-ca.der"),
+            ),
+            nitro: Anchor::pinned(
+                "AWS",
+                "US",
+                "hypervisor",
+                include_bytes!("anchors/nitro/aws-nitro-enclaves-g1.der"),
             ),
             toy_tpm: Vec::new(),
         }
@@ -246,6 +261,9 @@ impl Anchors {
         if let Some(pem) = file.intel.root {
             anchors.intel = Anchor::toy("Intel", "cpu", &pem)?;
         }
+        if let Some(pem) = file.aws.root {
+            anchors.nitro = Anchor::toy("AWS", "hypervisor", &pem)?;
+        }
         for pem in &file.tpm.roots {
             anchors.toy_tpm.push(Anchor::toy("TPM", "tpm", pem)?);
         }
@@ -268,6 +286,12 @@ impl Anchors {
     #[must_use]
     pub const fn intel(&self) -> &Anchor {
         &self.intel
+    }
+
+    /// AWS's root of Nitro attestation documents, or the toy that stands in its place.
+    #[must_use]
+    pub const fn nitro(&self) -> &Anchor {
+        &self.nitro
     }
 
     /// The toy roots that stand in the place of the TPM makers', if the trust file named some.
@@ -349,6 +373,20 @@ mod tests {
         assert!(include_str!("anchors/intel/README.md").contains(wanted));
         let root = Certificate::parse(anchors.intel().certificate()).unwrap();
         assert_eq!(root.subject.common_name(), Some("Intel SGX Root CA"));
+        assert!(root.is_self_issued());
+    }
+
+    #[test]
+    fn the_pinned_nitro_root_has_the_published_fingerprint() {
+        let anchors = Anchors::makers();
+        let wanted = "641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b";
+        assert_eq!(
+            hex::encode(fingerprint(anchors.nitro().certificate())),
+            wanted
+        );
+        assert!(include_str!("anchors/nitro/README.md").contains(wanted));
+        let root = Certificate::parse(anchors.nitro().certificate()).unwrap();
+        assert_eq!(root.subject.common_name(), Some("aws.nitro-enclaves"));
         assert!(root.is_self_issued());
     }
 

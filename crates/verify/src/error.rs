@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeuge_evidence::Malformed;
 
-use crate::{amd, azure, binding, composite, dcap, tpm};
+use crate::{amd, azure, binding, composite, dcap, nitro, tpm};
 
 /// The first check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum Untrusted {
     Composite(composite::Broken),
     /// A rule of Intel SGX or TDX, or of Intel's certificates and documents.
     Dcap(dcap::Broken),
+    /// A rule of AWS's attestation documents.
+    Nitro(nitro::Broken),
     /// A rule of a TPM, its keys or its logs.
     Tpm(tpm::Broken),
 }
@@ -60,6 +62,7 @@ impl Error {
             Self::Untrusted(Untrusted::Binding(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Composite(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.check(),
+            Self::Untrusted(Untrusted::Nitro(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.check(),
         }
     }
@@ -77,6 +80,7 @@ impl Error {
             Self::Untrusted(Untrusted::Binding(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Composite(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.difference(),
+            Self::Untrusted(Untrusted::Nitro(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.difference(),
         }
     }
@@ -94,6 +98,7 @@ impl fmt::Display for Error {
             Self::Untrusted(Untrusted::Binding(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Composite(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.fmt(out),
+            Self::Untrusted(Untrusted::Nitro(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.fmt(out),
         }
     }

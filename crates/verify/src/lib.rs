@@ -26,6 +26,7 @@ pub mod crypto;
 pub mod dcap;
 mod endorsements;
 mod error;
+pub mod nitro;
 pub mod snp;
 pub mod tpm;
 mod trail;
@@ -38,6 +39,7 @@ pub use binding::Binding;
 pub use dcap::{QuoteFacts, quote};
 pub use endorsements::{Endorsement, Endorsements};
 pub use error::{Error, Unavailable, Untrusted};
+pub use nitro::NitroFacts;
 pub use snp::{SnpFacts, snp};
 pub use trail::Trail;
 #[cfg(zeuge_mutants)]
@@ -54,6 +56,7 @@ pub const CHECKS: &[&[&str]] = &[
     composite::CHECKS,
     dcap::CHECKS,
     dcap::held::CHECKS,
+    nitro::CHECKS,
     snp::CHECKS,
     tpm::CHECKS,
 ];

@@ -6,8 +6,9 @@
 use std::{fs, path::Path, process::ExitCode};
 
 /// Classes of captures and the boundaries that read them.
-const CLASSES: [(&str, &[&str]); 17] = [
+const CLASSES: [(&str, &[&str]); 19] = [
     ("amd-cert", &["certificate", "endorsements"]),
+    ("azure-hcl", &["azure-hcl", "kind"]),
     ("conformance-sev", &["snp-json", "snp-protobuf", "kind"]),
     ("conformance-tdx", &["quote-forms", "kind"]),
     ("crl", &["crl", "endorsements"]),
@@ -20,12 +21,14 @@ const CLASSES: [(&str, &[&str]); 17] = [
             "snp-protobuf",
             "quote-forms",
             "tpm-bundle",
+            "azure-evidence",
             "kind",
         ],
     ),
     ("ima-log", &["ima"]),
     ("intel-cert", &["certificate", "endorsements"]),
     ("intel-collateral", &["endorsements"]),
+    ("nitro", &["nitro", "kind"]),
     ("secureboot", &["secure-boot"]),
     ("sgx-quote", &["quote", "kind"]),
     ("snp-report", &["snp-report", "kind"]),

@@ -3,7 +3,7 @@
 use zeuge_evidence::{
     Malformed,
     annotate::Node,
-    dcap, eventlog,
+    azure, dcap, eventlog,
     kind::{self, Kind},
     snp, tpm, x509,
 };
@@ -34,6 +34,7 @@ fn tree(kind: Kind, bytes: &[u8]) -> Option<Result<Node, Malformed>> {
             dcap::Quote::parse(bytes).map(|quote| quote.annotate())
         }
         Kind::Certificate | Kind::Crl => x509::annotate::annotate(bytes, 0),
+        Kind::AzureHcl => azure::annotate(bytes),
         Kind::TpmAttest => tpm::annotate_attest(bytes, 0),
         Kind::EventLog => eventlog::EventLog::parse_tpm(bytes).map(|log| eventlog::annotate(&log)),
         _ => return None,

@@ -7,6 +7,7 @@
 //! that panics has found a mistake in a reader, or in its own idea of one.
 
 mod boot;
+mod cloud;
 mod dcap;
 mod kinds;
 mod ledger;
@@ -42,6 +43,8 @@ const fn target(name: &'static str, length_max: usize, run: fn(&[u8])) -> Target
 /// All boundaries, by name.
 pub const TARGETS: &[Target] = &[
     target("api", 8192, wire::api),
+    target("azure-evidence", 16384, cloud::evidence),
+    target("azure-hcl", 2700, cloud::hcl),
     target("binding", 2048, wire::binding),
     target("bundle", 4096, wire::bundle),
     target("cbor", 1024, wire::cbor),
@@ -61,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     target("leaf", 1024, ledger::leaf),
     target("manifest", 1024, wire::manifest),
     target("name", 300, wire::name),
+    target("nitro", 8192, cloud::document),
     target("policy", 4096, owner::policy),
     target("proof", 4096, ledger::proof),
     target("quote", 8192, dcap::quote),

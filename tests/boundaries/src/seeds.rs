@@ -30,7 +30,7 @@ use zeuge_protocol::{
     text::base64url,
 };
 
-use crate::{told, told_tpm};
+use crate::{cloud, told, told_tpm};
 
 /// The instant of everything, in Unix seconds: 2026-03-01T00:00:00Z.
 pub(crate) const NOW: i64 = 1_772_323_200;
@@ -143,6 +143,7 @@ pub(crate) fn bare_report() -> Vec<u8> {
 pub fn all() -> BTreeMap<String, Vec<u8>> {
     let mut out: BTreeMap<String, Vec<u8>> = told::evidence().into_iter().collect();
     out.extend(told_tpm::evidence());
+    out.extend(cloud::seeds());
     out.insert("snp-report/bare".to_owned(), bare_report());
     out.insert("snp-told/honest".to_owned(), vec![0, 0]);
     out.insert("snp-told/debug".to_owned(), vec![0x80, 0, 2, 2, 0x0b]);

@@ -47,6 +47,8 @@ fn members(facts: &Facts) -> Members<'_> {
             Cpu::Quote(quote) => (None, Some(quote), Some(&facts.tpm)),
             Cpu::Snp(snp) => (Some(snp), None, Some(&facts.tpm)),
         },
+        // No processor and no TPM of anybody's speaks there.
+        Facts::Nitro(_) => (None, None, None),
         Facts::Quote(quote) => (None, Some(quote), None),
         Facts::Snp(snp) => (Some(snp), None, None),
         Facts::Tpm(tpm) => (None, None, Some(tpm)),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use zeuge_appraise::{Facts, Kind, Policy, ReferenceValues, Verdict, Wanted, judge};
-use zeuge_evidence::{UnixTime, azure, dcap, kind, snp};
+use zeuge_evidence::{UnixTime, azure, dcap, kind, nitro, snp};
 use zeuge_verify::{
     Anchors, Binding, Endorsements, Error,
     crypto::AWS_LC,
@@ -128,6 +128,16 @@ fn proven(
         },
     };
     match kind::detect(&call.evidence) {
+        Seen::NitroCose => {
+            let (document, _) = nitro::unwrapped(&call.evidence)?;
+            let signed = nitro::Signed::parse(&document)?;
+            let demand = zeuge_verify::nitro::Demand::Unbound {
+                because: "a capture",
+            };
+            let verified = zeuge_verify::nitro::nitro(&signed, demand, anchors, at, &AWS_LC)?;
+            let passed = verified.trail().passed().to_vec();
+            Ok((verified.fact().clone().into(), passed))
+        }
         Seen::AzureHcl | Seen::AzureJson => {
             let evidence = azure::Evidence::read(&call.evidence)?;
             let demand = zeuge_verify::azure::Demand {

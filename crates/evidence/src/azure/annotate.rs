@@ -81,8 +81,8 @@ fn hardware(hcl: &HclReport<'_>, bytes: &[u8]) -> Result<Node, Malformed> {
 
 fn runtime(hcl: &HclReport<'_>, claims: &RuntimeClaims, at: usize) -> Node {
     let length = hcl.claims.len();
-    // Members of JSON have no fixed place: each is shown with the whole.
-    let field = |name: &str, value: String| Node::field(name, at, length, value);
+    // Members of JSON have no fixed place: each is shown at the beginning of the whole.
+    let field = |name: &str, value: String| Node::field(name, at, 0, value);
     let mut parts = Vec::new();
     for key in &claims.keys {
         let bits = key.modulus.len().saturating_mul(8);
