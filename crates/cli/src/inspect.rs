@@ -93,7 +93,7 @@ fn tree(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
             let quote = dcap::Quote::parse(&evidence.quote)?;
             Ok(("quote", one(quote.annotate())))
         }
-        Kind::Certificate => Ok(("certificate", x509::annotate::annotate(bytes, 0).map(one)?)),
+        Kind::Certificate => Ok(("certificate", certificate(bytes)?)),
         Kind::Crl => Ok(("crl", x509::annotate::annotate(bytes, 0).map(one)?)),
         Kind::TpmAttest => Ok(("tpm", tpm::annotate_attest(bytes, 0).map(one)?)),
         Kind::EventLog => Ok(("eventlog", event_log(bytes).map(one)?)),
@@ -102,6 +102,15 @@ fn tree(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
         Kind::TpmQuote | Kind::TpmJson => Ok(("tpm", quotes(bytes)?)),
         _ => wrapped(bytes),
     }
+}
+
+/// A certificate, and the quote that it carries, if it carries one.
+fn certificate(bytes: &[u8]) -> Result<Vec<Node>, Malformed> {
+    let mut nodes = vec![x509::annotate::annotate(bytes, 0)?];
+    if let Some(carried) = zeuge_evidence::ratls::Carried::read(bytes)? {
+        nodes.push(dcap::Quote::parse(&carried.quote)?.annotate());
+    }
+    Ok(nodes)
 }
 
 /// Certificates and lists in a wrapping: PEM, or the hex and JSON of makers' services.
@@ -123,11 +132,14 @@ fn wrapped(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
         let because = "it is of no kind that can be shown field by field yet";
         return Err(Malformed::invalid(kind::UNKNOWN, 0, "the input", because));
     }
-    let nodes: Result<Vec<_>, _> = found
-        .iter()
-        .map(|block| x509::annotate::annotate(block, 0))
-        .collect();
-    Ok((form, nodes?))
+    let mut nodes = Vec::new();
+    for block in &found {
+        match kind::detect(block) {
+            kind::Kind::Certificate => nodes.extend(certificate(block)?),
+            _ => nodes.push(x509::annotate::annotate(block, 0)?),
+        }
+    }
+    Ok((form, nodes))
 }
 
 fn node(node: &Node) -> Value {

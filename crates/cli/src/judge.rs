@@ -5,7 +5,7 @@
 use zeuge_appraise::{
     Facts, Finding, HardwareRegistry, Kind, Policy, ReferenceValues, Verdict, Wanted, Word,
 };
-use zeuge_evidence::{Malformed, UnixTime, What, dcap, kind, snp};
+use zeuge_evidence::{Malformed, UnixTime, What, dcap, kind, ratls::Carried, snp};
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::{
     Anchors, Binding, Endorsements, Error,
@@ -72,12 +72,25 @@ fn platform(bytes: &[u8], wanted: args::Kind) -> Platform {
             Seen::SnpReport | Seen::SnpJson | Seen::SnpProtobuf => Platform::Snp,
             Seen::TdxQuote(_) | Seen::TdxProtobuf => Platform::Quote(Kind::Tdx),
             Seen::SgxQuote(_) | Seen::QuoteJson => Platform::Quote(Kind::Sgx),
+            Seen::Certificate | Seen::Pem => in_certificate(bytes),
             Seen::Bundle => Platform::Bundle,
             Seen::AzureHcl | Seen::AzureJson => Platform::Azure,
             Seen::NitroCose => Platform::Nitro,
             Seen::TpmAttest | Seen::TpmJson | Seen::TpmQuote => Platform::Tpm,
             _ => Platform::Unknown,
         },
+    }
+}
+
+/// A certificate with a quote (RA-TLS); other certificates are no evidence.
+fn in_certificate(bytes: &[u8]) -> Platform {
+    match Carried::read(bytes) {
+        Ok(None) => Platform::Unknown,
+        Ok(Some(carried)) => match kind::detect(&carried.quote) {
+            kind::Kind::TdxQuote(_) => Platform::Quote(Kind::Tdx),
+            _ => Platform::Quote(Kind::Sgx),
+        },
+        Err(_) => Platform::Quote(Kind::Sgx),
     }
 }
 
@@ -246,6 +259,8 @@ fn try_quote(
     if let Some(collateral) = beside {
         heap.add("evidence", collateral);
     }
+    let carried = carried(bytes)?;
+    let bytes = carried.as_ref().map_or(bytes, |carried| &carried.quote);
     let evidence = dcap::Evidence::read(bytes)?;
     let quote = dcap::Quote::parse(&evidence.quote)?;
     let (mut notes, mut ahead, mut seen) = (Vec::new(), None, None);
@@ -279,7 +294,14 @@ fn try_quote(
         ahead: ahead.as_ref(),
         ..wanted(setting)
     };
-    let mut verdict = zeuge_appraise::judge(&facts, verified.trail().passed(), &wanted);
+    let mut passed = verified.trail().passed().to_vec();
+    if let Some(carried) = &carried {
+        let trail = zeuge_verify::ratls::bound(carried, quote.report_data(), setting.at)?;
+        passed.extend(trail.passed());
+        notes.extend(carried.notes.iter().cloned());
+        notes.push("the quote speaks for the key of the certificate around it".to_owned());
+    }
+    let mut verdict = zeuge_appraise::judge(&facts, &passed, &wanted);
     verdict.notes.extend(evidence.notes);
     verdict.notes.extend(notes);
     if evidence.event_log.is_some() {
@@ -287,6 +309,14 @@ fn try_quote(
         verdict.notes.push(unread.to_owned());
     }
     Ok(verdict)
+}
+
+/// The certificate that carries the quote, where it is one.
+fn carried(bytes: &[u8]) -> Result<Option<Carried>, Malformed> {
+    match kind::detect(bytes) {
+        kind::Kind::Certificate | kind::Kind::Pem => Carried::read(bytes),
+        _ => Ok(None),
+    }
 }
 
 /// What stood in the way of obtaining something, for people.

@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 use zeuge_evidence::UnixTime;
-use zeuge_sim::{QuoteForm, QuoteSpec, ToyIntel};
+use zeuge_sim::{QuoteForm, QuoteSpec, RatlsForm, RatlsLie, ToyIntel};
 
 const DATA: [u8; 64] = [0x5a; 64];
 
@@ -229,4 +229,50 @@ fn a_forecast_says_how_a_folder_of_quotes_stands_and_from_when_it_is_refused() {
         "accept.toml",
     ];
     assert_eq!(zeuge(folder.path(), &accepted).0, 0);
+}
+
+#[test]
+fn a_certificate_that_carries_a_quote_is_verified_and_shown_with_it() {
+    let folder = world();
+    let spec = QuoteSpec::new(QuoteForm::Sgx3);
+    let tell = |lie| ToyIntel::shared().ra_tls(lie, RatlsForm::Gramine, &spec, now());
+    let (honest, endorsements) = tell(None);
+    fs::create_dir(folder.path().join("intel")).unwrap();
+    for (name, bytes) in &endorsements {
+        fs::write(folder.path().join("intel").join(name), bytes).unwrap();
+    }
+    fs::write(folder.path().join("honest.der"), &honest).unwrap();
+    let verify = |file: &str| {
+        let fixed = ["verify", file, "--hardware-only", "--format", "json"];
+        let more = ["--unbound", "a connection", "--endorsements", "intel"];
+        zeuge(folder.path(), &[&fixed[..], &more[..]].concat())
+    };
+    let (code, out, err) = verify("honest.der");
+    assert_eq!(code, 10, "{out}{err}");
+    let verdict: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(verdict["kind"], "sgx");
+    for id in ["ratls.key", "ratls.validity"] {
+        assert_eq!(check(&verdict, id).unwrap()["status"], "pass");
+    }
+    for lie in RatlsLie::ALL {
+        fs::write(folder.path().join("lie.der"), tell(Some(*lie)).0).unwrap();
+        let (code, out, _) = verify("lie.der");
+        let verdict: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(verdict["failed"], serde_json::json!([lie.check()]));
+        assert_eq!(
+            code,
+            if lie.check() == "ratls.evidence" {
+                2
+            } else {
+                3
+            }
+        );
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_zeuge"))
+        .args(["inspect", "honest.der"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("MRENCLAVE"), "{shown}");
 }

@@ -32,6 +32,7 @@ pub mod ima;
 pub mod json;
 pub mod kind;
 pub mod nitro;
+pub mod ratls;
 pub mod reader;
 pub mod sgx;
 pub mod snp;
@@ -47,6 +48,7 @@ pub use time::UnixTime;
 pub const CHECKS: &[&[&str]] = &[
     azure::CHECKS,
     dcap::CHECKS,
+    ratls::CHECKS,
     eventlog::CHECKS,
     ima::CHECKS,
     kind::CHECKS,

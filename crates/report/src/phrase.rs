@@ -197,7 +197,14 @@ mod tests {
             "the revocation list of {}",
         ];
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../appraise/src");
-        for file in ["snp.rs", "dcap.rs", "composite.rs", "tpm.rs", "tpm/ima.rs"] {
+        for file in [
+            "snp.rs",
+            "dcap.rs",
+            "composite.rs",
+            "outlook.rs",
+            "tpm.rs",
+            "tpm/ima.rs",
+        ] {
             let source = std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
             for literal in literals(&source) {
                 let filled = literal.replace("{}", "x1");

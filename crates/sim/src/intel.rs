@@ -11,6 +11,7 @@ pub(crate) mod documents;
 mod lies;
 mod pcs;
 mod quote;
+mod ratls;
 mod tell;
 
 use std::{
@@ -36,6 +37,7 @@ use certificates::{CertificateBody, Constraints, ListBody, SgxClaims, extensions
 pub use lies::IntelLie;
 pub use pcs::PcsAnswer;
 pub use quote::{Certification, PckCa, QuoteForm, QuoteSpec, Tee};
+pub use ratls::{RatlsForm, RatlsLie};
 pub use tell::ToyQuote;
 
 const ROOT: &str = "Intel SGX Root CA";

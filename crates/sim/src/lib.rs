@@ -26,7 +26,8 @@ mod x509_write;
 pub use amd::{Answer, Product, REPORT_BYTES, ReportSpec, Signer, Tcb, ToyAmd, ToyEvidence};
 pub use azure::{AzureCpu, AzureLie, AzureSpec, ToyAzure, ToyAzureEvidence};
 pub use intel::{
-    Certification, IntelLie, PckCa, PcsAnswer, QuoteForm, QuoteSpec, Tee, ToyIntel, ToyQuote,
+    Certification, IntelLie, PckCa, PcsAnswer, QuoteForm, QuoteSpec, RatlsForm, RatlsLie, Tee,
+    ToyIntel, ToyQuote,
 };
 pub use lies::{Lie, Room};
 pub use nitro::{NitroLie, NitroSpec, ToyNitro, ToyNitroDocument};

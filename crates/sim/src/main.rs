@@ -204,6 +204,9 @@ fn list_lies() {
     for lie in zeuge_sim::AzureLie::ALL {
         list_lie("Azure", lie.check(), lie.room(), lie.what());
     }
+    for lie in zeuge_sim::RatlsLie::ALL {
+        list_lie("RATLS", lie.check(), lie.room(), lie.what());
+    }
     for lie in TpmLie::ALL {
         list_lie("TPM", lie.check(), lie.room(), lie.what());
     }

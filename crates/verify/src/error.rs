@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeuge_evidence::Malformed;
 
-use crate::{amd, azure, binding, composite, dcap, nitro, tpm};
+use crate::{amd, azure, binding, composite, dcap, nitro, ratls, tpm};
 
 /// The first check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Untrusted {
     Dcap(dcap::Broken),
     /// A rule of AWS's attestation documents.
     Nitro(nitro::Broken),
+    /// A certificate that carries a quote does not fit it.
+    Ratls(ratls::Broken),
     /// A rule of a TPM, its keys or its logs.
     Tpm(tpm::Broken),
 }
@@ -63,6 +65,7 @@ impl Error {
             Self::Untrusted(Untrusted::Composite(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Nitro(broken)) => broken.check(),
+            Self::Untrusted(Untrusted::Ratls(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.check(),
         }
     }
@@ -81,6 +84,7 @@ impl Error {
             Self::Untrusted(Untrusted::Composite(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Nitro(broken)) => broken.difference(),
+            Self::Untrusted(Untrusted::Ratls(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.difference(),
         }
     }
@@ -99,6 +103,7 @@ impl fmt::Display for Error {
             Self::Untrusted(Untrusted::Composite(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Nitro(broken)) => broken.fmt(out),
+            Self::Untrusted(Untrusted::Ratls(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.fmt(out),
         }
     }
@@ -109,6 +114,12 @@ impl std::error::Error for Error {}
 impl From<Malformed> for Error {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed)
+    }
+}
+
+impl From<ratls::Broken> for Error {
+    fn from(broken: ratls::Broken) -> Self {
+        Self::Untrusted(Untrusted::Ratls(broken))
     }
 }
 

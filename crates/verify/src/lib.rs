@@ -27,6 +27,7 @@ pub mod dcap;
 mod endorsements;
 mod error;
 pub mod nitro;
+pub mod ratls;
 pub mod snp;
 pub mod tpm;
 mod trail;
@@ -57,6 +58,7 @@ pub const CHECKS: &[&[&str]] = &[
     dcap::CHECKS,
     dcap::held::CHECKS,
     nitro::CHECKS,
+    ratls::CHECKS,
     snp::CHECKS,
     tpm::CHECKS,
 ];
