@@ -8,7 +8,7 @@ const SPEC: &str = "AWS NSM API, attestation_process.md §2.2";
 /// The tree of a signed document.
 ///
 /// # Errors
-/// As [`Signed::parse`] and [`Document::parse`].
+/// As [`Signed::parse`] and [`super::Document::parse`].
 pub fn annotate(bytes: &[u8]) -> Result<Node, Malformed> {
     let signed = Signed::parse(bytes)?;
     let document = signed.document()?;
