@@ -321,6 +321,38 @@ fn object(members: &[(&str, Value)]) -> Value {
     json!({"type": "object", "required": names, "properties": properties})
 }
 
+/// An object with members that may be absent.
+fn with_optional(mut object: Value, members: &[(&str, Value)]) -> Value {
+    if let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut) {
+        for (name, schema) in members {
+            properties.insert((*name).to_owned(), schema.clone());
+        }
+    }
+    object
+}
+
+fn problem_schema() -> Value {
+    let text = || json!({"type": "string"});
+    with_optional(
+        object(&[
+            ("type", text()),
+            ("title", text()),
+            ("status", json!({"type": "integer"})),
+        ]),
+        &[("detail", text()), ("found", text()), ("wanted", text())],
+    )
+}
+
+fn token_request_schema() -> Value {
+    with_optional(
+        object(&[
+            ("name", json!({"type": "string"})),
+            ("role", json!({"enum": ["reader", "operator"]})),
+        ]),
+        &[("expires", json!({"type": "integer"}))],
+    )
+}
+
 fn schemas() -> Value {
     let text = || json!({"type": "string"});
     let bytes = || json!({"type": "string", "contentEncoding": "base64url"});
@@ -341,7 +373,7 @@ fn schemas() -> Value {
     json!({
         "Object": {"type": "object"},
         "Text": {"type": "string"},
-        "Problem": object(&[("type", text()), ("title", text()), ("status", number())]),
+        "Problem": problem_schema(),
         "ChallengeRequest": object(&[("tenant", text())]),
         "ChallengeAnswer": object(&[
             ("witness", text()),
@@ -382,10 +414,7 @@ fn schemas() -> Value {
                 ("public_key", bytes()),
             ])})),
         ]),
-        "TokenRequest": object(&[
-            ("name", text()),
-            ("role", json!({"enum": ["reader", "operator"]})),
-        ]),
+        "TokenRequest": token_request_schema(),
         "SecretUpload": object(&[
             ("manifest", reference("Document")),
             ("payload", bytes()),
