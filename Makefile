@@ -1,6 +1,6 @@
 # The habits of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-crash test-kubernetes test-vm bench oracles fuzz mutants doc fmt lint
+.PHONY: help demo demo-kubernetes test test-crash test-kubernetes test-vm bench oracles fuzz mutants doc fmt lint
 
 help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
@@ -10,6 +10,13 @@ demo: ## build the four programs, then run scripts/demo
 	@scripts/setup
 	cargo build --release --locked --package zeuge-cli --package zeuge-sim --package zeuge-server --package zeuge-agent
 	@scripts/demo
+
+demo-kubernetes: ## nodes join, turn bad and come back; then 300 at once (KUBECONFIG, or a control plane built once)
+	@scripts/setup
+	@[ -n "$$KUBECONFIG" ] || scripts/kubernetes-control-plane build
+	cargo build --release --locked --package zeuge-cli --package zeuge-sim --package zeuge-server --package zeuge-agent
+	cargo build --release --locked --package zeuge-kube --bins --example kubelet
+	@scripts/demo-kubernetes
 
 test: ## all tests of the workspace
 	@scripts/setup

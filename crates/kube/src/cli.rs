@@ -113,6 +113,15 @@ enum NodeCommand {
         #[arg(long, value_name = "SECS", default_value_t = 120)]
         patience: u64,
     },
+    /// Replace key and certificate now; run does it at half of the certificate's life.
+    #[command(after_help = EXAMPLES)]
+    Renew {
+        #[command(flatten)]
+        node: Node,
+        /// How long to wait for the decision, in seconds.
+        #[arg(long, value_name = "SECS", default_value_t = 120)]
+        patience: u64,
+    },
     /// Bring fresh results again and again, also for requests of the kubelet that are pending.
     #[command(after_help = EXAMPLES)]
     Run {
@@ -218,6 +227,11 @@ async fn run(command: &Command) -> Result<(), Error> {
         }) => {
             node::join(&node.identity(), bootstrap, Duration::from_secs(*patience)).await?;
             println!("joined as {}", node.name);
+            Ok(())
+        }
+        Command::Node(NodeCommand::Renew { node, patience }) => {
+            node::renew(&node.identity(), Duration::from_secs(*patience)).await?;
+            println!("renewed as {}", node.name);
             Ok(())
         }
         Command::Node(NodeCommand::Run {

@@ -9,9 +9,11 @@
 pub mod api;
 pub mod belief;
 pub mod bypass;
+pub mod certificate;
 mod cli;
 pub mod cluster;
 pub mod controller;
+mod der;
 mod error;
 pub mod install;
 pub mod join;

@@ -25,12 +25,16 @@ use crate::error::Error;
 use crate::join::{
     BOOT_ID, CLIENT_SIGNER, CLUSTER_UID, NODE_NAME, NODE_USER, RESULT_ANNOTATION, SERVING_SIGNER,
 };
-use crate::{pkcs10, request};
+use crate::{certificate, pkcs10, request};
 
 /// The longest token that an agent may leave behind, as everywhere.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 /// How often the API server is asked whether a request was decided.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How long a renewal may wait for its decision before fresh results matter more.
+const RENEWAL_PATIENCE: Duration = Duration::from_secs(30);
+/// The kubelet's configuration, in the folder of the identity.
+const OWN: &str = "kubelet.kubeconfig";
 /// Where Linux says which boot this is.
 const BOOT_FILE: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -126,9 +130,43 @@ async fn client(kubeconfig: &Kubeconfig) -> Result<Client, Error> {
 pub async fn join(identity: &Identity, bootstrap: &Path, patience: Duration) -> Result<(), Error> {
     let kubeconfig = Kubeconfig::read_from(bootstrap)
         .map_err(|error| Error::Local(format!("{}: {error}", bootstrap.display())))?;
-    let api: Api<CertificateSigningRequest> = Api::all(client(&kubeconfig).await?);
     fs::create_dir_all(&identity.folder)
         .map_err(|error| Error::Local(format!("{}: {error}", identity.folder.display())))?;
+    obtain(identity, &kubeconfig, patience).await
+}
+
+/// Renews: as [`join`], asked for with the certificate that is held.
+///
+/// # Errors
+/// As [`join`]; the old certificate stays where it was.
+pub async fn renew(identity: &Identity, patience: Duration) -> Result<(), Error> {
+    obtain(identity, &own(identity)?, patience).await
+}
+
+fn own(identity: &Identity) -> Result<Kubeconfig, Error> {
+    let path = identity.folder.join(OWN);
+    Kubeconfig::read_from(&path)
+        .map_err(|error| Error::Local(format!("{}: {error}", path.display())))
+}
+
+/// Whether half of the certificate's life is over; one that cannot be read is not renewed.
+fn is_due(kubeconfig: &Kubeconfig) -> bool {
+    let read = || {
+        let value = serde_json::to_value(kubeconfig).ok()?;
+        let data = value["users"][0]["user"]["client-certificate-data"].as_str()?;
+        certificate::validity(&STANDARD.decode(data).ok()?)
+    };
+    let now = jiff::Timestamp::now().as_second();
+    read().is_some_and(|validity| validity.half() <= now)
+}
+
+/// A fresh key, attested, and a certificate for it, asked for with the identity of `kubeconfig`.
+async fn obtain(
+    identity: &Identity,
+    kubeconfig: &Kubeconfig,
+    patience: Duration,
+) -> Result<(), Error> {
+    let api: Api<CertificateSigningRequest> = Api::all(client(kubeconfig).await?);
     let (key, secret) = request::key()?;
     let asked = request::client(&identity.name, &key)?;
     let own = pkcs10::read(asked.as_bytes()).map_err(|it| Error::Local(it.into()))?;
@@ -150,16 +188,8 @@ pub async fn join(identity: &Identity, bootstrap: &Path, patience: Duration) -> 
     let csr = api.create(&PostParams::default(), &csr).await?;
     let certificate = decided(&api, &csr.name_any(), patience).await?;
     let key_pem = request::armour("PRIVATE KEY", &secret);
-    let own = with_identity(
-        &kubeconfig,
-        &identity.name,
-        &certificate,
-        key_pem.as_bytes(),
-    )?;
-    write(
-        &identity.folder.join("kubelet.kubeconfig"),
-        own.to_string().as_bytes(),
-    )
+    let own = with_identity(kubeconfig, &identity.name, &certificate, key_pem.as_bytes())?;
+    write(&identity.folder.join(OWN), own.to_string().as_bytes())
 }
 
 /// Waits for the certificate.
@@ -212,14 +242,19 @@ fn with_identity(
 }
 
 /// Brings a fresh result for the key of the node's certificate, and one for every pending request
-/// of the kubelet.
+/// of the kubelet; renews the certificate first when half of its life is over.
 ///
 /// # Errors
 /// `kube.local`, `kube.api`.
 pub async fn refresh(identity: &Identity) -> Result<(), Error> {
-    let path = identity.folder.join("kubelet.kubeconfig");
-    let kubeconfig = Kubeconfig::read_from(&path)
-        .map_err(|error| Error::Local(format!("{}: {error}", path.display())))?;
+    let mut kubeconfig = own(identity)?;
+    if is_due(&kubeconfig) {
+        // A renewal that is refused or waits is no reason to bring nothing.
+        match renew(identity, RENEWAL_PATIENCE).await {
+            Ok(()) => kubeconfig = own(identity)?,
+            Err(error) => tracing::warn!(%error, "the certificate was not renewed"),
+        }
+    }
     let client = client(&kubeconfig).await?;
     let mut keys = vec![("kubelet-client", own_key(&kubeconfig)?)];
     let requests: Api<CertificateSigningRequest> = Api::all(client.clone());

@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::net::IpAddr;
 
+use crate::der::Reader;
+
 /// The longest request in bytes of DER: a kubelet's with ten addresses has under 1 KiB.
 pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// The most names of one kind: a node has a handful of addresses.
@@ -194,33 +196,6 @@ fn alternative_names(bytes: &[u8], read: &mut Request) -> Option<()> {
         }
     }
     outer.0.is_empty().then_some(())
-}
-
-/// What is left to read.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    /// The content of the next element, if it has this tag; DER lengths of up to 64 KiB.
-    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let rest = self.0.strip_prefix(&[tag])?;
-        let (first, rest) = rest.split_first()?;
-        let (length, rest) = match *first {
-            short @ 0..=0x7f => (usize::from(short), rest),
-            0x81 => {
-                let (length, rest) = rest.split_first()?;
-                (*length >= 0x80).then_some((usize::from(*length), rest))?
-            }
-            0x82 => {
-                let (length, rest) = rest.split_first_chunk::<2>()?;
-                let length = usize::from(u16::from_be_bytes(*length));
-                (length >= 0x100).then_some((length, rest))?
-            }
-            _ => return None,
-        };
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some(content)
-    }
 }
 
 #[cfg(test)]
