@@ -243,7 +243,8 @@ struct Get {
     /// Write secrets although DIR outlives this machine.
     #[arg(long)]
     dangerous_persistent_target: bool,
-    /// Afterwards say that the boot is over: extend PCR 15 with zeuge:closed (as tpm close does).
+    /// Afterwards say that the boot is over: extend RTMR3 of a trust domain (Linux 6.16 or newer)
+    /// and PCR 15 of the TPM (as tpm close does) with zeuge:closed.
     #[arg(long)]
     close: bool,
     #[command(flatten)]

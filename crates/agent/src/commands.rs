@@ -76,7 +76,8 @@ pub(crate) fn attest(
 /// `get`.
 ///
 /// # Errors
-/// `agent.target` before anything is asked when the target outlives the machine; those of
+/// `agent.target` before anything is asked when the target outlives the machine; `agent.device`
+/// likewise when the end of the boot is to be marked and cannot be; those of
 /// [`attest`].
 pub(crate) fn get(
     common: &Common,
@@ -85,6 +86,8 @@ pub(crate) fn get(
     dangerous_persistent_target: bool,
     close: bool,
 ) -> Result<Attested, Error> {
+    // What cannot be marked afterwards is not asked for.
+    let mark = close.then(|| Mark::find(common)).transpose()?;
     let root = out.map(Folder::open).transpose()?;
     if let Some(root) = &root
         && !dangerous_persistent_target
@@ -105,8 +108,8 @@ pub(crate) fn get(
             .written
             .push(out.join(secret.path.as_str()).display().to_string());
     }
-    if close {
-        Speaker::open(&common.tpm)?.close()?;
+    if let Some(mark) = mark {
+        mark.make(common)?;
     }
     if dangerous_persistent_target && out.is_some() {
         attested
@@ -115,6 +118,42 @@ pub(crate) fn get(
             .push("secrets may lie on a disk that outlives this machine".into());
     }
     Ok(attested)
+}
+
+/// Where the end of the boot is marked.
+struct Mark {
+    /// In RTMR3 of a trust domain.
+    td: bool,
+    /// In PCR 15 of a TPM.
+    tpm: bool,
+}
+
+impl Mark {
+    /// A trust domain's own register, and that of a TPM where it speaks or is all there is.
+    fn find(common: &Common) -> Result<Self, Error> {
+        let td = device::td::can_close(Path::new(device::ROOT));
+        let tpm = common.tpm.is_wanted();
+        if !td && !tpm && Path::new(device::TDX_GUEST).exists() {
+            return Err(device::trouble(
+                "this kernel shows no RTMR3 to extend (Linux 6.16 and newer do), so nothing can say \
+                 that the boot is over; leave --close out, or name a TPM with --tpm",
+            ));
+        }
+        Ok(Self {
+            td,
+            tpm: tpm || !td,
+        })
+    }
+
+    fn make(&self, common: &Common) -> Result<(), Error> {
+        if self.td {
+            device::td::close(Path::new(device::ROOT))?;
+        }
+        if self.tpm {
+            Speaker::open(&common.tpm)?.close()?;
+        }
+        Ok(())
+    }
 }
 
 /// `run`: attests until SIGTERM or SIGINT, and tells every outcome.

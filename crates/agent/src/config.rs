@@ -206,6 +206,7 @@ pub(crate) mod tests {
             provider: Provider::SevGuest,
             outblob,
             auxblob: Vec::new(),
+            event_log: None,
         }
     }
 
@@ -233,6 +234,7 @@ pub(crate) mod tests {
             provider: Provider::TdxGuest,
             outblob,
             auxblob: Vec::new(),
+            event_log: None,
         };
         assert_eq!(pinned(file.as_bytes(), &own), Ok(()));
         own.outblob[279] = 1;

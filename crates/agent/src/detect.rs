@@ -8,14 +8,14 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::device::{CONFIGFS, SEV_GUEST, provider_name};
+use crate::device::{CONFIGFS, ROOT, SEV_GUEST, TDX_GUEST, provider_name, td};
 use crate::error::printable;
 
 /// The longest attribute that is read.
 const ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
 const DEVICES: [&str; 6] = [
     SEV_GUEST,
-    "/dev/tdx_guest",
+    TDX_GUEST,
     "/dev/sgx_enclave",
     "/dev/tpmrm0",
     "/dev/tpm0",
@@ -58,6 +58,10 @@ pub(crate) struct Facts {
     pub(crate) trouble: Option<String>,
     /// What the firmware says whose machine it is; believed by nobody.
     pub(crate) maker: Vec<String>,
+    /// Whether the firmware left the log of a trust domain's boot (CCEL).
+    pub(crate) boot_log: bool,
+    /// Whether the kernel lets software extend RTMR3.
+    pub(crate) rtmr3: bool,
 }
 
 /// What the machine is.
@@ -171,6 +175,8 @@ fn gather() -> Facts {
         provider,
         trouble,
         maker,
+        boot_log: matches!(td::event_log(Path::new(ROOT)), Ok(Some(_))),
+        rtmr3: td::can_close(Path::new(ROOT)),
     }
 }
 
@@ -196,7 +202,7 @@ fn kind(facts: &Facts) -> Kind {
     if device(SEV_GUEST) {
         return Kind::SevSnp;
     }
-    if device("/dev/tdx_guest") || facts.cpuid_tdx {
+    if device(TDX_GUEST) || facts.cpuid_tdx {
         return Kind::Tdx;
     }
     if matches!(facts.hyperv_isolation, Some("snp" | "tdx")) {
@@ -271,11 +277,26 @@ fn explain(facts: Facts) -> Detected {
                 SEV_GUEST
             }
         )),
+        (Kind::Tdx, false) if device(TDX_GUEST) => explanation.push(format!(
+            "{TDX_GUEST} gives a report that only this CPU can check. It can be attested where the \
+             host runs Intel's quoting service on vsock, or with a kernel of 6.7 or newer, which \
+             asks that service itself."
+        )),
         (Kind::SevSnp | Kind::Tdx, false) => explanation.push(format!(
             "It cannot be attested as it stands: {CONFIGFS} gives nothing. It needs a kernel of \
              6.7 or newer with TSM_REPORTS, configfs mounted, and root."
         )),
         _ => {}
+    }
+    if kind == Kind::Tdx {
+        let log = match facts.boot_log {
+            true => "The log of its boot (CCEL) goes beside the quote",
+            false => "Its firmware left no log of the boot (CCEL)",
+        };
+        let mark = if facts.rtmr3 { "can" } else { "cannot" };
+        explanation.push(format!(
+            "{log}; this kernel {mark} mark the end of the boot in RTMR3."
+        ));
     }
     explanation.extend(behind(cloud, layer).map(str::to_owned));
     if let Some(trouble) = &facts.trouble {
@@ -524,9 +545,19 @@ mod tests {
         });
         assert_eq!((device.kind, device.attestable), (Kind::SevSnp, true));
         let tdx = explain(Facts {
-            devices: vec!["/dev/tdx_guest"],
+            devices: vec![TDX_GUEST],
+            boot_log: true,
             ..Facts::default()
         });
+        // Whether the host has a quoting service is not known before it is asked.
         assert_eq!((tdx.kind, tdx.attestable), (Kind::Tdx, false));
+        let text = tdx.text();
+        for part in [
+            "only this CPU can check",
+            "(CCEL) goes beside the quote",
+            "cannot mark the end of the boot in RTMR3",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! The devices that give evidence: configfs-tsm, and `/dev/sev-guest` on older kernels.
+//! The devices that give evidence: configfs-tsm, and `/dev/sev-guest` or `/dev/tdx_guest` on older
+//! kernels.
 //!
 //! The only module that talks to them. Paths are constants, so nobody can point the program at
 //! something else by an option. Never believes what a device gives beyond "it answers my report
@@ -7,6 +8,8 @@
 //! *Flow*: own entry → options → `inblob` in one write → generation → `outblob`, `auxblob` →
 //! generation again → entry removed. Two equal generations that count our own writes mean that
 //! nobody else wrote in between (Documentation/ABI/testing/configfs-tsm-report).
+
+pub(crate) mod td;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -31,6 +34,10 @@ pub(crate) const CHECKS: &[&str] = &[
 pub(crate) const CONFIGFS: &str = "/sys/kernel/config/tsm/report";
 /// The older device of SEV-SNP guests.
 pub(crate) const SEV_GUEST: &str = "/dev/sev-guest";
+/// The older device of TDX guests.
+pub(crate) const TDX_GUEST: &str = "/dev/tdx_guest";
+/// Where the kernel's other files are; tests take another place.
+pub(crate) const ROOT: &str = "/";
 
 /// The longest evidence in bytes: ten times a quote with five certificates.
 const OUTBLOB_BYTES_MAX: usize = 80 * 1024;
@@ -88,6 +95,8 @@ pub(crate) struct Evidence {
     pub(crate) outblob: Vec<u8>,
     /// The certificate table; empty when the host gave none.
     pub(crate) auxblob: Vec<u8>,
+    /// The boot log of a trust domain, read after the quote; `None` where there is none.
+    pub(crate) event_log: Option<Vec<u8>>,
 }
 
 /// A field of evidence by its vendor's name.
@@ -180,6 +189,10 @@ impl Evidence {
                 self.auxblob.clone(),
             )?;
         }
+        if let Some(log) = &self.event_log {
+            let label = Name::parse("tdx.event-log")?;
+            bundle.put(label, Media::CcEventLog, log.clone())?;
+        }
         Ok(bundle)
     }
 }
@@ -211,18 +224,21 @@ pub(crate) struct Machine {
 
 impl Device for Machine {
     fn report(&self, report_data: &[u8; 64]) -> Result<Evidence, Error> {
-        let evidence = match configfs(report_data, &self.options) {
-            Ok(Some(evidence)) => evidence,
-            Ok(None) if Path::new(SEV_GUEST).exists() => ioctl::report(report_data, &self.options)?,
-            Ok(None) => {
+        let mut evidence = match configfs(report_data, &self.options)? {
+            Some(evidence) => evidence,
+            None if Path::new(SEV_GUEST).exists() => ioctl::report(report_data, &self.options)?,
+            None if Path::new(TDX_GUEST).exists() => td::quote(report_data)?,
+            None => {
                 return Err(trouble(format!(
-                    "nothing here gives evidence: neither {CONFIGFS} nor {SEV_GUEST}; \
-                     `zeuge-agent detect` says what this machine is"
+                    "nothing here gives evidence: neither {CONFIGFS} nor {SEV_GUEST} nor \
+                     {TDX_GUEST}; `zeuge-agent detect` says what this machine is"
                 )));
             }
-            Err(error) => return Err(error),
         };
         evidence.answers(report_data)?;
+        if evidence.provider == Provider::TdxGuest {
+            evidence.event_log = td::event_log(Path::new(ROOT))?;
+        }
         Ok(evidence)
     }
 }
@@ -232,10 +248,13 @@ impl Device for Machine {
 /// # Errors
 /// `agent.device` when configfs-tsm is there and does not answer.
 pub(crate) fn is_there() -> Result<bool, Error> {
-    Ok(Path::new(SEV_GUEST).exists() || provider_name()?.is_some())
+    let device = [SEV_GUEST, TDX_GUEST]
+        .iter()
+        .any(|path| Path::new(path).exists());
+    Ok(device || provider_name()?.is_some())
 }
 
-fn trouble(because: impl Into<String>) -> Error {
+pub(crate) fn trouble(because: impl Into<String>) -> Error {
     Error::new("agent.device", Fault::Local, because)
 }
 
@@ -337,6 +356,7 @@ impl Entry {
             provider,
             outblob,
             auxblob,
+            event_log: None,
         }))
     }
 
@@ -476,6 +496,7 @@ mod ioctl {
                 provider: Provider::SevGuest,
                 outblob,
                 auxblob,
+                event_log: None,
             })
         })
         .map_err(|(error, info)| {
@@ -571,6 +592,7 @@ mod tests {
             provider: Provider::SevGuest,
             outblob: vec![0; SNP_REPORT_BYTES],
             auxblob: vec![0; 4096],
+            event_log: None,
         };
         evidence.outblob[0x50..0x90].fill(7);
         assert_eq!(evidence.answers(&[7; 64]), Ok(()));

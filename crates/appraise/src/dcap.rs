@@ -3,10 +3,11 @@
 //! Status and advisories are facts that verification drew from Intel's signed documents; whether
 //! they are acceptable is decided here. A status that nobody accepted is refused, never ignored.
 
+use sha2::{Digest as _, Sha384};
 use zeuge_evidence::{UnixTime, dcap::Body, sgx::EnclaveReport, tdx::TdReport};
 use zeuge_verify::{
     Binding,
-    dcap::{QuoteFacts, Revocation, TcbStatus},
+    dcap::{BootLog, QuoteFacts, Revocation, TcbStatus},
 };
 
 use crate::{
@@ -30,6 +31,11 @@ pub const CHECKS: &[&str] = &[
     "policy.tcb-status",
     "policy.td-attributes",
 ];
+
+/// The register of the mark that the boot is over: the one that is left to software.
+const CLOSED_RTMR: usize = 3;
+/// What it is extended with, before it is hashed.
+const CLOSED_MARK: &[u8] = b"zeuge:closed";
 
 /// Judges proven facts; every check goes through [`Findings::check`].
 pub(crate) fn judge(facts: &QuoteFacts, wanted: &Wanted<'_>, findings: &mut Findings) -> Verdict {
@@ -361,6 +367,43 @@ pub(crate) fn is_trust_domain(value: &TdxReference, report: &TdReport) -> bool {
         && differs(&value.mr_config_id, &report.mr_config_id).is_none()
 }
 
+/// RTMR3 must show that the boot is not over: zero, as one of these reference values pins it, or
+/// explained by a boot log without the mark. Nothing sets the register back, so a mark that was made
+/// stays in whatever it became.
+pub(crate) fn still_open<'a>(
+    report: &TdReport,
+    boot: Option<&BootLog>,
+    values: impl Iterator<Item = &'a TdxReference>,
+) -> Finding {
+    let [.., found] = &report.rtmr;
+    let index = CLOSED_RTMR.to_string();
+    let pinned = values
+        .filter_map(|value| value.rtmr.get(&index))
+        .flatten()
+        .any(|value| value.0 == *found);
+    let mark: [u8; 48] = Sha384::digest(CLOSED_MARK).into();
+    let logged = boot.is_some_and(|boot| {
+        let mut records = boot.events.iter().filter(|event| event.rtmr == CLOSED_RTMR);
+        boot.explained == [true; 4] && records.all(|event| event.digest != mark)
+    });
+    if pinned || logged || *found == [0; 48] {
+        return Finding::pass("release.closed");
+    }
+    let closed: [u8; 48] = Sha384::new_with_prefix([0; 48])
+        .chain_update(mark)
+        .finalize()
+        .into();
+    let because = if closed == *found {
+        "the machine has said that its boot is over"
+    } else {
+        "the register that marks the end of the boot holds something that neither a reference value \
+         names nor a boot log explains"
+    };
+    let found = format!("RTMR{CLOSED_RTMR} {}", hex::encode(found));
+    let wanted = format!("RTMR{CLOSED_RTMR} as it was before the mark");
+    Finding::fail("release.closed", because).difference(found, wanted)
+}
+
 /// Whether an enclave is this one, of whatever ISVSVN.
 fn is_this_enclave(value: &SgxReference, report: &EnclaveReport) -> bool {
     let by_content = value.mr_enclave.iter().any(|v| v.0 == report.mr_enclave);
@@ -424,7 +467,12 @@ fn not_proved(facts: &QuoteFacts, wanted: &Wanted<'_>) -> Vec<NotProved> {
     if wanted.hardware.is_none() {
         out.push(NotProved::OwnMachine);
     }
-    if let Body::Tdx(_) = facts.claims {
+    // Without a log that adds up to all four, somebody's word is needed for what they stand for.
+    let explained = facts
+        .boot
+        .as_ref()
+        .is_some_and(|boot| boot.explained == [true; 4]);
+    if matches!(facts.claims, Body::Tdx(_)) && !explained {
         out.push(NotProved::Registers);
     }
     if matches!(facts.binding, Binding::Unbound { .. }) {

@@ -53,7 +53,7 @@ pub use zeuge_evidence::{UnixTime, snp::TcbBytes};
 pub use zeuge_verify::{
     azure::AzureFacts,
     composite::{CompositeFacts, Cpu},
-    dcap::QuoteFacts,
+    dcap::{BootLog, QuoteFacts},
     nitro::NitroFacts,
     snp::SnpFacts,
     tpm::TpmFacts,

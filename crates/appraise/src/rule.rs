@@ -73,8 +73,8 @@ pub struct ReleaseRule {
     /// Warnings are not enough.
     #[serde(default)]
     pub demand_affirming: bool,
-    /// Only until the machine has said that its boot is over: until PCR 15 of its TPM holds
-    /// `zeuge:closed`.
+    /// Only until the machine has said that its boot is over: until PCR 15 of its TPM, or RTMR3 of
+    /// a trust domain, holds `zeuge:closed`.
     #[serde(default)]
     pub before_closed: bool,
 }
@@ -263,23 +263,44 @@ impl ReleaseRule {
         }
     }
 
-    /// Whether the register that marks the end of the boot still stands as at its beginning.
+    /// Whether the registers that mark the end of the boot still stand as at its beginning: every
+    /// one that the evidence shows.
     fn still_open(&self, verdict: &Verdict, wanted: &Wanted<'_>) -> Finding {
-        let tpm = match &verdict.facts {
-            Some(Facts::Tpm(facts)) => Some(facts),
-            Some(Facts::Composite(pair)) => Some(&pair.tpm),
-            _ => None,
-        };
-        let Some(tpm) = tpm else {
-            return Finding::fail(
-                "release.closed",
-                "nothing in this evidence shows whether the boot is over",
-            )
-            .difference("no register", "a quoted PCR 15 of a TPM");
+        let (quote, tpm) = match &verdict.facts {
+            Some(Facts::Tpm(facts)) => (None, Some(facts)),
+            Some(Facts::Quote(facts)) => (Some(facts), None),
+            Some(Facts::Composite(pair)) => match &pair.cpu {
+                crate::Cpu::Quote(facts) => (Some(facts), Some(&pair.tpm)),
+                crate::Cpu::Snp(_) => (None, Some(&pair.tpm)),
+            },
+            _ => (None, None),
         };
         let name = self.workload.as_deref().unwrap_or_default();
-        let values = wanted.reference_values.tpm.iter();
-        crate::tpm::still_open(tpm, values.filter(|value| value.name == name))
+        let values = wanted.reference_values;
+        let of_tpm = tpm.map(|facts| {
+            let named = values.tpm.iter().filter(|value| value.name == name);
+            crate::tpm::still_open(facts, named)
+        });
+        let of_quote = quote.and_then(|facts| match &facts.claims {
+            Body::Tdx(report) => {
+                let named = values.tdx.iter().filter(|value| value.name == name);
+                Some(crate::dcap::still_open(report, facts.boot.as_ref(), named))
+            }
+            Body::Sgx(_) => None,
+        });
+        let shown = of_tpm.into_iter().chain(of_quote);
+        shown
+            .max_by_key(|finding| finding.status)
+            .unwrap_or_else(|| {
+                Finding::fail(
+                    "release.closed",
+                    "nothing in this evidence shows whether the boot is over",
+                )
+                .difference(
+                    "no register",
+                    "a quoted PCR 15 of a TPM, or RTMR3 of a trust domain",
+                )
+            })
     }
 
     /// Of a pair, whoever the rule demands must be the workload, each by its own values.

@@ -3,13 +3,15 @@
 
 mod told_intel;
 
+use sha2::{Digest as _, Sha384};
 use told_intel::{NOW, appraised, caught, facts, forms, known, policy, status, values};
 use zeuge_appraise::{
-    Facts, Policy, QuoteFacts, Status, Wanted, Word, judge, outlook::refused_from,
+    Facts, NotProved, Policy, QuoteFacts, ReferenceValues, ReleaseRule, Status, Suite, Wanted,
+    Word, judge, outlook::refused_from,
 };
-use zeuge_evidence::dcap::Body;
-use zeuge_sim::{IntelLie, QuoteForm, QuoteSpec, Room, Tee};
-use zeuge_verify::dcap::{Revocation, TcbStatus};
+use zeuge_evidence::{dcap::Body, eventlog::EventKind};
+use zeuge_sim::{IntelLie, QuoteForm, QuoteSpec, Room, Tee, td_boot};
+use zeuge_verify::dcap::{BootLog, Revocation, RtmrEvent, TcbStatus};
 
 const DAY: i64 = 86_400;
 
@@ -363,6 +365,102 @@ fn a_reserved_bit_of_the_attributes_warns_and_is_no_forgery() {
         let facts = facts(None, &spec);
         let found = under(&facts, "", "policy.td-attributes");
         assert_eq!(found, Some(Status::Warn), "{bit}");
+    }
+}
+
+/// What a rule for the boot alone says about these facts, under these reference values.
+fn for_the_boot(facts: &QuoteFacts, values: &ReferenceValues) -> Option<Status> {
+    let rule = ReleaseRule::parse(
+        "schema = \"zeuge.release-rule.v1\"\ntenant = \"a\"\npath = \"db/key\"\n\
+         door = \"agent\"\nevidence = [\"tdx\"]\nminimum_suite = \"x-wing\"\n\
+         chips = \"dangerous_any_chip\"\nworkload = \"td\"\nbefore_closed = true",
+    );
+    let policy = Policy::default();
+    let verdict = appraised(facts, &policy, values);
+    let wanted = Wanted {
+        policy: &policy,
+        reference_values: values,
+        hardware: None,
+        evaluation_number_seen: None,
+        ahead: None,
+        hardware_only: None,
+        at: NOW,
+    };
+    let ruled = rule
+        .unwrap()
+        .apply(&verdict, &wanted, "agent", Suite::XWing);
+    status(&ruled, "release.closed")
+}
+
+#[test]
+fn a_rule_for_the_boot_alone_asks_rtmr3_whether_the_mark_was_made() {
+    let pinned = |rtmr3: &[u8; 48]| {
+        let rtmr = format!("rtmr = {{ 3 = [\"{}\"] }}", hex::encode(rtmr3));
+        values(&rtmr, &format!("mr_enclave = [\"{}\"]", "e1".repeat(32)))
+    };
+    let at_boot = td_boot::extended(&[0; 48], &[5; 48]);
+    let facts_of = |rtmr3: [u8; 48]| {
+        let mut spec = QuoteSpec::new(QuoteForm::Tdx4);
+        spec.rtmr[3] = rtmr3;
+        facts(None, &spec)
+    };
+    for (rtmr3, pins, wanted) in [
+        ([0; 48], &[7; 48], Status::Pass),
+        (at_boot, &at_boot, Status::Pass),
+        (at_boot, &[7; 48], Status::Fail),
+        (td_boot::closed(&[0; 48]), &[7; 48], Status::Fail),
+        (td_boot::closed(&at_boot), &at_boot, Status::Fail),
+    ] {
+        let found = for_the_boot(&facts_of(rtmr3), &pinned(pins));
+        assert_eq!(found, Some(wanted), "{}", hex::encode(rtmr3));
+    }
+    // A log that explains the register shows whether the mark is among its records.
+    let record = |digest: &[u8]| RtmrEvent {
+        index: 9,
+        rtmr: 3,
+        kind: EventKind::EVENT_TAG,
+        digest: digest.to_vec(),
+        label: String::new(),
+    };
+    let mark = Sha384::digest(b"zeuge:closed");
+    for (explained, records, wanted) in [
+        ([true; 4], vec![record(&[5; 48])], Status::Pass),
+        ([true, true, true, false], vec![], Status::Fail),
+        (
+            [true; 4],
+            vec![record(&[5; 48]), record(&mark), record(&[6; 48])],
+            Status::Fail,
+        ),
+    ] {
+        let mut facts = facts_of(at_boot);
+        facts.boot = Some(BootLog {
+            explained,
+            events: records,
+        });
+        assert_eq!(for_the_boot(&facts, &pinned(&[7; 48])), Some(wanted));
+    }
+    let enclave = facts(None, &QuoteSpec::new(QuoteForm::Sgx3));
+    assert_eq!(
+        for_the_boot(&enclave, &pinned(&[7; 48])),
+        Some(Status::Fail)
+    );
+}
+
+#[test]
+fn a_log_that_explains_all_registers_leaves_nothing_open_about_them() {
+    let spec = QuoteSpec::new(QuoteForm::Tdx4);
+    let mut facts = facts(None, &spec);
+    let open = |facts: &QuoteFacts| {
+        let verdict = appraised(facts, &Policy::default(), &known());
+        verdict.not_proved.contains(&NotProved::Registers)
+    };
+    assert!(open(&facts));
+    for (last, wanted) in [(false, true), (true, false)] {
+        facts.boot = Some(BootLog {
+            explained: [true, true, true, last],
+            events: Vec::new(),
+        });
+        assert_eq!(open(&facts), wanted);
     }
 }
 

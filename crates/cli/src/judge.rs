@@ -117,7 +117,7 @@ pub(crate) fn judge(
         Platform::Azure => judge_azure::file(bytes, setting),
         Platform::Nitro => Ok(judge_nitro::file(bytes, setting)),
         Platform::Snp => snp(bytes, setting),
-        Platform::Quote(kind) => quote(bytes, None, kind, setting),
+        Platform::Quote(kind) => quote(bytes, Beside::default(), kind, setting),
         Platform::Bundle => bundle(bytes, setting),
         Platform::Tpm => Ok(judge_tpm::file(bytes, setting)),
         Platform::Unknown => {
@@ -235,9 +235,17 @@ pub(crate) fn skipped(heap: &Endorsements) -> Option<String> {
     Some(format!("no endorsement was found in {first}{more}"))
 }
 
+/// What came with a quote in the same bundle.
+#[derive(Clone, Copy, Default)]
+struct Beside<'a> {
+    collateral: Option<&'a [u8]>,
+    /// The area that the CCEL table points to.
+    event_log: Option<&'a [u8]>,
+}
+
 fn quote(
     bytes: &[u8],
-    beside: Option<&[u8]>,
+    beside: Beside<'_>,
     kind: Kind,
     setting: &Setting,
 ) -> Result<Verdict, String> {
@@ -248,15 +256,14 @@ fn quote(
     }
 }
 
-/// `beside` is collateral that came in the same bundle.
 fn try_quote(
     bytes: &[u8],
-    beside: Option<&[u8]>,
+    beside: Beside<'_>,
     kind: Kind,
     setting: &Setting,
 ) -> Result<Verdict, Stop> {
     let mut heap = setting.endorsements.clone();
-    if let Some(collateral) = beside {
+    if let Some(collateral) = beside.collateral {
         heap.add("evidence", collateral);
     }
     let carried = carried(bytes)?;
@@ -280,6 +287,11 @@ fn try_quote(
             proof.outcome
         }
     };
+    let log = beside.event_log.or(evidence.event_log.as_deref());
+    let outcome = outcome.and_then(|verified| match log {
+        Some(log) => zeuge_verify::dcap::with_event_log(&verified, log),
+        None => Ok(verified),
+    });
     let verified = match outcome {
         Ok(verified) => verified,
         Err(error) => {
@@ -304,10 +316,6 @@ fn try_quote(
     let mut verdict = zeuge_appraise::judge(&facts, &passed, &wanted);
     verdict.notes.extend(evidence.notes);
     verdict.notes.extend(notes);
-    if evidence.event_log.is_some() {
-        let unread = "a boot log lies beside the quote; it was not replayed";
-        verdict.notes.push(unread.to_owned());
-    }
     Ok(verdict)
 }
 
@@ -324,6 +332,19 @@ fn told((key, problem): (String, &zeuge_collateral::Problem)) -> String {
     format!("{key}: {}: {problem}", problem.check())
 }
 
+/// Members of bundles that are verified here; clouds' own forms are told apart before.
+const LOOKED_AT: [Media; 9] = [
+    Media::SnpReport,
+    Media::SnpCertificates,
+    Media::TdxQuote,
+    Media::SgxQuote,
+    Media::IntelCollateral,
+    Media::CcEventLog,
+    Media::TpmQuote,
+    Media::TcgEventLog,
+    Media::ImaList,
+];
+
 /// A bundle of ours with the evidence of one device. A member that nobody would look at is a
 /// refusal: silence about it would read as consent.
 fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
@@ -337,21 +358,8 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
     if let Some(verdict) = cloud(&bundle, setting) {
         return verdict;
     }
-    let looked_at = [
-        Media::SnpReport,
-        Media::SnpCertificates,
-        Media::TdxQuote,
-        Media::SgxQuote,
-        Media::IntelCollateral,
-        Media::TpmQuote,
-        Media::TcgEventLog,
-        Media::ImaList,
-    ];
-    if bundle
-        .members()
-        .values()
-        .any(|member| !looked_at.contains(&member.media))
-    {
+    let mut members = bundle.members().values();
+    if members.any(|member| !LOOKED_AT.contains(&member.media)) {
         return refused("it holds a member of a kind that is not verified yet");
     }
     let only = |media| bundle.only(media);
@@ -365,6 +373,14 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
     if collateral.is_none() && holds(Media::IntelCollateral) {
         return refused("it holds collateral of Intel's more than once");
     }
+    let event_log = only(Media::CcEventLog);
+    if holds(Media::CcEventLog) && (event_log.is_none() || only(Media::TdxQuote).is_none()) {
+        return refused("a CCEL belongs beside one TDX quote, and only one does");
+    }
+    let beside = Beside {
+        collateral,
+        event_log,
+    };
     let tpm = [Media::TpmQuote, Media::TcgEventLog, Media::ImaList];
     let others = [Media::SnpReport, Media::TdxQuote, Media::SgxQuote];
     if tpm.into_iter().any(holds) {
@@ -375,11 +391,7 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
         if collateral.is_some() {
             return refused("collateral of Intel's beside a TPM is not verified yet");
         }
-        if setting.makers.is_some() {
-            return Err("--fetch is not supported for a CPU and a TPM in one bundle".to_owned());
-        }
-        return Ok(pair(&bundle, setting)
-            .unwrap_or_else(|error| Verdict::refused(Kind::Composite, &error, setting.at)));
+        return beside_tpm(&bundle, setting);
     }
     match (
         only(Media::SnpReport),
@@ -390,10 +402,19 @@ fn bundle(bytes: &[u8], setting: &Setting) -> Result<Verdict, String> {
             let table = bundle.only(Media::SnpCertificates).unwrap_or_default();
             snp(&[report, table].concat(), setting)
         }
-        (None, Some(bytes), None) => quote(bytes, collateral, Kind::Tdx, setting),
-        (None, None, Some(bytes)) => quote(bytes, collateral, Kind::Sgx, setting),
+        (None, Some(bytes), None) => quote(bytes, beside, Kind::Tdx, setting),
+        (None, None, Some(bytes)) => quote(bytes, beside, Kind::Sgx, setting),
         _ => refused("it does not hold the evidence of exactly one device"),
     }
+}
+
+/// The verdict on a bundle of a CPU and a TPM.
+fn beside_tpm(bundle: &Bundle, setting: &Setting) -> Result<Verdict, String> {
+    if setting.makers.is_some() {
+        return Err("--fetch is not supported for a CPU and a TPM in one bundle".to_owned());
+    }
+    let outcome = pair(bundle, setting);
+    Ok(outcome.unwrap_or_else(|error| Verdict::refused(Kind::Composite, &error, setting.at)))
 }
 
 /// The verdict on a bundle of a cloud's own form, if it is one.
@@ -433,9 +454,11 @@ fn pair(bundle: &Bundle, setting: &Setting) -> Result<Verdict, Error> {
     let mut quotes = Vec::new();
     for member in all(Media::TdxQuote).chain(all(Media::SgxQuote)) {
         let quote = dcap::Quote::parse(&member.value)?;
-        quotes.push(zeuge_verify::dcap::quote(
-            &quote, &heap, anchors, binding, at, &AWS_LC,
-        )?);
+        let verified = zeuge_verify::dcap::quote(&quote, &heap, anchors, binding, at, &AWS_LC)?;
+        quotes.push(match bundle.only(Media::CcEventLog) {
+            Some(log) => zeuge_verify::dcap::with_event_log(&verified, log)?,
+            None => verified,
+        });
     }
     let mut tpms = Vec::new();
     if all(Media::TpmQuote).count() == 1 {

@@ -76,14 +76,21 @@ fn one_report_has_one_verdict_byte_for_byte() {
 #[test]
 fn one_quote_has_one_verdict_byte_for_byte() {
     let now = UnixTime::parse_rfc3339(AT).expect("an instant");
-    let told = ToyIntel::shared().tell(None, &QuoteSpec::new(QuoteForm::Tdx4), now);
-    let trust = ToyIntel::shared().trust_file();
-    let folder = tempfile::tempdir().expect("a folder");
-    let names = written(
-        folder.path(),
-        &told.evidence_file,
-        &told.endorsements,
-        &trust,
-    );
-    holds(folder.path(), names, r#""verdict":"warning""#);
+    let spec = QuoteSpec::new(QuoteForm::Tdx4);
+    // The second as Trustee's client sends it, with the log of its boot.
+    for (spec, wanted) in [
+        (spec.clone(), r#""verdict":"warning""#),
+        (spec.with_boot_log(), r#""event_log":{"#),
+    ] {
+        let told = ToyIntel::shared().tell(None, &spec, now);
+        let trust = ToyIntel::shared().trust_file();
+        let folder = tempfile::tempdir().expect("a folder");
+        let names = written(
+            folder.path(),
+            &told.evidence_file,
+            &told.endorsements,
+            &trust,
+        );
+        holds(folder.path(), names, wanted);
+    }
 }

@@ -246,10 +246,31 @@ fn quote(facts: &zeuge_appraise::QuoteFacts) -> Value {
             }),
         ),
     };
+    if let (Some(boot), Value::Object(fields)) = (&facts.boot, &mut fields) {
+        fields.insert("event_log".to_owned(), boot_log(boot));
+    }
     if let (Value::Object(fields), Value::Object(standing)) = (&mut fields, standing) {
         fields.extend(standing);
     }
     json!({ kind: fields })
+}
+
+/// What the boot log of a trust domain says; only records whose register it explains.
+fn boot_log(boot: &zeuge_appraise::BootLog) -> Value {
+    let explained = boot.explained.iter().enumerate();
+    let explained: Vec<_> = explained
+        .filter_map(|(rtmr, explained)| explained.then_some(rtmr))
+        .collect();
+    let events = boot.events.iter().map(|event| {
+        json!({
+            "index": event.index,
+            "rtmr": event.rtmr,
+            "kind": event.kind.to_string(),
+            "digest": hex::encode(&event.digest),
+            "label": event.label,
+        })
+    });
+    json!({ "explained": explained, "events": events.collect::<Vec<_>>() })
 }
 
 fn snp(facts: &zeuge_appraise::SnpFacts) -> Value {

@@ -442,8 +442,11 @@ fn evidence(bundle: &Bundle) -> Result<Option<(Media, &[u8])>, Refusal> {
     let media = found.map(|(media, _)| media);
     let of_tpm =
         |media| tpm && matches!(media, Media::TpmQuote | Media::TcgEventLog | Media::ImaList);
-    let other =
-        members().find(|held| Some(*held) != media && Some(*held) != beside && !of_tpm(*held));
+    // The boot log of a trust domain; a second one would be believed by nobody.
+    let log = media == Some(Media::TdxQuote) && bundle.only(Media::CcEventLog).is_some();
+    let of_td = |media| log && media == Media::CcEventLog;
+    let known = |held| Some(held) == media || Some(held) == beside || of_tpm(held) || of_td(held);
+    let other = members().find(|held| !known(*held));
     if let Some(other) = other {
         let because = "this witness cannot judge such evidence beside the other yet";
         let known = media.unwrap_or(Media::TpmQuote);

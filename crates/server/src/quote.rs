@@ -7,7 +7,7 @@
 use zeuge_collateral::{Problem, QuoteProof, QuoteQuestion};
 use zeuge_evidence::dcap::Quote;
 use zeuge_protocol::bundle::{Bundle, Media};
-use zeuge_verify::dcap::{QuoteFacts, Revocation};
+use zeuge_verify::dcap::{self, QuoteFacts, Revocation};
 use zeuge_verify::{Binding, Endorsements};
 
 use crate::appraisal::{Asked, Evidence, Judge, Proven};
@@ -38,12 +38,17 @@ impl Judge {
         let proof = tokio::runtime::Handle::current()
             .block_on(proving)
             .map_err(|error| Refusal::store(&error))?;
-        believe(proof, brought)
+        believe(proof, brought, bundle.only(Media::CcEventLog))
     }
 }
 
-/// Takes a proof apart: what holds, or the refusal with what stood in the way of mending it.
-fn believe(proof: QuoteProof, brought: Option<&[u8]>) -> Result<Proven, Refusal> {
+/// Takes a proof apart: what holds, also against the boot log that came along, or the refusal with
+/// what stood in the way of mending it.
+fn believe(
+    proof: QuoteProof,
+    brought: Option<&[u8]>,
+    log: Option<&[u8]>,
+) -> Result<Proven, Refusal> {
     let tell =
         |(key, problem): (String, &Problem)| format!("{key}: {}: {problem}", problem.check());
     let problems: Vec<_> = proof.problems().map(tell).collect();
@@ -60,9 +65,12 @@ fn believe(proof: QuoteProof, brought: Option<&[u8]>) -> Result<Proven, Refusal>
         let refusal = Refusal::new(problem.check(), 403, because);
         return Err(refuse(refusal.difference(found, wanted)));
     }
-    let verified = proof
+    let mut verified = proof
         .outcome
         .map_err(|error| refuse(Refusal::from(error)))?;
+    if let Some(log) = log {
+        verified = dcap::with_event_log(&verified, log)?;
+    }
     let mut endorsements = counted(verified.fact(), &proof.heap);
     endorsements.extend(brought.map(<[u8]>::to_vec));
     Ok(Proven {

@@ -5,6 +5,7 @@
 //! operating system's. Nothing real trusts it, and nothing of it is compiled into anything that
 //! ships.
 
+pub mod boot_log;
 mod certificates;
 mod containers;
 pub(crate) mod documents;

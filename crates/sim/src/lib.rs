@@ -25,6 +25,7 @@ mod x509_write;
 
 pub use amd::{Answer, Product, REPORT_BYTES, ReportSpec, Signer, Tcb, ToyAmd, ToyEvidence};
 pub use azure::{AzureCpu, AzureLie, AzureSpec, ToyAzure, ToyAzureEvidence};
+pub use intel::boot_log as td_boot;
 pub use intel::{
     Certification, IntelLie, PckCa, PcsAnswer, QuoteForm, QuoteSpec, RatlsForm, RatlsLie, Tee,
     ToyIntel, ToyQuote,

@@ -120,6 +120,9 @@ struct Quote {
     /// Tell this one lie; `zeuge-sim lies` names them.
     #[arg(long, value_name = "ID", value_parser = intel_lie)]
     lie: Option<IntelLie>,
+    /// Put the log of a boot (CCEL) beside the quote, and its registers into the quote.
+    #[arg(long)]
+    boot_log: bool,
     /// REPORTDATA, exactly 64 bytes in hex.
     #[arg(long, value_name = "HEX", value_parser = bytes::<64>)]
     report_data: Option<[u8; 64]>,
@@ -259,6 +262,13 @@ fn write_quote(quote: &Quote) -> Result<(), String> {
     spec.report_data = quote.report_data.unwrap_or(spec.report_data);
     spec.mr_td = quote.mr_td.unwrap_or(spec.mr_td);
     spec.mr_enclave = quote.mr_enclave.unwrap_or(spec.mr_enclave);
+
+    if quote.boot_log && quote.tee == Tee::Sgx {
+        return Err("an enclave has no boot log".into());
+    }
+    if quote.boot_log {
+        spec = spec.with_boot_log();
+    }
 
     let intel = ToyIntel::new();
     eprintln!("{WARNING}");

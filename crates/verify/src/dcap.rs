@@ -16,6 +16,7 @@ use zeuge_evidence::{UnixTime, x509::Certificate};
 use crate::{Anchors, Binding, Endorsements, Error, Root, Trail, Verified, crypto::CryptoProvider};
 
 mod broken;
+mod ccel;
 mod chain;
 mod document;
 mod forms;
@@ -28,6 +29,7 @@ mod qe;
 mod tcb;
 
 pub use broken::{Broken, Difference};
+pub use ccel::{BootLog, RtmrEvent, with_event_log};
 pub use chain::Revocation;
 pub use document::{DOCUMENT_BYTES_MAX, Issue};
 pub(crate) use forms::Parts;
@@ -84,6 +86,7 @@ pub const CHECKS: &[&str] = &[
     "dcap.tcb-signer.revoked",
     "dcap.tcb-signer.signature",
     "dcap.tcb-signer.validity",
+    "tdx.eventlog.replay",
     "tdx.module.attributes",
     "tdx.module.identity",
     "tdx.module.loaded",
@@ -145,6 +148,8 @@ pub struct QuoteFacts {
     pub notes: Vec<String>,
     /// What the evidence was bound to.
     pub binding: Binding,
+    /// What the boot log says of the registers; `None` where none was held against them.
+    pub boot: Option<BootLog>,
 }
 
 /// Verifies one quote at an instant.
@@ -216,6 +221,7 @@ pub fn quote(
         root: anchors.intel().root.clone(),
         notes,
         binding: binding.clone(),
+        boot: None,
     };
     Ok(Verified::assertion(facts, trail))
 }

@@ -160,6 +160,24 @@ impl EventLog<'_> {
         None
     }
 
+    /// The record to look at where the replay of this register differs from `value`: where a
+    /// beginning of the log explains the value, the first record behind it; else the last of the
+    /// register, for one of those up to it is not what was measured. `None` when no record speaks
+    /// of the register, or the bank cannot be replayed.
+    #[must_use]
+    pub fn suspect(&self, bank: HashAlgorithm, register: u32, value: &[u8]) -> Option<usize> {
+        if let Some(reached) = self.explains(bank, register, value) {
+            let behind = |index: usize| reached.is_none_or(|at| index > at);
+            return self.events.iter().enumerate().find_map(|(index, event)| {
+                (event.register == register && self.counts(event) && behind(index)).then_some(index)
+            });
+        }
+        match self.replay(bank)?.registers.get(&register)? {
+            Register::Value { last_event, .. } => *last_event,
+            Register::Incomplete { event } => Some(*event),
+        }
+    }
+
     /// Register 0 of a confidential VM is its launch measurement, which no record extends.
     fn counts(&self, event: &Event<'_>) -> bool {
         event.extends()

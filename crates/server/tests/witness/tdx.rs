@@ -12,7 +12,7 @@ use zeuge_log::hash::sha256;
 use zeuge_protocol::api::AttestAnswer;
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::document::Kind;
-use zeuge_sim::{IntelLie, QuoteForm, QuoteSpec, ToyIntel};
+use zeuge_sim::{IntelLie, QuoteForm, QuoteSpec, ToyIntel, td_boot};
 use zeuge_verify::{Anchors, Binding, Endorsements, crypto::AWS_LC, dcap};
 
 use crate::common::{Attempt, Running, SECRET, World, name, rule, trust_file};
@@ -52,9 +52,12 @@ fn furnish(world: &World, running: &Running, spec: &QuoteSpec, kind: &str, ppid:
         hex::encode(spec.rtmr[2]),
         hex::encode(spec.mr_enclave),
     );
-    let rule = rule("sim", "db/key")
+    let mut rule = rule("sim", "db/key")
         .replace("\"snp\"", &format!("\"{kind}\""))
         .replace("dangerous_any_chip", "enrolled");
+    if spec.boot_log {
+        rule += "before_closed = true\n";
+    }
     for (kind, at, text) in [
         (Kind::ReferenceValues, "reference-values", values),
         (
@@ -74,7 +77,8 @@ fn furnish(world: &World, running: &Running, spec: &QuoteSpec, kind: &str, ppid:
         .unwrap();
 }
 
-/// A bundle of this machine, told at `made`; with collateral or without.
+/// A bundle of this machine, told at `made`; with collateral or without, with a boot log where the
+/// machine has one.
 fn bundle(spec: &QuoteSpec, lie: Option<&str>, made: i64, collateral: bool) -> Bundle {
     let lie = lie.map(|id| IntelLie::about(id).unwrap());
     let told = ToyIntel::shared().tell(lie, spec, UnixTime(made));
@@ -86,6 +90,10 @@ fn bundle(spec: &QuoteSpec, lie: Option<&str>, made: i64, collateral: bool) -> B
     bundle
         .put(name("quote"), media, told.quote.clone())
         .unwrap();
+    if let Some(log) = told.boot_log.clone() {
+        let label = name("quote.event-log");
+        bundle.put(label, Media::CcEventLog, log).unwrap();
+    }
     if collateral {
         let file = told.collateral_file();
         let label = name("quote.collateral");
@@ -164,6 +172,37 @@ fn another_register_is_another_workload() {
     other.rtmr[2][0] ^= 1;
     let (_, answer) = ask(&world, &running, &other, (None, 0, true)).unwrap();
     assert_eq!(refused(&answer), [("db/key", "policy.rtmr")]);
+}
+
+#[test]
+fn a_boot_log_is_held_against_the_registers_and_the_mark_in_rtmr3_closes_the_boot() {
+    let spec = QuoteSpec::new(QuoteForm::Tdx5).with_boot_log();
+    let world = World::new();
+    let running = world.start();
+    furnish(&world, &running, &spec, "tdx", None);
+    let (attempt, answer) = ask(&world, &running, &spec, (None, 0, true)).unwrap();
+    assert_eq!(open(&world, &attempt, &answer.secrets[0]), SECRET);
+    let checks = answer.verdict.checks.iter();
+    let replayed = checks
+        .filter(|check| check.id == "tdx.eventlog.replay")
+        .count();
+    assert_eq!(replayed, 1);
+    let log = &answer.verdict.claims["tdx"]["event_log"];
+    assert_eq!(log["explained"], serde_json::json!([0, 1, 2, 3]));
+    assert_eq!(log["events"][5]["label"], "\\vmlinuz.efi");
+    let lie = (Some("tdx.eventlog.replay"), 0, true);
+    let outcome = ask(&world, &running, &spec, lie);
+    assert_eq!(outcome.map(drop).unwrap_err(), "tdx.eventlog.replay");
+    // The log says nothing of the mark, which is made later; the rule reads the register.
+    let mut closed = spec.clone();
+    closed.rtmr[3] = td_boot::closed(&closed.rtmr[3]);
+    let (_, answer) = ask(&world, &running, &closed, (None, 0, true)).unwrap();
+    assert_eq!(refused(&answer), [("db/key", "release.closed")]);
+    // An enclave has no boot: a log beside its quote is nobody's.
+    let mut enclave = QuoteSpec::new(QuoteForm::Sgx3);
+    enclave.boot_log = true;
+    let outcome = ask(&world, &running, &enclave, (None, 0, true));
+    assert_eq!(outcome.map(drop).unwrap_err(), "bundle.evidence");
 }
 
 #[test]

@@ -23,6 +23,14 @@ pub(super) fn collateral(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     serde_json::Value::Object(object).to_string().into_bytes()
 }
 
+/// Quote and boot log in base64, as Trustee's client sends them.
+pub(super) fn json_with_log(quote: &[u8], log: &[u8]) -> Vec<u8> {
+    let [quote, log] = [quote, log].map(|bytes| STANDARD.encode(bytes));
+    json!({"cc_eventlog": log, "quote": quote})
+        .to_string()
+        .into_bytes()
+}
+
 /// JSON with the quote in base64; a lie names a second one.
 pub(super) fn json(quote: &[u8], lie: bool) -> Vec<u8> {
     let text = STANDARD.encode(quote);

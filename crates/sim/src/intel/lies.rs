@@ -121,6 +121,8 @@ lies! {
         SignerSignature = "dcap.tcb-signer.signature": "The root's signature on the TCB signing certificate has a flipped bit.";
         // spec: dcap.tcb-signer.validity
         SignerValidity = "dcap.tcb-signer.validity": "The TCB signing certificate ran out yesterday.";
+        // spec: dcap.tdx.event-log
+        EventLogReplay = "tdx.eventlog.replay": "The boot log names another kernel than the one that was measured.";
         // spec: dcap.tdx.module-attributes
         ModuleAttributes = "tdx.module.attributes": "The TDX module has an attribute that its identity does not have.";
         // spec: dcap.tdx.module-identity

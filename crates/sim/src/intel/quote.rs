@@ -2,6 +2,7 @@
 //!
 //! Shares no code with the reader that they are used against. Signs nothing.
 
+use super::boot_log;
 use super::documents::{COMPONENTS, PCE_SVN, QE_SVN, TEE_TCB_SVN};
 
 /// The vendor id of Intel's quoting enclaves.
@@ -231,9 +232,21 @@ pub struct QuoteSpec {
     pub report_data: [u8; 64],
     /// Whether the revocation lists lie beside the quote.
     pub revocation_lists: bool,
+    /// Whether a boot log lies beside the quote; see [`QuoteSpec::with_boot_log`].
+    pub boot_log: bool,
 }
 
 impl QuoteSpec {
+    /// The same, with the registers that the toy's boot ends with and the log of it.
+    #[must_use]
+    pub fn with_boot_log(self) -> Self {
+        Self {
+            rtmr: boot_log::registers(),
+            boot_log: true,
+            ..self
+        }
+    }
+
     /// A platform on which everything known is fixed, certified by the Platform CA.
     #[must_use]
     pub fn new(form: QuoteForm) -> Self {
@@ -257,6 +270,7 @@ impl QuoteSpec {
             mr_signer: [0xe2; 32],
             report_data: [0x5a; 64],
             revocation_lists: true,
+            boot_log: false,
         }
     }
 

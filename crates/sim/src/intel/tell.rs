@@ -12,6 +12,7 @@ use zeuge_evidence::UnixTime;
 
 use super::{
     Authorities, Certification, IntelLie as Lie, Issuer, QuoteForm, QuoteSpec, Tee, ToyIntel,
+    boot_log,
     certificates::{CertificateBody, SgxClaims},
     containers,
     documents::{self, OLD_COMPONENTS, OLD_MODULE_SVN, QeIdentity, TcbInfo},
@@ -28,6 +29,8 @@ use crate::{
 
 /// Which of the five common extensions says whether a key may certify others.
 const CONSTRAINTS: usize = 4;
+/// The record of the kernel in the toy's boot log.
+const FALSE_RECORD: usize = 5;
 /// QE authentication data of nearly all real quotes: 0 to 31.
 const QE_AUTHENTICATION_BYTES: u8 = 32;
 
@@ -38,12 +41,15 @@ pub struct ToyQuote {
     pub quote: Vec<u8>,
     /// File names and contents of what endorses it: PEM chains, lists in DER, signed documents.
     pub endorsements: Vec<(String, Vec<u8>)>,
-    /// The bytes to feed as the evidence file: the quote, but for lies about JSON and protobuf.
+    /// The bytes to feed as the evidence file: the quote, but for lies about JSON and protobuf; JSON
+    /// with the boot log, where there is one.
     pub evidence_file: Vec<u8>,
     /// The instant to verify at.
     pub at: UnixTime,
     /// What REPORTDATA must be.
     pub expected_report_data: [u8; 64],
+    /// The content of the CCEL area, where a boot log lies beside the quote.
+    pub boot_log: Option<Vec<u8>>,
 }
 
 impl ToyQuote {
@@ -98,9 +104,13 @@ impl ToyIntel {
         let chain = self.tell_chain(lie, house, &spec, at);
         let endorsements = tell_endorsements(lie, house, &spec, &chain, at);
         let quote = self.tell_quote(lie, &spec, &chain);
-        let evidence_file = match lie {
-            Some(Lie::Json) => containers::json(&quote, true),
-            Some(Lie::Protobuf) => containers::protobuf(&quote, true),
+        // The kernel is not the one that was measured into RTMR1.
+        let false_record = (lie == Some(Lie::EventLogReplay)).then_some(FALSE_RECORD);
+        let boot_log = spec.boot_log.then(|| boot_log::area(false_record));
+        let evidence_file = match (lie, &boot_log) {
+            (Some(Lie::Json), _) => containers::json(&quote, true),
+            (Some(Lie::Protobuf), _) => containers::protobuf(&quote, true),
+            (_, Some(log)) => containers::json_with_log(&quote, log),
             _ => quote.clone(),
         };
         ToyQuote {
@@ -109,6 +119,7 @@ impl ToyIntel {
             evidence_file,
             at,
             expected_report_data,
+            boot_log,
         }
     }
 
@@ -244,6 +255,10 @@ fn lie_in_spec(lie: Option<Lie>, spec: &mut QuoteSpec) {
         | Lie::SignerRevoked => spec.revocation_lists = true,
         Lie::TcbInfoModuleOrder | Lie::ModuleAttributes | Lie::ModuleSigner => {
             as_trust_domain(spec);
+        }
+        Lie::EventLogReplay => {
+            as_trust_domain(spec);
+            *spec = spec.clone().with_boot_log();
         }
         Lie::ModuleIdentity => {
             as_trust_domain(spec);

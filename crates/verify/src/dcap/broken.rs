@@ -132,6 +132,8 @@ rules! {
     TcbSignerRevoked = "dcap.tcb-signer.revoked": "the TCB signing certificate is revoked";
     /// `dcap.tcb-signer.signature`: the root did not sign the TCB signing certificate.
     TcbSignerSignatureBad = "dcap.tcb-signer.signature": "the root did not sign the TCB signing certificate";
+    /// `tdx.eventlog.replay`: the boot log does not add up to a signed register.
+    EventLogReplay = "tdx.eventlog.replay": "the boot log does not add up to the signed registers";
     /// `tdx.module.attributes`: the TDX module's attributes are not those of its identity.
     ModuleAttributesDiffer = "tdx.module.attributes": "the TDX module's attributes differ";
     /// `tdx.module.identity`: Intel's document knows no TDX module of this major version.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use zeuge_evidence::{
-    eventlog::{self, EventKind, EventLog, Register, Replay, facts::BootFacts},
+    eventlog::{self, EventKind, EventLog, Replay, facts::BootFacts},
     ima::{self, Entry, Filling, ImaReplay},
     tpm::{HashAlgorithm, PcrSet, QuoteBundle},
 };
@@ -150,7 +150,7 @@ pub(super) fn boot(
                 let found = replay.value(*pcr).map(hex::encode).unwrap_or_default();
                 Err(Broken::EventLogReplay {
                     pcr: *pcr,
-                    event: suspect(&log, bank, *pcr, value, replay.registers.get(pcr)),
+                    event: log.suspect(bank, *pcr, value),
                     found,
                     wanted: hex::encode(value),
                 }
@@ -179,34 +179,6 @@ fn events(log: &EventLog<'_>, bank: HashAlgorithm, explained: PcrSet) -> Vec<Pcr
             })
         })
         .collect()
-}
-
-/// The record to look at. Where a beginning of the log explains the signed value, it is the first
-/// one behind it; else the last of the register: one of those up to it is not what was measured.
-fn suspect(
-    log: &EventLog<'_>,
-    bank: HashAlgorithm,
-    pcr: u32,
-    value: &[u8],
-    register: Option<&Register>,
-) -> Option<usize> {
-    let after = log.explains(bank, pcr, value);
-    let last = match register {
-        Some(Register::Value { last_event, .. }) => *last_event,
-        Some(Register::Incomplete { event }) => Some(*event),
-        None => None,
-    };
-    match after {
-        Some(reached) => log
-            .events
-            .iter()
-            .enumerate()
-            .find(|(index, event)| {
-                event.register == pcr && event.extends() && reached.is_none_or(|at| *index > at)
-            })
-            .map(|(index, _)| index),
-        None => last,
-    }
 }
 
 /// Replays the IMA list in the strongest quoted bank.

@@ -37,6 +37,10 @@ pub(crate) fn judge(told: &ToyQuote, anchors: &Anchors) -> Result<QuoteFacts, Er
     }
     let binding = Binding::ReportData(told.expected_report_data);
     let proven = dcap::quote(&quote, &heap, anchors, &binding, told.at, &AWS_LC)?;
+    let proven = match &evidence.event_log {
+        Some(log) => dcap::with_event_log(&proven, log)?,
+        None => proven,
+    };
     Ok(proven.fact().clone())
 }
 
