@@ -32,6 +32,8 @@ mod error;
 pub mod keys;
 pub mod manifest;
 pub mod name;
+pub mod report;
+pub mod report_bundle;
 pub mod request;
 pub mod seal;
 pub mod session;
@@ -54,6 +56,7 @@ pub const CHECKS: &[&[&str]] = &[
     keys::CHECKS,
     manifest::CHECKS,
     name::CHECKS,
+    report::CHECKS,
     request::CHECKS,
     seal::CHECKS,
     session::CHECKS,

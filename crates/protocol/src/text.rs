@@ -6,6 +6,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serializer, de};
 
+/// Values of one JSON text that becomes a tree: a verdict has some thousands, and each costs a
+/// hundred times the byte that it may take in the text.
+pub(crate) const JSON_VALUES_MAX: usize = 262_144;
+
+/// How many values a JSON text holds at most: its brackets, braces and commas outside strings.
+pub(crate) fn json_values(text: &[u8]) -> usize {
+    let (mut count, mut inside, mut escaped) = (0_usize, false, false);
+    for byte in text {
+        match (inside, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => inside = !inside,
+            (false, b'{' | b'[' | b',') => count = count.saturating_add(1),
+            _ => {}
+        }
+    }
+    count
+}
+
 /// base64url without padding (RFC 4648 §5).
 #[must_use]
 pub fn base64url(bytes: &[u8]) -> String {
