@@ -6,12 +6,12 @@
 use zeuge_appraise::{
     Knowledge, Verdict,
     threats::{
-        Adversary, Assessed, Confidence, Deciding, Fact, Looked, Protection, State, Texts, Threat,
-        Who,
+        Adversary, Assessed, Confidence, Deciding, Fact, Looked, Protection, Source, State, Texts,
+        Threat, Who,
     },
 };
 
-use crate::Language;
+use crate::{Language, said};
 
 /// Reasons that one adversary's word names; the rest are counted.
 const REASONS_MAX: usize = 6;
@@ -116,7 +116,7 @@ pub fn year(threat: &Threat, language: Language) -> &str {
 /// One fact that decided.
 #[must_use]
 pub fn fact(fact: &Fact, language: Language) -> String {
-    let (found, wanted) = (&fact.found, &fact.wanted);
+    let (found, wanted) = (said(&fact.found, language), said(&fact.wanted, language));
     match (&fact.what, language) {
         (Looked::Field(name), Language::En) if found.is_empty() => {
             format!("{name} is not in this evidence")
@@ -172,7 +172,7 @@ pub fn fact(fact: &Fact, language: Language) -> String {
         (Looked::Judge, Language::En) => format!("judged by: {found}"),
         (Looked::Judge, Language::De) => format!(
             "geurteilt hat: {}",
-            if found == "witness" {
+            if fact.found == "witness" {
                 "der Zeuge"
             } else {
                 "der Eigentümer"
@@ -206,7 +206,7 @@ pub fn because(one: &Assessed, knowledge: &Knowledge, language: Language) -> Str
         let sources: Vec<String> = one
             .sources
             .iter()
-            .map(|key| source(key, knowledge))
+            .map(|key| source(key, knowledge, language))
             .collect();
         out.push_str(" [");
         out.push_str(confidence(one.confidence, language));
@@ -217,11 +217,21 @@ pub fn because(one: &Assessed, knowledge: &Knowledge, language: Language) -> Str
     out
 }
 
+/// The title of a source: that of a work stays as it is, a description is in the reader's language.
+#[must_use]
+pub fn title(source: &Source, language: Language) -> &str {
+    if source.title_de.is_empty() {
+        &source.title
+    } else {
+        language.pick_text(&source.title, &source.title_de)
+    }
+}
+
 /// A source by its key, with its address where it has one.
-fn source(key: &str, knowledge: &Knowledge) -> String {
+fn source(key: &str, knowledge: &Knowledge, language: Language) -> String {
     match knowledge.source(key) {
         Some(source) if !source.url.is_empty() => format!("{key}, {}", source.url),
-        Some(source) => format!("{key}, {}", source.title),
+        Some(source) => format!("{key}, {}", title(source, language)),
         None => key.to_owned(),
     }
 }

@@ -31,6 +31,31 @@ pub struct Input {
     pub sha256: [u8; 32],
 }
 
+/// What a witness said about the same evidence, signed with its report key and found in its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witnessed {
+    /// The witness's id.
+    pub witness: String,
+    /// Whose machine it is.
+    pub tenant: String,
+    /// The machine.
+    pub machine: String,
+    /// The id of the report key.
+    pub key: String,
+    /// The instant of its verdict.
+    pub at: String,
+    /// The origin of its log.
+    pub log: String,
+    /// The number of the verdict's entry.
+    pub leaf: u64,
+    /// The entries under the checkpoint of the receipt.
+    pub size: u64,
+    /// The root of that checkpoint.
+    pub root: [u8; 32],
+    /// What came out otherwise here; empty where the same did.
+    pub differences: Vec<String>,
+}
+
 /// A verdict with what a report says beside it.
 #[derive(Debug, Clone, Copy)]
 pub struct Report<'a> {
@@ -46,6 +71,8 @@ pub struct Report<'a> {
     pub program_sha256: Option<[u8; 32]>,
     /// Who signs this report, in words and by key id; `None` for an unsigned one.
     pub signer: Option<&'a str>,
+    /// What a witness said, where the evidence came from one.
+    pub witnessed: Option<&'a Witnessed>,
     /// Everything that the verdict depends on.
     pub inputs: &'a [Input],
 }
@@ -81,6 +108,12 @@ pub fn json(report: &Report<'_>) -> Value {
             "what": input.what, "name": input.name, "sha256": hex::encode(input.sha256),
         })).collect::<Vec<_>>(),
         "signer": report.signer,
+        "witnessed": report.witnessed.map(|told| json!({
+            "witness": told.witness, "tenant": told.tenant, "machine": told.machine,
+            "report_key": told.key, "at": told.at, "log": told.log, "leaf": told.leaf,
+            "size": told.size, "root": hex::encode(told.root), "same": told.differences.is_empty(),
+            "differences": told.differences,
+        })),
     })
 }
 
@@ -108,6 +141,12 @@ pub fn text(report: &Report<'_>, language: Language) -> String {
         lines.extend(improve.into_iter().map(|line| format!("{would}: {line}")));
         list(&format!("{name}: {word}"), lines);
     }
+    if let Some(told) = report.witnessed {
+        list(
+            words::WITNESSED.get(language),
+            sections::said_by_witness(told, language),
+        );
+    }
     let limits = report.knowledge.limits().iter();
     let limits = limits.map(|limit| assessed::text(&limit.general, language).to_owned());
     list(words::LIMITS.get(language), limits.collect());
@@ -119,7 +158,11 @@ pub fn text(report: &Report<'_>, language: Language) -> String {
     list(words::HISTORY.get(language), history.collect());
     let inputs = report.inputs.iter().map(|input| {
         let digest = hex::encode(input.sha256);
-        format!("{} {} sha256:{digest}", input.what, input.name)
+        format!(
+            "{} {} sha256:{digest}",
+            sections::what(&input.what, language),
+            input.name
+        )
     });
     list(words::INPUTS.get(language), inputs.collect());
     out

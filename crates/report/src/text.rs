@@ -206,7 +206,7 @@ pub(crate) const fn sentence(word: Word, language: Language) -> &'static str {
 }
 
 fn what(out: &mut String, verdict: &Verdict, language: Language) {
-    let product = verdict.product.as_deref().unwrap_or("-");
+    let product = said(verdict.product.as_deref().unwrap_or("-"), language);
     let kind = verdict.kind.word();
     let (label, at) = (
         language.pick("evidence", "Nachweis"),

@@ -46,6 +46,9 @@ pub struct Texts {
 pub struct Source {
     /// What it is.
     pub title: String,
+    /// The same in German, where the title is a description and not that of a work.
+    #[serde(default)]
+    pub title_de: String,
     /// Where it is, when it has an address.
     #[serde(default)]
     pub url: String,

@@ -35,14 +35,60 @@ fn every_row_of_the_fact_sheet_is_there() {
         ("PRO", 1, 11),
         ("GPU", 1, 3),
     ];
+    let mut sheet = BTreeSet::new();
     for (area, first, last) in rows {
         for number in first..=last {
             let id = format!("{area}-{number:02}");
             assert!(knowledge.threat(&id).is_some(), "{id}");
+            sheet.insert(id);
         }
     }
+    // And the other way round: what is there beside the sheet was added on purpose, here.
+    let known = knowledge.threats().iter().map(|threat| threat.id.clone());
+    let added: Vec<_> = known.filter(|id| !sheet.contains(id)).collect();
+    assert_eq!(
+        added,
+        [
+            "TDX-00", "CSP-01", "CSP-02", "CSP-03", "MEM-01", "VEN-01", "VEN-02", "WIT-01",
+            "OWN-01", "OWN-02", "OWN-03", "OWN-04", "OWN-05",
+        ]
+    );
     assert_eq!(knowledge.history().len(), 11);
     assert_eq!(knowledge.limits().len(), 8);
+}
+
+/// Whether a condition speaks of evidence of this kind.
+fn speaks_of(condition: &Condition, kind: &str) -> bool {
+    match condition {
+        Condition::Evidence(kinds) => kinds.iter().any(|known| known == kind),
+        Condition::All(parts) | Condition::Any(parts) => {
+            parts.iter().any(|part| speaks_of(part, kind))
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn of_every_platform_something_is_known_for_everybody_below_it() {
+    let below = [
+        Who::ProviderEmployee,
+        Who::PhysicalBrief,
+        Who::PhysicalLaboratory,
+        Who::ProviderOrganisation,
+        Who::CpuMaker,
+    ];
+    let knowledge = Knowledge::built_in();
+    for kind in ["snp", "tdx", "sgx", "tpm", "azure", "nitro"] {
+        for who in below {
+            let can = &knowledge.adversary(who).expect("all nine stand").can;
+            let mut all = knowledge.threats().iter();
+            let found = all.any(|threat| {
+                speaks_of(&threat.applies, kind)
+                    && threat.positions.iter().any(|at| can.contains(at))
+            });
+            assert!(found, "{kind}: nothing is known of {}", who.word());
+        }
+    }
 }
 
 /// Every row that can say PROVEN, with how sure the rule is and its sources. A new one is looked at

@@ -99,6 +99,9 @@ fn boxed(out: &mut String, x: usize, y: usize, label: &str, first: bool) {
     }
 }
 
+/// Letters of one line of a name beside the marks.
+const NAME_LETTERS: usize = 46;
+
 /// Words in lines of about `width` letters; at most three.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
@@ -164,7 +167,7 @@ pub(super) fn abilities(report: &Report<'_>, language: Language) -> String {
         (words::CHANGE, Breaks::Integrity),
         (words::FORGE, Breaks::Keys),
     ];
-    let height = Who::ALL.len().saturating_mul(28).saturating_add(44);
+    let mut y = 52_usize;
     let mut spoken = Vec::new();
     let mut inner = String::new();
     for (index, (word, _)) in columns.iter().enumerate() {
@@ -174,14 +177,17 @@ pub(super) fn abilities(report: &Report<'_>, language: Language) -> String {
             escape(word.get(language))
         ));
     }
-    for (row, who) in Who::ALL.into_iter().enumerate() {
-        let y = row.saturating_mul(28).saturating_add(52);
+    for who in Who::ALL {
         let name = assessed::who(who, report.knowledge, language);
-        let line = y.saturating_add(9);
-        inner.push_str(&format!(
-            "<path d=\"M0 {line} H{WIDTH}\" class=\"rule\"/><text x=\"4\" y=\"{y}\">{}</text>",
-            escape(&shortened(&name, 48))
-        ));
+        // A long name goes on in further lines; nothing of it is left out.
+        let lines = wrapped(&name, NAME_LETTERS);
+        let more = lines.len().saturating_sub(1).saturating_mul(16);
+        let line = y.saturating_add(9).saturating_add(more);
+        inner.push_str(&format!("<path d=\"M0 {line} H{WIDTH}\" class=\"rule\"/>"));
+        for (index, part) in lines.iter().enumerate() {
+            let at = y.saturating_add(index.saturating_mul(16));
+            inner.push_str(&format!("<text x=\"4\" y=\"{at}\">{}</text>", escape(part)));
+        }
         let mut said = vec![name];
         for (index, (word, breaks)) in columns.iter().enumerate() {
             let x = index.saturating_mul(100).saturating_add(412);
@@ -198,19 +204,13 @@ pub(super) fn abilities(report: &Report<'_>, language: Language) -> String {
             said.push(format!("{} {}", word.get(language), mark.sign()));
         }
         spoken.push(said.join(", "));
+        y = y.saturating_add(28).saturating_add(more);
     }
+    let height = y.saturating_sub(8);
     let title = words::CAN_DO.get(language);
     format!(
         "{}{inner}</svg><p class=\"legend\">{}</p>",
         open(title, &spoken.join("; "), height),
         escape(words::LEGEND.get(language))
     )
-}
-
-fn shortened(text: &str, letters: usize) -> String {
-    if text.chars().count() <= letters {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(letters.saturating_sub(1)).collect();
-    format!("{}…", kept.trim_end())
 }

@@ -4,7 +4,7 @@ use zeuge_appraise::{Word, threats::Protection};
 
 use super::{Report, draw, sections, words};
 use crate::{
-    Language, assessed,
+    Language, assessed, said,
     text::{sentence, word},
 };
 
@@ -52,14 +52,14 @@ pub fn page(report: &Report<'_>, language: Language) -> String {
 
 fn head(report: &Report<'_>, language: Language) -> String {
     let verdict = report.verdict;
-    let product = verdict.product.as_deref().unwrap_or("");
+    let product = said(verdict.product.as_deref().unwrap_or(""), language);
     format!(
         "<header>\n<p class=\"brand\">Zeuge</p>\n<h1>{}</h1>\n<p class=\"meta\">{} · {} {} · {} \
          {}</p>\n</header>\n",
         words::TITLE.get(language),
         escape(report.file.unwrap_or("-")),
         verdict.kind.word(),
-        escape(product),
+        escape(&product),
         words::AT.get(language),
         verdict.at
     )
@@ -139,6 +139,20 @@ fn foot(report: &Report<'_>, language: Language) -> String {
         Some(signer) => format!("{}: {}.", words::SIGNED.get(language), escape(signer)),
         None => words::UNSIGNED.get(language).to_owned(),
     };
+    let witness = report.witnessed.map_or_else(String::new, |told| {
+        let (witness, leaf) = (escape(&told.witness), told.leaf);
+        match language {
+            Language::En => format!(
+                " The verdict is signed by the witness {witness} and stands in its log as entry \
+                 {leaf}."
+            ),
+            Language::De => format!(
+                " Das Urteil ist vom Zeugen {witness} unterschrieben und steht in seinem Protokoll \
+                 als Eintrag {leaf}."
+            ),
+        }
+    });
+    let signer = signer + &witness;
     let knowledge = report.knowledge;
     format!(
         "<footer>\n<p>{} {}</p>\n<p>{} · {} {} ({}), sha256:{}</p>\n</footer>\n",
@@ -207,6 +221,7 @@ svg .tip{fill:#7d8b99}
 svg .mark{font-size:17px}
 svg .ok{fill:#0c4a2c}svg .open{fill:#2c3845;background:none}svg .bad{fill:#7a1712}
 .legend,.note{color:#46525f;font-size:.88rem}
+.nb{white-space:nowrap}
 .sub{margin:.25rem 0 0;color:#46525f;font-size:.88rem}
 a{color:#12406b}
 a:focus-visible{outline:3px solid #b97a10;outline-offset:2px}

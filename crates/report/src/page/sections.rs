@@ -6,7 +6,7 @@ use zeuge_appraise::{
 };
 
 use super::{
-    Report, draw,
+    Report, Witnessed, draw,
     html::{badge, escape},
     words,
 };
@@ -30,6 +30,10 @@ pub(super) fn all(report: &Report<'_>, language: Language) -> String {
         let drawn = format!("<figure>{}</figure>\n", draw::abilities(report, language));
         section("can-do", words::CAN_DO, drawn);
     }
+    if let Some(told) = report.witnessed {
+        let lines = bullets(said_by_witness(told, language));
+        section("witnessed", words::WITNESSED, lines);
+    }
     section(
         "adversaries",
         words::ADVERSARIES,
@@ -48,7 +52,7 @@ pub(super) fn all(report: &Report<'_>, language: Language) -> String {
     section("facts", words::FACTS, facts(report, language));
     section("inputs", words::INPUTS, inputs(report, language));
     section("annex", words::ANNEX, annex(report, language));
-    section("sources", words::SOURCES, sources(report));
+    section("sources", words::SOURCES, sources(report, language));
     out
 }
 
@@ -178,11 +182,12 @@ fn threats(report: &Report<'_>, language: Language) -> String {
         let Some(threat) = report.knowledge.threat(&one.id) else {
             continue;
         };
-        let numbers: Vec<&str> = threat
+        // A number is not broken over two lines.
+        let numbers: Vec<String> = threat
             .cves
             .iter()
             .chain(&threat.bulletins)
-            .map(String::as_str)
+            .map(|number| format!("<span class=\"nb\">{}</span>", escape(number)))
             .collect();
         let notes = assessed::notes(threat, language).join(" ");
         out.push_str(&format!(
@@ -192,7 +197,7 @@ fn threats(report: &Report<'_>, language: Language) -> String {
             escape(&one.id),
             escape(assessed::name(threat, language)),
             escape(assessed::year(threat, language)),
-            escape(&numbers.join(" ")),
+            numbers.join(" "),
             class(one.state),
             one.state.word(),
             escape(assessed::text(&threat.general, language)),
@@ -392,9 +397,73 @@ fn inputs(report: &Report<'_>, language: Language) -> String {
     ];
     let all = report.inputs.iter().map(|input| {
         let digest = hex::encode(input.sha256);
-        format!("{} {}, sha256:{digest}", input.what, input.name)
+        let what = what(&input.what, language);
+        format!("{what} {}, sha256:{digest}", input.name)
     });
     bullets(own.into_iter().chain(all))
+}
+
+/// What an input is, in the reader's language.
+pub(super) fn what(word: &str, language: Language) -> &str {
+    match word {
+        "evidence" => language.pick("evidence", "Nachweis"),
+        "input" => language.pick("input", "Eingabe"),
+        other => other,
+    }
+}
+
+/// What a witness said about the same evidence.
+pub(super) fn said_by_witness(told: &Witnessed, language: Language) -> Vec<String> {
+    let Witnessed {
+        witness,
+        tenant,
+        machine,
+        key,
+        at,
+        log,
+        leaf,
+        size,
+        root,
+        differences,
+    } = told;
+    let root = hex::encode(root);
+    let mut lines = match language {
+        Language::En => vec![
+            format!(
+                "The witness {witness} judged the machine {machine} of {tenant} for {at} and signed \
+                 its verdict with its report key {key}."
+            ),
+            format!(
+                "The verdict is entry {leaf} of the log {log}; the receipt holds under a checkpoint \
+                 of {size} entries with the root {root}."
+            ),
+        ],
+        Language::De => vec![
+            format!(
+                "Der Zeuge {witness} hat die Maschine {machine} von {tenant} für {at} beurteilt und \
+                 sein Urteil mit seinem Berichtsschlüssel {key} unterschrieben."
+            ),
+            format!(
+                "Das Urteil ist Eintrag {leaf} des Protokolls {log}; die Quittung gilt unter einem \
+                 Prüfpunkt von {size} Einträgen mit der Wurzel {root}."
+            ),
+        ],
+    };
+    if differences.is_empty() {
+        let same = language.pick(
+            "Judged again here from the same bytes, it comes out the same.",
+            "Hier aus denselben Bytes noch einmal beurteilt, kommt dasselbe heraus.",
+        );
+        lines.push(same.to_owned());
+        return lines;
+    }
+    let other = language.pick(
+        "JUDGED AGAIN HERE FROM THE SAME BYTES, SOMETHING ELSE COMES OUT",
+        "HIER AUS DENSELBEN BYTES NOCH EINMAL BEURTEILT, KOMMT ETWAS ANDERES HERAUS",
+    );
+    let all = differences.iter().map(|line| format!("{other}: {line}"));
+    lines.extend(all);
+    lines
 }
 
 fn annex(report: &Report<'_>, language: Language) -> String {
@@ -429,13 +498,14 @@ fn annex(report: &Report<'_>, language: Language) -> String {
     out
 }
 
-/// Titles stand in the language of the work.
-fn sources(report: &Report<'_>) -> String {
+/// Titles of works stand in their own language, descriptions in the reader's.
+fn sources(report: &Report<'_>, language: Language) -> String {
     bullets(report.knowledge.sources().map(|(key, source)| {
+        let title = assessed::title(source, language);
         if source.url.is_empty() {
-            format!("{key}: {}", source.title)
+            format!("{key}: {title}")
         } else {
-            format!("{key}: {}, {}", source.title, source.url)
+            format!("{key}: {title}, {}", source.url)
         }
     }))
 }

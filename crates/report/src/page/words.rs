@@ -81,6 +81,7 @@ pub(super) const INPUTS: Word = Word::new(
     "What this verdict depends on",
     "Wovon dieses Urteil abhängt",
 );
+pub(super) const WITNESSED: Word = Word::new("What the witness said", "Was der Zeuge sagte");
 pub(super) const ANNEX: Word =
     Word::new("Annex: what auditors ask", "Anhang: wonach Prüfer fragen");
 pub(super) const NO_CLAIM: Word = Word::new(
