@@ -17,8 +17,9 @@ use zeuge_appraise::{
 use zeuge_collateral::{Channel, Collateral, Problem, Proof, Question};
 use zeuge_evidence::UnixTime;
 use zeuge_evidence::snp::{CertificateTable, Report};
+use zeuge_log::hash::sha256;
 use zeuge_protocol::bundle::{Bundle, Media};
-use zeuge_protocol::document::OwnerSet;
+use zeuge_protocol::document::{Kind, OwnerSet};
 use zeuge_verify::{
     Binding, Endorsements, SnpFacts, Verified,
     composite::{self, CompositeFacts, VerifiedCpu},
@@ -52,11 +53,35 @@ pub struct Wishes {
     pub reference_values: ReferenceValues,
     /// The enrolled chips, where there is a registry.
     pub hardware: Option<HardwareRegistry>,
+    /// The owners' threat knowledge, where they signed any.
+    pub knowledge: Option<Arc<Knowledge>>,
     /// The release rules by path.
     pub rules: BTreeMap<String, ReleaseRule>,
+    /// The texts of what verdicts depend on, for the archive.
+    pub texts: Vec<(Kind, Vec<u8>)>,
 }
 
 impl Wishes {
+    /// The threat knowledge that counts: the owners', unless this program brings newer along.
+    #[must_use]
+    pub fn knowledge(&self) -> &Knowledge {
+        let built_in = Knowledge::built_in();
+        match &self.knowledge {
+            Some(own) if own.id().version >= built_in.id().version => own,
+            _ => built_in,
+        }
+    }
+
+    /// The text of [`Wishes::knowledge`].
+    #[must_use]
+    pub fn knowledge_text(&self) -> &[u8] {
+        let digest = self.knowledge().id().digest;
+        let own = self.texts.iter().find(|(kind, text)| {
+            *kind == Kind::ThreatKnowledge && sha256(&[text.as_slice()]) == digest
+        });
+        own.map_or(Knowledge::built_in_text().as_bytes(), |(_, text)| text)
+    }
+
     /// What a machine is measured against, where such a number was seen.
     #[must_use]
     pub const fn wanted<'a>(
@@ -328,7 +353,7 @@ impl Judge {
         let facts = evidence.facts();
         let wanted = wishes.wanted(at, seen, ahead.as_deref());
         let mut verdict = judge(&facts, evidence.passed(), &wanted);
-        verdict.assess(Knowledge::built_in(), JudgedBy::Witness);
+        verdict.assess(wishes.knowledge(), JudgedBy::Witness);
         let registry = wishes.hardware.as_ref();
         let named = registry.and_then(|registry| registry.name_of(&facts));
         let machine = named.map_or_else(|| evidence.chip(), str::to_owned);

@@ -47,6 +47,12 @@ impl Archive {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether it holds a file of this name.
+    #[must_use]
+    pub fn has(&self, name: &[u8; 32]) -> bool {
+        self.folder.join(hex::encode(name)).exists()
+    }
+
     /// Keeps the bytes durably and returns their SHA-256.
     ///
     /// # Errors

@@ -5,8 +5,9 @@
 //! signed, stops counting by itself, and a changed database loosens nothing. Never repairs.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use zeuge_appraise::{HardwareRegistry, Policy, ReferenceValues, ReleaseRule};
+use zeuge_appraise::{HardwareRegistry, Knowledge, Policy, ReferenceValues, ReleaseRule};
 use zeuge_log::hash::sha256;
 use zeuge_log::leaf::Leaf;
 use zeuge_protocol::document::{Approved, Document, Kind, OwnerSet};
@@ -19,13 +20,16 @@ use crate::sequencer::NewLeaf;
 /// The ids of this file.
 pub const CHECKS: &[&str] = &["document.owners", "document.retire", "document.subject"];
 /// The kinds that this witness takes.
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 6] = [
     Kind::HardwareRegistry,
     Kind::OwnerSet,
     Kind::Policy,
     Kind::ReferenceValues,
     Kind::ReleaseRule,
+    Kind::ThreatKnowledge,
 ];
+/// Knowledge that is kept as it was read; tenants with knowledge of their own are few.
+const KNOWLEDGE_MAX: usize = 16;
 
 /// The kind of the row of the first owners.
 const FIRST: &str = "first-owners";
@@ -222,7 +226,9 @@ pub fn wishes(shelf: &dyn Shelf, keys: &Keys, tenant: &str, now: i64) -> Result<
         policy_digest: sha256(&[]),
         reference_values: ReferenceValues::default(),
         hardware: None,
+        knowledge: None,
         rules: BTreeMap::new(),
+        texts: Vec::new(),
     };
     for row in &rows {
         let Some(kind) = KINDS.into_iter().find(|kind| kind.as_str() == row.kind) else {
@@ -235,6 +241,9 @@ pub fn wishes(shelf: &dyn Shelf, keys: &Keys, tenant: &str, now: i64) -> Result<
         let floor = u64::try_from(row.version).unwrap_or(u64::MAX);
         let approved = document.verify(&wishes.owners, kind, floor, now)?;
         take(&approved, &mut wishes)?;
+        if kind != Kind::ReleaseRule {
+            wishes.texts.push((kind, document.payload));
+        }
     }
     Ok(wishes)
 }
@@ -265,11 +274,50 @@ fn take(approved: &Approved<'_>, wishes: &mut Wishes) -> Result<(), Refusal> {
             let header = approved.header();
             subject(approved, (set.tenant.as_str(), header.name.as_str()))?;
         }
-        other => {
+        Kind::ThreatKnowledge => wishes.knowledge = Some(knowledge(text()?)?),
+        other @ Kind::SecretManifest => {
             let because = "this witness does not take such documents yet";
             return Err(Refusal::new("document.subject", 400, because)
                 .difference(other.as_str(), KINDS.map(Kind::as_str).join(", ")));
         }
+    }
+    Ok(())
+}
+
+/// Threat knowledge from its text, read once: reading takes milliseconds, and every attestation
+/// asks for it.
+fn knowledge(text: &str) -> Result<Arc<Knowledge>, Refusal> {
+    static READ: Mutex<Vec<Arc<Knowledge>>> = Mutex::new(Vec::new());
+    let digest = sha256(&[text.as_bytes()]);
+    let held = || READ.lock().unwrap_or_else(PoisonError::into_inner);
+    let same = |known: &&Arc<Knowledge>| known.id().digest == digest;
+    if let Some(known) = held().iter().find(same) {
+        return Ok(Arc::clone(known));
+    }
+    let read = Arc::new(Knowledge::parse(text)?);
+    let mut held = held();
+    if held.len() >= KNOWLEDGE_MAX {
+        held.remove(0);
+    }
+    held.push(Arc::clone(&read));
+    Ok(read)
+}
+
+/// Knowledge only grows: it is not older than what this program brings along or the tenant has.
+fn newer(knowledge: &Knowledge, row: Option<&DocumentRow>) -> Result<(), Refusal> {
+    let mut floor = Knowledge::built_in().id().version;
+    if let Some(row) = row {
+        let held = Document::parse(&row.json)?;
+        let text = std::str::from_utf8(&held.payload).unwrap_or_default();
+        floor = floor.max(self::knowledge(text)?.id().version);
+    }
+    let found = knowledge.id().version;
+    if found < floor {
+        let because = "older threat knowledge would turn warnings off";
+        return Err(Refusal::new("document.version", 403, because).difference(
+            format!("knowledge version {found}"),
+            format!("at least {floor}"),
+        ));
     }
     Ok(())
 }
@@ -324,9 +372,14 @@ pub fn accept(
         policy_digest: [0; 32],
         reference_values: ReferenceValues::default(),
         hardware: None,
+        knowledge: None,
         rules: BTreeMap::new(),
+        texts: Vec::new(),
     };
     take(&approved, &mut trial)?;
+    if let Some(knowledge) = &trial.knowledge {
+        newer(knowledge, rows.iter().find(|row| row.kind == kind.as_str()))?;
+    }
     let author = document.signatures.first();
     let leaf = Leaf::DocumentChange {
         kind: kind.as_str().to_owned(),

@@ -34,6 +34,7 @@ use crate::forecast::gauges;
 use crate::metrics::labelled;
 use crate::openapi;
 use crate::refusal::Refusal;
+use crate::reports;
 use crate::secrets::{self, UPLOAD_BYTES_MAX, Vault as _};
 use crate::session::{self, Attested, blocking, malformed};
 use crate::tenants::{self, caller};
@@ -186,6 +187,7 @@ pub fn router(witness: Arc<Witness>) -> Router {
         )
         .route("/v1/verdicts", get(verdicts))
         .route("/v1/machines", get(machines))
+        .route("/v1/machines/{machine}/report", get(report))
         .route("/v1/collateral/forecast", get(forecast))
         .route("/v1/witness", get(about))
         .route("/log/checkpoint", get(checkpoint))
@@ -423,6 +425,7 @@ struct Filter {
     tenant: Option<String>,
     path: Option<String>,
     name: Option<String>,
+    leaf: Option<u64>,
     limit: Option<u32>,
 }
 
@@ -596,6 +599,22 @@ async fn machines(
     json_answer(&json!({"machines": rows.await?}))
 }
 
+/// A machine's verdict with everything that it depended on, signed with the report key.
+async fn report(
+    State(witness): Shared,
+    Path(machine): Path<String>,
+    Query(filter): Query<Filter>,
+    headers: HeaderMap,
+) -> Answer {
+    let caller = caller(&witness, &headers).await?;
+    caller.may_read(filter.tenant()?)?;
+    let report = blocking(move || {
+        let tenant = filter.tenant()?;
+        reports::report(&witness, tenant, &machine, filter.leaf)
+    });
+    json_answer(&report.await?)
+}
+
 /// How machines of Intel's stand in both update channels.
 async fn forecast(
     State(witness): Shared,
@@ -619,6 +638,7 @@ async fn about(State(witness): Shared) -> Answer {
     json_answer(&json!({
         "witness": witness.id,
         "answer_key": witness.keys.answer.public(),
+        "report_key": witness.keys.report.public(),
         "log_vkey": witness.sequencer.vkey(),
         "issuer": witness.issuer(),
     }))

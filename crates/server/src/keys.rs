@@ -2,7 +2,7 @@
 //!
 //! A file is `<purpose>.<generation>`; the highest generation signs or seals, older ones of EAR,
 //! challenge and sealing keys stay good for what was made with them, so rotation has an overlap.
-//! Log and answer keys have one generation: others pin them. Never prints a key.
+//! Log, answer and report keys have one generation: others pin them. Never prints a key.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -29,17 +29,20 @@ pub enum Purpose {
     Ear,
     /// Checkpoints of the log (Ed25519).
     Log,
+    /// Reports of machines (Ed25519).
+    Report,
     /// Secrets at rest (AES-256-GCM).
     Sealing,
 }
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Answer,
         Self::Challenge,
         Self::Ear,
         Self::Log,
+        Self::Report,
         Self::Sealing,
     ];
 
@@ -51,6 +54,7 @@ impl Purpose {
             Self::Challenge => "challenge",
             Self::Ear => "ear",
             Self::Log => "log",
+            Self::Report => "report",
             Self::Sealing => "sealing",
         }
     }
@@ -83,6 +87,8 @@ pub struct Keys {
     pub ear: Vec<SigningKey>,
     /// Signs checkpoints.
     pub log: Signer,
+    /// Signs reports of machines.
+    pub report: SigningKey,
     sealing: Vec<(u32, LessSafeKey)>,
 }
 
@@ -110,6 +116,17 @@ pub fn make(folder: &Path, purpose: Purpose) -> io::Result<u32> {
     random(bytes.as_mut_slice());
     write_secret(&path(folder, purpose, next), bytes.as_slice())?;
     Ok(next)
+}
+
+/// Makes the first generation of a key where there is none: a folder that an earlier build made.
+///
+/// # Errors
+/// Those of the file system.
+pub fn ensure(folder: &Path, purpose: Purpose) -> io::Result<()> {
+    if generations(folder, purpose)?.is_empty() {
+        make(folder, purpose)?;
+    }
+    Ok(())
 }
 
 /// Writes a new file that only its owner can read, and syncs it and its folder.
@@ -196,6 +213,7 @@ impl Keys {
                 .collect(),
             ear: signing(Purpose::Ear)?,
             log: Signer::log(origin, &log).map_err(io::Error::other)?,
+            report: signing(Purpose::Report)?.swap_remove(0),
             sealing,
         })
     }
@@ -280,6 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_of_an_earlier_build_gets_the_key_that_it_lacks_once() {
+        let folder = folder();
+        let report = path(folder.path(), Purpose::Report, 1);
+        fs::remove_file(&report).unwrap();
+        assert!(Keys::open(folder.path(), "w1").is_err());
+        ensure(folder.path(), Purpose::Report).unwrap();
+        let made = fs::read(&report).unwrap();
+        ensure(folder.path(), Purpose::Report).unwrap();
+        assert_eq!(fs::read(&report).unwrap(), made);
+        Keys::open(folder.path(), "w1").unwrap();
+    }
+
+    #[test]
     fn what_an_older_sealing_key_sealed_still_opens_and_only_in_its_place() {
         let folder = folder();
         let keys = Keys::open(folder.path(), "w1").unwrap();
@@ -297,7 +328,9 @@ mod tests {
     #[test]
     fn keys_that_others_pin_do_not_rotate() {
         let folder = folder();
-        assert!(make(folder.path(), Purpose::Log).is_err());
+        for purpose in [Purpose::Answer, Purpose::Log, Purpose::Report] {
+            assert!(make(folder.path(), purpose).is_err());
+        }
         assert_eq!(make(folder.path(), Purpose::Ear).unwrap(), 2);
         assert_eq!(Keys::open(folder.path(), "w1").unwrap().ear.len(), 2);
     }

@@ -28,6 +28,7 @@ pub mod program;
 mod quote;
 pub mod refusal;
 pub mod release;
+pub mod reports;
 pub mod secrets;
 pub mod sequencer;
 pub mod session;
@@ -46,6 +47,7 @@ pub const CHECKS: &[&[&str]] = &[
     enrolment::CHECKS,
     feed::CHECKS,
     release::CHECKS,
+    reports::CHECKS,
     secrets::CHECKS,
     sequencer::CHECKS,
     session::CHECKS,

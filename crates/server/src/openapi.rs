@@ -187,6 +187,13 @@ const CALLS: &[Call] = &[
     ),
     owner(
         "get",
+        "/v1/machines/{machine}/report",
+        "A machine's newest verdict, or that of a leaf, with everything that it depended on, signed \
+         with the report key (zeuge.witness-report.v1).",
+        (&["tenant!", "leaf"], ""),
+    ),
+    owner(
+        "get",
         "/v1/collateral/forecast",
         "How machines of Intel's stand in both update channels, and from when they are refused.",
         (&["tenant"], ""),

@@ -21,13 +21,14 @@ use zeuge_log::checkpoint::SignedCheckpoint;
 use zeuge_log::hash::sha256;
 use zeuge_log::leaf::{Leaf, Outcome};
 use zeuge_protocol::answer::SignedAnswer;
-use zeuge_protocol::api::{AttestAnswer, AttestRequest, ChallengeAnswer, Refusal as Refused};
+use zeuge_protocol::api::{self, AttestAnswer, AttestRequest, ChallengeAnswer, Refusal as Refused};
 use zeuge_protocol::binding::Binding;
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::challenge::Challenge;
-use zeuge_protocol::document::Document;
+use zeuge_protocol::document::{Document, Kind};
 use zeuge_protocol::keys::KeyId;
 use zeuge_protocol::name::Name;
+use zeuge_protocol::report::{FileDigest, Record};
 use zeuge_protocol::request::{Purpose, Request, Wanted};
 
 use crate::appraisal::{Appraised, Asked, Evidence, Proven, Wishes};
@@ -85,6 +86,8 @@ pub struct VerdictRow {
     pub released: String,
     /// `zeuge.verdict.v1`.
     pub json: String,
+    /// What it depended on, as JSON ([`Record`]).
+    pub record: String,
 }
 
 /// Where decisions stay. [`Ledger::commit`] is one serialisable transaction that is durable when
@@ -142,6 +145,7 @@ pub enum Attested {
 struct Decided {
     opened: Opened,
     verdict: zeuge_appraise::Verdict,
+    wire: api::Verdict,
     policy_digest: [u8; 32],
     leaf: NewLeaf,
     first: u64,
@@ -325,9 +329,7 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
     }
     let appraised = witness.judge.judge(proven, &wishes, at);
     let evidence = witness.archive.keep(&opened.evidence)?;
-    for endorsement in &appraised.endorsements {
-        witness.archive.keep(endorsement)?;
-    }
+    let record = record(witness, &opened, &appraised, &wishes, (evidence, now))?;
     let (mut pending, mut refused) = (Vec::new(), Vec::new());
     for wanted in &opened.request.secrets {
         match grant(witness, &opened, &appraised, &wishes, wanted, now) {
@@ -348,6 +350,7 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
     let released: Vec<_> = pending.iter().map(|pending| &pending.row.path).collect();
     let counted = appraised.evidence.counted().into_iter();
     let json = |error: serde_json::Error| Refusal::store(&error);
+    let told = wire::verdict(witness, &appraised.verdict, wishes.knowledge());
     let decision = Decision {
         now,
         nonce: opened.challenge.nonce,
@@ -359,8 +362,8 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
             machine: appraised.machine,
             word: appraised.verdict.word.word().to_owned(),
             released: serde_json::to_string(&released).map_err(json)?,
-            json: serde_json::to_string(&wire::verdict(witness, &appraised.verdict))
-                .map_err(json)?,
+            json: serde_json::to_string(&told).map_err(json)?,
+            record: serde_json::to_string(&record).map_err(json)?,
         },
         tenant,
     };
@@ -377,11 +380,44 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
     Ok(Decided {
         opened,
         verdict: appraised.verdict,
+        wire: told,
         policy_digest: wishes.policy_digest,
         leaf,
         first,
         pending,
         refused,
+    })
+}
+
+/// Archives what the verdict depends on, and names it.
+fn record(
+    witness: &Witness,
+    opened: &Opened,
+    appraised: &Appraised,
+    wishes: &Wishes,
+    (evidence, now): ([u8; 32], i64),
+) -> Result<Record, Refusal> {
+    let archive = &witness.archive;
+    let endorsements = appraised.endorsements.iter();
+    let endorsements = endorsements.map(|bytes| Ok(FileDigest(archive.keep(bytes)?)));
+    let texts = wishes.texts.iter();
+    let documents = texts
+        .filter(|(kind, _)| *kind != Kind::ThreatKnowledge)
+        .map(|(kind, text)| Ok((kind.as_str().to_owned(), FileDigest(archive.keep(text)?))));
+    let knowledge = wishes.knowledge().id().digest;
+    // Long, and the same for most: hashed once, when it was read.
+    if !archive.has(&knowledge) {
+        archive.keep(wishes.knowledge_text())?;
+    }
+    Ok(Record {
+        program: concat!("zeuged ", env!("CARGO_PKG_VERSION")).to_owned(),
+        at: now,
+        report_data: hex::encode(opened.binding.report_data()),
+        evidence: FileDigest(evidence),
+        endorsements: endorsements.collect::<Result<_, Refusal>>()?,
+        documents: documents.collect::<Result<_, Refusal>>()?,
+        knowledge: FileDigest(knowledge),
+        evaluation_number_seen: appraised.seen,
     })
 }
 
@@ -521,6 +557,7 @@ fn answer(
     let Decided {
         opened,
         verdict,
+        wire: told,
         policy_digest,
         leaf,
         first,
@@ -570,7 +607,7 @@ fn answer(
         (_, token) => return Ok(Attested::Token(token.unwrap_or_default())),
     };
     let answer = AttestAnswer {
-        verdict: wire::verdict(witness, &verdict),
+        verdict: told,
         token,
         receipt: Some(receipt),
         secrets: sealed,

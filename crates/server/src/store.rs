@@ -3,10 +3,12 @@
 //! The traits that it implements stand beside their users; nothing else knows SQL. Secrets lie in
 //! it sealed only; deleted bytes are overwritten (`secure_delete`).
 
+mod appraisals;
 mod enrolments;
 mod register;
 pub mod sqlite;
 
+pub use appraisals::AppraisalRow;
 pub use sqlite::Sqlite;
 
 /// The store cannot be read or written.

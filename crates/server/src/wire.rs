@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use zeuge_appraise::Verdict;
+use zeuge_appraise::{Knowledge, Verdict};
 use zeuge_protocol::api;
 use zeuge_protocol::binding::{Binding, Role};
 use zeuge_protocol::ear::{self, Confirmation, Ear, Jwk, VerifierId};
@@ -33,8 +33,8 @@ pub(crate) struct Session<'a> {
 
 /// The verdict as `zeuge.verdict.v1`.
 #[must_use]
-pub fn verdict(witness: &Witness, verdict: &Verdict) -> api::Verdict {
-    let mut out = zeuge_report::verdict(verdict, None);
+pub fn verdict(witness: &Witness, verdict: &Verdict, knowledge: &Knowledge) -> api::Verdict {
+    let mut out = zeuge_report::verdict_with(verdict, None, knowledge);
     if !witness.is_compared {
         out.not_proved.push(ALONE.to_owned());
     }

@@ -21,7 +21,7 @@ use crate::documents;
 use crate::enrolment::{Enrolments, Queue};
 use crate::feed::Feeds;
 use crate::forecast::Forecasts;
-use crate::keys::Keys;
+use crate::keys::{self, Keys, Purpose};
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::sequencer::Sequencer;
@@ -155,6 +155,7 @@ impl Witness {
         let admin = admin.and_then(|hash| hash.try_into().ok());
         let admin = admin.ok_or_else(|| io::Error::other("there is no administrator"))?;
         let keys_folder = folder.join("keys");
+        keys::ensure(&keys_folder, Purpose::Report)?;
         let keys = Keys::open(&keys_folder, id.as_str())?;
         documents::check_owners(store.as_ref(), &keys).map_err(io::Error::other)?;
         // The sequencer keeps a signer of its own: signing checkpoints is its business alone.

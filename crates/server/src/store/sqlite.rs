@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS secrets (tenant TEXT NOT NULL, path TEXT NOT NULL, ve
   PRIMARY KEY (tenant, path, version)) STRICT;
 CREATE TABLE IF NOT EXISTS verdicts (leaf INTEGER PRIMARY KEY, time INTEGER NOT NULL, tenant TEXT NOT NULL,
   machine TEXT NOT NULL, word TEXT NOT NULL, released TEXT NOT NULL, json TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS appraisals (leaf INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS endorsements (fingerprint BLOB PRIMARY KEY, leaf INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS tokens (tenant TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
   hash BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, PRIMARY KEY (tenant, name)) STRICT;
@@ -405,7 +406,9 @@ impl Ledger for Sqlite {
                 word,
                 released,
                 json,
+                record,
             } = &decision.verdict;
+            super::appraisals::keep(transaction, first, record)?;
             transaction.execute(
                 "INSERT INTO verdicts (leaf, time, tenant, machine, word, released, json)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -715,6 +718,7 @@ mod tests {
                 word: "affirming".to_owned(),
                 released: "[]".to_owned(),
                 json: "{}".to_owned(),
+                record: "{}".to_owned(),
             },
         }
     }

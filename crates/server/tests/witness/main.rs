@@ -9,6 +9,7 @@ mod process;
 mod races;
 mod record;
 mod release;
+mod reports;
 mod tdx;
 mod tenants;
 mod tpm;
