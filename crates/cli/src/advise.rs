@@ -70,37 +70,44 @@ fn answers(
     };
     let data = match arguments.data {
         Some(data) => data,
-        None => ask(pick("What kind of data?", "Welche Art von Daten?"))?,
+        None => ask(
+            pick("What kind of data?", "Welche Art von Daten?"),
+            language,
+        )?,
     };
     let against = if arguments.against.is_empty() {
-        for who in Who::ALL {
-            let name = assessed::who(who, knowledge, language);
-            crate::complain(&format!("  {}: {name}", who.word()));
-        }
         let question = pick(
             "Against whom? (several, with spaces)",
             "Vor wem? (mehrere, mit Leerzeichen)",
         );
-        let line = line(question, "--against")?;
-        line.split_whitespace()
-            .map(parse_who)
-            .collect::<Result<Vec<_>, _>>()?
+        let mut words = Vec::new();
+        for who in Who::ALL {
+            words.push((
+                who.word().to_owned(),
+                assessed::who(who, knowledge, language),
+            ));
+        }
+        asked(question, "--against", &words, language, |line| {
+            let all = line.split_whitespace().map(parse_who);
+            let all = all.collect::<Result<Vec<_>, _>>().ok()?;
+            (!all.is_empty()).then_some(all)
+        })?
     } else {
         arguments.against.clone()
     };
-    if against.is_empty() {
-        return Err("name at least one adversary with --against".to_owned());
-    }
     let provider = match arguments.provider {
         Some(provider) => provider,
-        None => ask(pick("Where shall it run?", "Wo soll es laufen?"))?,
+        None => ask(pick("Where shall it run?", "Wo soll es laufen?"), language)?,
     };
     let budget = match arguments.budget {
         Some(budget) => budget,
-        None => ask(pick(
-            "How much slower or dearer may it be?",
-            "Wie viel langsamer oder teurer darf es sein?",
-        ))?,
+        None => {
+            let question = pick(
+                "How much slower or dearer may it be?",
+                "Wie viel langsamer oder teurer darf es sein?",
+            );
+            ask(question, language)?
+        }
     };
     Ok(Answers {
         data,
@@ -110,22 +117,83 @@ fn answers(
     })
 }
 
+/// What the words of a question mean, in German; in English the command line's own help says it.
+const GERMAN: [(&str, &str); 13] = [
+    ("public", "Jeder darf es wissen."),
+    ("business", "Geschäftsgeheimnisse."),
+    ("personal", "Daten über Menschen."),
+    ("health", "Daten über die Gesundheit."),
+    ("keys", "Schlüssel, die anderes öffnen."),
+    ("own", "Eigene Hardware."),
+    ("aws", "Amazon."),
+    ("azure", "Microsoft."),
+    ("gcp", "Google."),
+    ("other", "Jemand anderes."),
+    ("small", "Kaum."),
+    ("medium", "Spürbar."),
+    ("large", "So viel wie nötig."),
+];
+
 /// Asks for one of a few words.
-fn ask<T: ValueEnum>(question: &str) -> Result<T, String> {
-    let words: Vec<String> = T::value_variants()
+fn ask<T: ValueEnum>(question: &str, language: Language) -> Result<T, String> {
+    let words: Vec<_> = T::value_variants()
         .iter()
-        .filter_map(|value| Some(value.to_possible_value()?.get_name().to_owned()))
+        .filter_map(|value| {
+            let value = value.to_possible_value()?;
+            let name = value.get_name();
+            let german = GERMAN.iter().find(|(word, _)| *word == name);
+            let meaning = match (language, german) {
+                (Language::De, Some((_, meaning))) => (*meaning).to_owned(),
+                _ => value
+                    .get_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+            };
+            Some((name.to_owned(), meaning))
+        })
         .collect();
-    let words = words.join(" | ");
-    let line = line(&format!("{question} ({words})"), "a flag for each question")?;
-    T::from_str(line.trim(), true).map_err(|_| format!("one of these is wanted: {words}"))
+    let flag = "a flag for each question";
+    asked(question, flag, &words, language, |line| {
+        T::from_str(line.trim(), true).ok()
+    })
+}
+
+/// How often one question is asked before it is given up.
+const TRIES: usize = 3;
+
+/// Asks until an answer is one of the words that are shown.
+fn asked<T>(
+    question: &str,
+    flag: &str,
+    words: &[(String, String)],
+    language: Language,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, String> {
+    let shown = words.iter();
+    let shown: String = shown
+        .map(|(word, meaning)| format!("\n  {word}: {meaning}"))
+        .collect();
+    for _ in 0..TRIES {
+        let line = line(&format!("{question}{shown}"), flag)?;
+        if let Some(answer) = read(&line) {
+            return Ok(answer);
+        }
+        crate::complain(match language {
+            Language::En => "write one of the words before the colons",
+            Language::De => "eines der Wörter vor den Doppelpunkten schreiben",
+        });
+    }
+    Err(match language {
+        Language::En => "no answer that is known here".to_owned(),
+        Language::De => "keine Antwort, die hier bekannt ist".to_owned(),
+    })
 }
 
 fn line(question: &str, flag: &str) -> Result<String, String> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(format!(
-            "{question} There is nobody to ask here; give {flag} (zeuge advise --help)"
+            "{question}\nThere is nobody to ask here; give {flag} (zeuge advise --help)"
         ));
     }
     crate::complain(question);

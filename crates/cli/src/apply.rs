@@ -23,11 +23,12 @@ use crate::{
 /// Files of one folder; a fleet has some hundred rules.
 const FILES_MAX: usize = 10_000;
 /// Kinds in the order in which they go: what signs first, what releases last.
-const ORDER: [Kind; 5] = [
+const ORDER: [Kind; 6] = [
     Kind::OwnerSet,
     Kind::HardwareRegistry,
     Kind::ReferenceValues,
     Kind::Policy,
+    Kind::ThreatKnowledge,
     Kind::ReleaseRule,
 ];
 

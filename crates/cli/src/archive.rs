@@ -12,76 +12,20 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use clap::Parser as _;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeuge_appraise::Knowledge;
 use zeuge_protocol::{
-    api::VerdictWord,
+    api::{self, VerdictWord},
     document::OwnerSet,
-    keys::{KeyId, PublicKey, SigningKey},
-    text::{base64url, from_base64url},
+    report::{Content, FileDigest},
+    report_bundle::{Member, ReportBundle, SCHEMA, Signature, Verifier, WitnessWord},
 };
 
 use crate::{
     Outcome,
     args::{Arguments, Command, Format, Verify},
-    input, verify,
+    input, verify, witnessed,
 };
-
-/// The schema of an archive.
-pub(crate) const SCHEMA: &str = "zeuge.report-bundle.v1";
-/// The schema of a signature beside a report.
-const SIGNATURE_SCHEMA: &str = "zeuge.report-signature.v1";
-/// What is signed begins so: no other signature of an owner's can be taken for it.
-const LABEL: &[u8] = b"zeuge-report-v1\0";
-/// Files of one archive: a folder of endorsements with room to spare.
-const FILES_MAX: usize = 20_000;
-
-/// One file that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Member {
-    name: String,
-    sha256: String,
-    content: String,
-}
-
-/// The program that judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Verifier {
-    program: String,
-    sha256: Option<String>,
-}
-
-/// A signature over a report's bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Signature {
-    schema: String,
-    person: String,
-    key: KeyId,
-    public_key: PublicKey,
-    sha256: String,
-    signature: String,
-}
-
-/// The archive.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Archive {
-    schema: String,
-    verifier: Verifier,
-    at: String,
-    arguments: Vec<String>,
-    knowledge: String,
-    files: Vec<Member>,
-    verdict: Value,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    report: Option<Member>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signature: Option<Signature>,
-}
 
 /// SHA-256 of bytes.
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -99,40 +43,6 @@ pub(crate) fn this_program() -> (String, Option<[u8; 32]>) {
     (name, file.ok().map(|bytes| sha256(&bytes)))
 }
 
-/// Signs a report's bytes with an owner's key.
-pub(crate) fn sign(bytes: &[u8], person: &str, key: &SigningKey) -> Signature {
-    let digest = sha256(bytes);
-    Signature {
-        schema: SIGNATURE_SCHEMA.to_owned(),
-        person: person.to_owned(),
-        key: key.public().id(),
-        public_key: key.public(),
-        sha256: hex::encode(digest),
-        signature: base64url(&key.sign(&[LABEL, &digest[..]].concat())),
-    }
-}
-
-impl Signature {
-    /// Whether the signature is one over these bytes.
-    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
-        let digest = sha256(bytes);
-        let signature = from_base64url(&self.signature);
-        let Some(signature) = signature.and_then(|bytes| <[u8; 64]>::try_from(bytes).ok()) else {
-            return false;
-        };
-        self.schema == SIGNATURE_SCHEMA
-            && self.key == self.public_key.id()
-            && self.sha256 == hex::encode(digest)
-            && self
-                .public_key
-                .verifies(&[LABEL, &digest[..]].concat(), &signature)
-    }
-
-    fn name(&self) -> String {
-        format!("{} ({})", self.person, self.key)
-    }
-}
-
 /// Whose signature this is over these bytes, among the owners of a set.
 ///
 /// # Errors
@@ -146,7 +56,7 @@ pub(crate) fn checked(text: &str, bytes: &[u8], owners: &OwnerSet) -> Result<Str
     let mut all = owners.owners.iter();
     let owner = all.find(|owner| owner.public_key == signature.public_key);
     match owner {
-        Some(owner) => Ok(format!("{} ({})", owner.person, signature.key)),
+        Some(owner) => Ok(format!("{} ({})", owner.person, owner.public_key.id())),
         None => Err(format!(
             "{} is none of the owners of the set",
             signature.name()
@@ -154,69 +64,71 @@ pub(crate) fn checked(text: &str, bytes: &[u8], owners: &OwnerSet) -> Result<Str
     }
 }
 
-fn member(name: &str, bytes: &[u8]) -> Member {
-    Member {
-        name: name.to_owned(),
-        sha256: hex::encode(sha256(bytes)),
-        content: base64url(bytes),
-    }
+/// What an archive is made of.
+pub(crate) struct Making<'a> {
+    /// The arguments that judge it again.
+    pub(crate) arguments: &'a [String],
+    /// The instant for which it was judged.
+    pub(crate) at: String,
+    /// The verdict.
+    pub(crate) verdict: Value,
+    /// The text of the threat knowledge.
+    pub(crate) knowledge: &'a str,
+    /// Every file that was read.
+    pub(crate) files: &'a [(PathBuf, Vec<u8>)],
+    /// The report's name and bytes.
+    pub(crate) report: (&'a str, &'a [u8]),
+    /// An owner's signature over the report.
+    pub(crate) signature: Option<Signature>,
+    /// What a witness signed.
+    pub(crate) witness: Option<WitnessWord>,
 }
 
-/// Makes an archive of what was read since recording began.
-pub(crate) fn make(
-    arguments: &[String],
-    at: &str,
-    verdict: Value,
-    knowledge: &str,
-    files: &[(PathBuf, Vec<u8>)],
-    report: Option<(&str, &[u8])>,
-    signature: Option<Signature>,
-) -> Result<String, String> {
+/// Makes an archive.
+///
+/// # Errors
+/// A sentence, when it cannot be written as JSON.
+pub(crate) fn make(making: Making<'_>) -> Result<String, String> {
+    let Making {
+        arguments,
+        at,
+        verdict,
+        knowledge,
+        files,
+        report: (name, bytes),
+        signature,
+        witness,
+    } = making;
     let (program, digest) = this_program();
-    let archive = Archive {
+    let archive = ReportBundle {
         schema: SCHEMA.to_owned(),
         verifier: Verifier {
             program,
-            sha256: digest.map(hex::encode),
+            sha256: digest.map(FileDigest),
         },
-        at: at.to_owned(),
+        at,
         arguments: arguments.to_vec(),
         knowledge: knowledge.to_owned(),
         files: files
             .iter()
-            .map(|(path, bytes)| member(&path.to_string_lossy(), bytes))
+            .map(|(path, bytes)| Member::new(&path.to_string_lossy(), bytes))
             .collect(),
         verdict,
-        report: report.map(|(name, bytes)| member(name, bytes)),
+        report: Some(Member::new(name, bytes)),
         signature,
+        witness,
     };
     let json = serde_json::to_string_pretty(&archive).map_err(|error| error.to_string())?;
     Ok(format!("{json}\n"))
 }
 
-/// Whether bytes are an archive, by their first words.
-pub(crate) fn is_one(bytes: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Head {
-        schema: String,
-    }
-    // Cheap for what begins otherwise; an archive longer than its beginning does not parse here.
-    let begins = bytes.get(..200).unwrap_or(bytes);
-    let begins = String::from_utf8_lossy(begins);
-    if !begins.trim_start().starts_with('{') {
-        return false;
-    }
-    let whole = serde_json::from_slice::<Head>(bytes);
-    begins.contains(SCHEMA) || whole.is_ok_and(|head| head.schema == SCHEMA)
-}
-
 /// Judges an archive again and says what differs; the exit code is the verdict's where nothing
 /// does, and that of untrusted evidence where something does.
 pub(crate) fn again(bytes: &[u8], name: &str, format: Format) -> Outcome {
-    let archive = match read(bytes) {
+    let archive = match ReportBundle::parse(bytes) {
         Ok(archive) => archive,
-        Err(because) => {
-            crate::complain(&format!("{name}: bundle.malformed: {because}"));
+        Err(error) => {
+            crate::complain(&format!("{name}: {error}"));
             return Ok(VerdictWord::Malformed.exit_code());
         }
     };
@@ -233,6 +145,7 @@ pub(crate) fn again(bytes: &[u8], name: &str, format: Format) -> Outcome {
     let mut told = Vec::new();
     about_verifier(&archive, &knowledge, &mut told);
     about_signature(&archive, &mut differences, &mut told);
+    about_witness(&archive, &judged.wire, &mut differences, &mut told);
     let code = if differences.is_empty() {
         judged.wire.verdict.exit_code()
     } else {
@@ -262,49 +175,42 @@ pub(crate) fn again(bytes: &[u8], name: &str, format: Format) -> Outcome {
     Ok(code)
 }
 
-fn read(bytes: &[u8]) -> Result<Archive, String> {
-    let archive: Archive = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    if archive.schema != SCHEMA {
-        return Err(format!("its schema is not {SCHEMA}"));
-    }
-    if archive.files.len() > FILES_MAX {
-        return Err(format!("it holds more than {FILES_MAX} files"));
-    }
-    Ok(archive)
+/// What was asked for, at the instant of then.
+fn arguments(archive: &ReportBundle) -> Result<Verify, String> {
+    let mut verify = asked(&archive.arguments)?;
+    verify.at = Some(archive.at.clone());
+    Ok(verify)
 }
 
-/// What was asked for, at the instant of then.
-fn arguments(archive: &Archive) -> Result<Verify, String> {
+/// What these arguments of `zeuge report` ask to be judged.
+///
+/// # Errors
+/// A sentence, for other arguments and for those that would ask the makers.
+pub(crate) fn asked(arguments: &[String]) -> Result<Verify, String> {
     let program = std::iter::once("zeuge".to_owned());
-    let all = program.chain(archive.arguments.iter().cloned());
+    let all = program.chain(arguments.iter().cloned());
     let parsed = Arguments::try_parse_from(all)
         .map_err(|error| format!("its arguments are refused: {}", error.kind()))?;
     let Command::Report(report) = parsed.command else {
         return Err("its arguments are not those of zeuge report".to_owned());
     };
-    let mut verify = report.verify;
+    let verify = report.verify;
     if verify.fetch {
         return Err("an archive is judged offline: --fetch is refused".to_owned());
     }
-    verify.at = Some(archive.at.clone());
     Ok(verify)
 }
 
-fn files(archive: &Archive) -> Result<BTreeMap<PathBuf, Vec<u8>>, String> {
-    let mut out = BTreeMap::new();
-    for member in &archive.files {
-        let bytes = from_base64url(&member.content)
-            .ok_or_else(|| format!("{}: its content is not base64url", member.name))?;
-        if hex::encode(sha256(&bytes)) != member.sha256 {
-            return Err(format!("{}: its digest is another one", member.name));
-        }
-        out.insert(PathBuf::from(&member.name), bytes);
-    }
-    Ok(out)
+fn files(archive: &ReportBundle) -> Result<BTreeMap<PathBuf, Vec<u8>>, String> {
+    let named = |member: &Member| {
+        let bytes = member.bytes().map_err(|error| error.to_string())?;
+        Ok((PathBuf::from(&member.name), bytes))
+    };
+    archive.files.iter().map(named).collect()
 }
 
 /// Which parts of the verdict differ, with both values where they are short.
-fn differences(then: &Value, now: &Value) -> Vec<String> {
+pub(crate) fn differences(then: &Value, now: &Value) -> Vec<String> {
     let empty = serde_json::Map::new();
     let (then, now) = (
         then.as_object().unwrap_or(&empty),
@@ -338,9 +244,9 @@ fn short(value: &Value) -> String {
     format!("{begin}… (sha256 {digest}…)")
 }
 
-fn about_verifier(archive: &Archive, knowledge: &Knowledge, told: &mut Vec<String>) {
+fn about_verifier(archive: &ReportBundle, knowledge: &Knowledge, told: &mut Vec<String>) {
     let (program, digest) = this_program();
-    let digest = digest.map(hex::encode);
+    let digest = digest.map(FileDigest);
     if archive.verifier.program != program {
         let then = &archive.verifier.program;
         told.push(format!("the verifier was {then}, this is {program}"));
@@ -366,9 +272,9 @@ fn about_verifier(archive: &Archive, knowledge: &Knowledge, told: &mut Vec<Strin
     }
 }
 
-fn about_signature(archive: &Archive, differences: &mut Vec<String>, told: &mut Vec<String>) {
+fn about_signature(archive: &ReportBundle, differences: &mut Vec<String>, told: &mut Vec<String>) {
     let report = archive.report.as_ref().map(|member| {
-        let bytes = from_base64url(&member.content).unwrap_or_default();
+        let bytes = member.bytes().unwrap_or_default();
         (member.name.as_str(), bytes)
     });
     match (&archive.signature, report) {
@@ -383,6 +289,39 @@ fn about_signature(archive: &Archive, differences: &mut Vec<String>, told: &mut 
         (None, Some((name, _))) => told.push(format!("the report {name} is not signed")),
         (None, None) => {}
     }
+}
+
+/// Whether what a witness signed holds, and is what comes out here.
+fn about_witness(
+    archive: &ReportBundle,
+    now: &api::Verdict,
+    differences: &mut Vec<String>,
+    told: &mut Vec<String>,
+) {
+    let Some(word) = &archive.witness else {
+        return;
+    };
+    let held = archive.files.iter().filter_map(|member| {
+        let bytes = member.bytes().ok()?;
+        Some((member.sha256.to_string(), Content(bytes)))
+    });
+    let knowledge = archive.knowledge.as_bytes();
+    let knowledge = (hex::encode(sha256(knowledge)), Content(knowledge.to_vec()));
+    let held = match witnessed::hold(word, held.chain([knowledge]).collect()) {
+        Ok(held) => held,
+        Err(because) => {
+            differences.push(because);
+            return;
+        }
+    };
+    match held.differences(now) {
+        Ok(all) => differences.extend(all.into_iter().map(|line| format!("the witness's {line}"))),
+        Err(because) => differences.push(because),
+    }
+    told.push(format!(
+        "{}; compare both keys with those you know",
+        held.said()
+    ));
 }
 
 /// The name under which a path was read.

@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Verify evidence down to the maker's root, and judge it: one verdict per file.
     Verify(VerifyCommand),
     /// The trust report: what a verdict is worth, for anyone and in detail.
-    Report(knowledge::Report),
+    Report(Box<knowledge::Report>),
     /// The owner's keys: make them, look at them, sign documents, change them.
     #[command(subcommand)]
     Owner(owner::Owner),
@@ -207,6 +207,12 @@ pub(crate) struct Verify {
     /// The language of texts.
     #[arg(long, value_enum, default_value_t = Language::En)]
     pub(crate) lang: Language,
+    /// Judge as the witness did to which the evidence came; archives of its reports say so.
+    #[arg(long, hide = true)]
+    pub(crate) as_witness: bool,
+    /// The highest tcbEvaluationDataNumber that the witness had seen; archives of its reports say so.
+    #[arg(long, hide = true, value_name = "N")]
+    pub(crate) evaluation_number_seen: Option<u32>,
 }
 
 /// What the files are.

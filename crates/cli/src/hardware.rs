@@ -134,6 +134,7 @@ fn enroll(arguments: &Enroll) -> Outcome {
         policy_ids: Vec::new(),
         reference_values: ReferenceValues::default(),
         hardware: None,
+        seen: None,
         hardware_only: Some("enrolment looks at the hardware alone".to_owned()),
         tpm: crate::judge_tpm::TpmSetting::default(),
         at: verify::at(arguments.at.as_deref())?,

@@ -31,6 +31,8 @@ pub(crate) struct Setting {
     pub(crate) policy_ids: Vec<String>,
     pub(crate) reference_values: ReferenceValues,
     pub(crate) hardware: Option<HardwareRegistry>,
+    /// The highest tcbEvaluationDataNumber that was seen for such platforms.
+    pub(crate) seen: Option<u32>,
     pub(crate) hardware_only: Option<String>,
     pub(crate) tpm: TpmSetting,
     pub(crate) at: UnixTime,
@@ -137,7 +139,7 @@ pub(crate) fn wanted(setting: &Setting) -> Wanted<'_> {
         policy: &setting.policy,
         reference_values: &setting.reference_values,
         hardware: setting.hardware.as_ref(),
-        evaluation_number_seen: None,
+        evaluation_number_seen: setting.seen,
         ahead: None,
         hardware_only: setting.hardware_only.as_deref(),
         at: setting.at,
@@ -270,7 +272,7 @@ fn try_quote(
     let bytes = carried.as_ref().map_or(bytes, |carried| &carried.quote);
     let evidence = dcap::Evidence::read(bytes)?;
     let quote = dcap::Quote::parse(&evidence.quote)?;
-    let (mut notes, mut ahead, mut seen) = (Vec::new(), None, None);
+    let (mut notes, mut ahead, mut seen) = (Vec::new(), None, setting.seen);
     let (anchors, binding) = (&setting.anchors, &setting.binding);
     let outcome = match &setting.makers {
         None => zeuge_verify::dcap::quote(&quote, &heap, anchors, binding, setting.at, &AWS_LC),

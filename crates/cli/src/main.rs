@@ -37,6 +37,7 @@ mod trust_report;
 mod verify;
 mod waiting;
 mod witness;
+mod witnessed;
 
 use std::process::ExitCode;
 

@@ -13,14 +13,14 @@ use zeuge_protocol::{
     name::{Name, Path},
 };
 
-/// The kinds that a witness takes as texts; threat knowledge is signed too, for
-/// `zeuge threats update`; secret manifests are made by `zeuge secret put`.
-pub(crate) const KINDS: [Kind; 5] = [
+/// The kinds that a witness takes as texts; secret manifests are made by `zeuge secret put`.
+pub(crate) const KINDS: [Kind; 6] = [
     Kind::HardwareRegistry,
     Kind::OwnerSet,
     Kind::Policy,
     Kind::ReferenceValues,
     Kind::ReleaseRule,
+    Kind::ThreatKnowledge,
 ];
 
 /// A text that its kind's reader accepts.
@@ -144,7 +144,6 @@ pub(crate) fn refused(error: zeuge_protocol::Error) -> String {
 pub(crate) fn parse_kind(word: &str) -> Result<Kind, String> {
     KINDS
         .into_iter()
-        .chain([Kind::ThreatKnowledge])
         .find(|kind| kind.as_str() == word)
         .ok_or_else(|| format!("the kinds are {}", KINDS.map(Kind::as_str).join(", ")))
 }

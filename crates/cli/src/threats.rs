@@ -166,7 +166,7 @@ fn page(threat: &Threat, knowledge: &Knowledge, language: Language) -> String {
     ));
     for key in &threat.sources {
         let source = knowledge.source(key);
-        let title = source.map_or("", |source| source.title.as_str());
+        let title = source.map_or("", |source| assessed::title(source, language));
         let url = source.map_or("", |source| source.url.as_str());
         out.push_str(&format!("  {key}: {title} {url}\n"));
     }

@@ -8,7 +8,10 @@ use zeuge_appraise::{HardwareRegistry, JudgedBy, Knowledge, Policy, ReferenceVal
 use zeuge_collateral::Channel;
 use zeuge_evidence::UnixTime;
 use zeuge_log::hash::sha256;
-use zeuge_protocol::api::{self, VerdictWord};
+use zeuge_protocol::{
+    api::{self, VerdictWord},
+    report_bundle::{REPORT_BUNDLE_BYTES_MAX, ReportBundle},
+};
 use zeuge_report as report;
 use zeuge_verify::{Anchors, Binding};
 
@@ -22,8 +25,6 @@ use crate::{
     knowledge,
 };
 
-/// An archive holds what a verdict depends on, in base64: a folder of endorsements and a report.
-const ARCHIVE_BYTES_MAX: usize = 96 * 1024 * 1024;
 /// What is said where nobody says what the evidence answers.
 const UNBOUND: &str = "one of --report-data, --nonce and --unbound is required: evidence that \
                        answers no question of yours may be old or somebody else's";
@@ -59,10 +60,10 @@ fn one(file: &Path, arguments: &VerifyCommand, shared: &mut Shared) -> Outcome {
     if !bound {
         // Only an archive brings its own question along.
         let head = input::read(file).unwrap_or_default();
-        if !archive::is_one(&head) {
+        if !ReportBundle::is_one(&head) {
             return Err(UNBOUND.to_owned());
         }
-        let whole = input::read_up_to(file, ARCHIVE_BYTES_MAX)?;
+        let whole = input::read_up_to(file, REPORT_BUNDLE_BYTES_MAX)?;
         return archive::again(&whole, &name, arguments.format);
     }
     let (setting, knowledge) = match shared {
@@ -73,7 +74,7 @@ fn one(file: &Path, arguments: &VerifyCommand, shared: &mut Shared) -> Outcome {
         )),
     };
     let bytes = input::read(file)?;
-    if archive::is_one(&bytes) {
+    if ReportBundle::is_one(&bytes) {
         return Err(format!(
             "{name}: an archive brings its own question; leave --report-data, --nonce and \
              --unbound out"
@@ -111,7 +112,9 @@ fn verdict(
 ) -> Result<Verdict, String> {
     let mut verdict = judge::judge(bytes, arguments.kind, setting)
         .map_err(|sentence| format!("{name}: {sentence}"))?;
-    if verdict.knowledge != knowledge.id() {
+    if arguments.as_witness {
+        verdict.assess(knowledge, JudgedBy::Witness);
+    } else if verdict.knowledge != knowledge.id() {
         verdict.assess(knowledge, JudgedBy::Owner);
     }
     Ok(verdict)
@@ -193,6 +196,7 @@ fn setting(arguments: &Verify) -> Result<Setting, String> {
         policy_ids,
         reference_values,
         hardware: registry(arguments)?,
+        seen: arguments.evaluation_number_seen,
         tpm: tpm(arguments)?,
         hardware_only: arguments.hardware_only.then(|| reason.to_owned()),
         at: at(arguments.at.as_deref())?,

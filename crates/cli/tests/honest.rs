@@ -360,3 +360,36 @@ fn advice_says_first_what_does_not_help() {
     let said = refused(folder.path(), &["advise", "--data", "health"]);
     assert!(said.contains("--against"), "{said}");
 }
+
+#[test]
+fn advice_asks_on_a_terminal_in_the_readers_language_and_asks_again() {
+    use std::{io::Write as _, process::Stdio};
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = format!("{} advise --lang de", env!("CARGO_BIN_EXE_zeuge"));
+    let started = Command::new("script")
+        .args(["-qec", &program, "/dev/null"])
+        .env("HOME", folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut asked) = started else {
+        // Part of bsdutils, which Debian always has.
+        return;
+    };
+    let answers = b"gesund\nhealth\nprovider-employee cpu-maker\nazure\nsmall\n";
+    let mut to = asked.stdin.take().expect("a pipe");
+    to.write_all(answers).expect("it listens");
+    let output = asked.wait_with_output().expect("it ends");
+    drop(to);
+    let said = String::from_utf8_lossy(&output.stdout);
+    for part in [
+        "health: Daten über die Gesundheit.",
+        "eines der Wörter vor den Doppelpunkten",
+        "cpu-maker: Der Hersteller",
+        "small: Kaum.",
+        "NEIN: Der Hersteller",
+        "Was es kostet",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

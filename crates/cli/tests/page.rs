@@ -168,6 +168,7 @@ fn the_page_prints_on_a4_and_begins_with_one_sheet_for_anyone() {
             fs::copy(&pdf, keep.join(format!("report-{language}.pdf"))).expect("a copy");
             println!("kept in {}", keep.display());
         }
+        whole(&page, &pdf, language);
         let shot = folder.path().join(format!("report-{language}.png"));
         let to = format!("--screenshot={}", shot.display());
         browse(
@@ -176,6 +177,118 @@ fn the_page_prints_on_a4_and_begins_with_one_sheet_for_anyone() {
             &["--hide-scrollbars", "--window-size=1000,1500", &to, &url],
         );
         assert!(fs::metadata(&shot).expect("a picture").len() > 20_000);
+    }
+}
+
+/// Letters and digits alone: line ends, hyphens at them and the signs of lists fall away.
+fn letters(text: &str) -> String {
+    text.chars()
+        .filter(|letter| letter.is_alphanumeric())
+        .collect()
+}
+
+/// The texts of the elements of a page that hold text and nothing but marks inside it.
+fn blocks(html: &str) -> Vec<String> {
+    let body = html.split("<main").nth(1).expect("a main part");
+    let mut out = Vec::new();
+    for tag in ["<li>", "<p ", "<p>", "<td", "<th ", "<h2", "<h3"] {
+        for part in body.split(tag).skip(1) {
+            let name = &tag[1..3];
+            let end = part.find(&format!("</{}", name.trim_end_matches([' ', '>'])));
+            let inside = &part[..end.unwrap_or(0)];
+            let inside = match tag.ends_with('>') {
+                true => inside,
+                false => inside.split_once('>').map_or("", |(_, text)| text),
+            };
+            // Of a cell, what stands before the first block inside it.
+            let inside = inside.split("<p").next().unwrap_or("");
+            let mut text = String::new();
+            let mut marked = false;
+            for letter in inside.chars() {
+                match letter {
+                    '<' => marked = true,
+                    '>' => marked = false,
+                    letter if !marked => text.push(letter),
+                    _ => {}
+                }
+            }
+            for (entity, letter) in [
+                ("&lt;", "<"),
+                ("&gt;", ">"),
+                ("&quot;", "\""),
+                ("&#39;", "'"),
+                ("&amp;", "&"),
+            ] {
+                text = text.replace(entity, letter);
+            }
+            out.push(letters(&text));
+        }
+    }
+    out.retain(|text| text.chars().count() >= 4);
+    out
+}
+
+/// Every text of the page stands on paper, to its last letter and inside the margins.
+fn whole(page: &Path, pdf: &Path, language: &str) {
+    let told = |arguments: &[&str]| {
+        let output = Command::new("pdftotext")
+            .args(arguments)
+            .arg(pdf)
+            .arg("-")
+            .output();
+        output.ok().filter(|output| output.status.success())
+    };
+    let Some(raw) = told(&["-raw", "-enc", "UTF-8"]) else {
+        println!("skipped: what stands on paper (Debian package poppler-utils is not installed)");
+        return;
+    };
+    let printed = letters(&String::from_utf8_lossy(&raw.stdout));
+    let html = fs::read_to_string(page).expect("a page");
+    let blocks = blocks(&html);
+    assert!(blocks.len() > 300, "{language}: {}", blocks.len());
+    for block in &blocks {
+        let first: String = block.chars().take(24).collect();
+        let count = block.chars().count();
+        let last: String = block.chars().skip(count.saturating_sub(24)).collect();
+        for part in [first, last] {
+            assert!(
+                printed.contains(&part),
+                "{language}: {part:?} of {block:?} is not on paper"
+            );
+        }
+    }
+    let boxes = told(&["-bbox"]).expect("it ran before");
+    let boxes = String::from_utf8_lossy(&boxes.stdout).into_owned();
+    let mut words = 0;
+    for line in boxes
+        .lines()
+        .filter(|line| line.trim_start().starts_with("<word "))
+    {
+        let at = |name: &str| -> f64 {
+            let value = line.split(&format!("{name}=\"")).nth(1).expect(name);
+            value
+                .split('"')
+                .next()
+                .expect("a value")
+                .parse()
+                .expect("a number")
+        };
+        // A4 in points, with at least half of each margin kept free.
+        let inside =
+            at("xMin") >= 20.0 && at("xMax") <= 575.0 && at("yMin") >= 20.0 && at("yMax") <= 822.0;
+        assert!(inside, "{language}: outside the paper's margins: {line}");
+        words += 1;
+    }
+    assert!(words > 3000, "{language}: {words} words");
+}
+
+#[test]
+fn nothing_in_the_drawings_or_the_page_is_shortened() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for language in ["en", "de"] {
+        let text = fs::read_to_string(page(folder.path(), language)).expect("a page");
+        let body = text.split("<main").nth(1).expect("a main part");
+        assert!(!body.contains('…'), "{language}");
     }
 }
 

@@ -570,3 +570,108 @@ fn two_owners_sign_one_after_the_other_and_one_alone_changes_nothing() {
     assert!(alone.contains("manifest.signature"), "{alone}");
     world.done(&[&put[..], &both].concat());
 }
+
+const REPORT: [&str; 7] = [
+    "report",
+    "--machine",
+    "web-3",
+    "--tenant",
+    "sim",
+    "--dangerous-trust-sim",
+    "trust.json",
+];
+
+#[test]
+fn a_machine_is_judged_again_from_the_archive_of_its_witness_and_its_word_is_held_to_the_log() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    furnish(&world);
+    assert_eq!(world.ask(), "");
+    let made = ["--format", "html", "--lang", "de", "--out", "web-3.html"];
+    let bundle = ["--bundle", "web-3.zeuge"];
+    let (code, _, err) = world.zeuge(&[&REPORT[..], &made, &bundle].concat());
+    assert!(matches!(code, 0 | 10), "{code}: {err}");
+    let page = fs::read_to_string(world.at().join("web-3.html")).unwrap();
+    for part in [
+        "Der Zeuge w1 hat die Maschine web-3 von sim",
+        "kommt dasselbe heraus",
+        "steht in seinem Protokoll als Eintrag",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    let (json_code, json, _) = world.zeuge(&[&REPORT[..], &["--format", "json"]].concat());
+    assert_eq!(json_code, code);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["witnessed"]["same"], true, "{}", json["witnessed"]);
+    assert_eq!(json["witnessed"]["witness"], "w1");
+    assert_eq!(json["witnessed"]["log"], "w1");
+    // Offline, with nothing but the archive.
+    fs::rename(world.at().join("trust.json"), world.at().join("away")).unwrap();
+    let (again, said, err) = world.zeuge(&["verify", "web-3.zeuge"]);
+    assert_eq!(again, code, "{said}{err}");
+    assert!(said.contains("reproduced: the same verdict"), "{said}");
+    assert!(said.contains("the witness w1 signed its verdict"), "{said}");
+    changed_word(&world);
+    fs::rename(world.at().join("away"), world.at().join("trust.json")).unwrap();
+    // Whoever does not trust the toy gets another verdict than the witness, and is told so.
+    let said = world.refused(&REPORT[..5], 3);
+    assert!(said.contains("report.record"), "{said}");
+    let mut other = REPORT;
+    other[2] = "web-4";
+    let said = world.refused(&other, 1);
+    assert!(said.contains("archive.missing"), "{said}");
+    let said = world.refused(&[&REPORT[..], &["report.bin"]].concat(), 1);
+    assert!(said.contains("cannot be used with"), "{said}");
+    let said = world.refused(&["report", "--unbound", "why"], 1);
+    assert!(said.contains("required"), "{said}");
+}
+
+/// An archive whose witness said something else, or with another log's key.
+fn changed_word(world: &World) {
+    let archive = fs::read_to_string(world.at().join("web-3.zeuge")).unwrap();
+    let whole: Value = serde_json::from_str(&archive).unwrap();
+    let statement = whole["witness"]["statement"].as_str().unwrap();
+    for (name, value, wanted) in [
+        (
+            "statement",
+            statement.replacen("web-3", "web-9", 1),
+            "report.signature",
+        ),
+        ("log", "w2+12345678+AAAA".to_owned(), "log."),
+    ] {
+        let mut changed = whole.clone();
+        changed["witness"][name] = Value::String(value);
+        world.put("changed.zeuge", &changed.to_string());
+        let (code, said, err) = world.zeuge(&["verify", "changed.zeuge"]);
+        assert_eq!(code, 3, "{name}: {said}{err}");
+        assert!(said.contains("NOT reproduced"), "{name}: {said}");
+        assert!(said.contains(wanted), "{name}: {said}");
+    }
+}
+
+#[test]
+fn owners_bring_threat_knowledge_to_the_witness_and_it_stands_in_verdict_and_report() {
+    let Some(world) = World::start() else {
+        return;
+    };
+    furnish(&world);
+    let built_in = world.done(&["threats", "list", "--whole"]);
+    let newer = built_in.replacen("version = 1", "version = 41", 1);
+    world.put("fleet/knowledge.toml", &newer);
+    let said = world.done(&[&["apply", "-f", "fleet"][..], &KEY].concat());
+    assert!(
+        said.contains("threat-knowledge threat-knowledge of sim: version 1"),
+        "{said}"
+    );
+    assert_eq!(world.ask(), "");
+    let (_, json, err) = world.zeuge(&[&REPORT[..], &["--format", "json"]].concat());
+    let json: Value = serde_json::from_str(&json).unwrap_or_else(|_| panic!("{err}"));
+    assert_eq!(json["knowledge"]["version"], 41);
+    assert_eq!(json["verdict"]["knowledge"]["version"], 41);
+    assert_eq!(json["witnessed"]["same"], true, "{}", json["witnessed"]);
+    // Going back would turn warnings off.
+    world.put("fleet/knowledge.toml", &built_in);
+    let said = world.refused(&[&["apply", "-f", "fleet"][..], &KEY].concat(), 5);
+    assert!(said.contains("document.version"), "{said}");
+}

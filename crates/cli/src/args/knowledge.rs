@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Format, Language, Verify};
+use zeuge_protocol::name::Name;
+
+use super::{Format, Language, Verify, witness::Target};
 
 /// How threats are printed.
 #[derive(Debug, Args)]
@@ -107,14 +109,36 @@ Examples:
       --format html --lang de --out report.html report.bin
   zeuge report --nonce \"$NONCE\" --reference-values web.toml --endorsements amd/ \\
       --format html --out report.html --sign owner/owner.key --bundle report.zeuge report.bin
+  zeuge report --machine web-1 --tenant acme --format html --out web-1.html --bundle web-1.zeuge
   zeuge verify report.zeuge
+
+With --machine the witness is asked for the evidence that it judged and archived, and for
+everything that its verdict rested on. Its signature, the receipt of its log and the leaf are held
+against each other, the same bytes are judged again here, and the report says whether the same
+comes out; exit code 3 where it does not.
 
 The page works without scripts and prints on A4. The archive holds everything that the verdict
 depends on; zeuge verify judges it again, offline, and says what differs. Exit codes are those of
 zeuge verify.")]
+#[command(mut_arg("files", |files| files.required(false).required_unless_present("machine")))]
 pub(crate) struct Report {
     #[command(flatten)]
     pub(crate) verify: Verify,
+    /// A machine of a witness's, by the owner's name or by its chip, as GET /v1/machines lists it.
+    #[arg(long, value_name = "ID", requires = "tenant", conflicts_with_all = [
+        "files", "report_data", "nonce", "unbound", "endorsements", "at", "policy",
+        "reference_values", "hardware", "hardware_only", "pcrs", "previous", "fetch", "knowledge",
+    ])]
+    pub(crate) machine: Option<String>,
+    /// Whose machine it is.
+    #[arg(long, value_name = "NAME", requires = "machine")]
+    pub(crate) tenant: Option<Name>,
+    /// The verdict with this leaf instead of the newest.
+    #[arg(long, value_name = "N", requires = "machine")]
+    pub(crate) leaf: Option<u64>,
+    /// Which witness.
+    #[command(flatten)]
+    pub(crate) target: Target,
     /// How to print.
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     pub(crate) format: ReportFormat,
