@@ -13,6 +13,7 @@ mod kinds;
 mod ledger;
 pub mod meter;
 mod owner;
+mod reports;
 pub mod seeds;
 mod snp;
 mod told;
@@ -72,7 +73,9 @@ pub const TARGETS: &[Target] = &[
     target("quote-told", 512, told::quote),
     target("reference-values", 4096, owner::reference_values),
     target("release-rule", 4096, owner::release_rule),
+    target("report-bundle", 4096, reports::archive),
     target("secure-boot", 4096, boot::secure_boot),
+    target("sentence", 1024, reports::sentence),
     target("snp-json", 16384, snp::json),
     target("snp-protobuf", 4096, snp::protobuf),
     target("snp-report", 1200, snp::report),
@@ -87,6 +90,7 @@ pub const TARGETS: &[Target] = &[
     target("tpm-signature", 1024, tpm::signature),
     target("tpm-told", 256, told_tpm::quote),
     target("trust-file", 8192, owner::trust_file),
+    target("witness-report", 4096, reports::witness),
 ];
 
 /// The boundary of this name.

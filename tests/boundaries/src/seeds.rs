@@ -161,6 +161,7 @@ pub fn all() -> BTreeMap<String, Vec<u8>> {
     wire(&mut out);
     ledger(&mut out);
     documents(&mut out);
+    crate::reports::seeds(&mut out);
     by_hand::put_all(&mut out);
     for (name, text) in [
         ("time/z", "2026-03-01T00:00:00Z"),
