@@ -25,6 +25,7 @@ use zeuge_protocol::{
     name::Name,
     report::{Content, FileDigest, Statement, WitnessReport},
     report_bundle::WitnessWord,
+    text::base64url,
 };
 use zeuge_report::page;
 
@@ -264,6 +265,17 @@ pub(crate) fn fetch(arguments: &Arguments, machine: &str) -> Result<Fetched, Fai
     if context.id.as_ref().is_some_and(|id| *id != witness) {
         let because = "the witness has another id than its context names";
         return Err(Failure::untrusted(unfit(because)));
+    }
+    let named = [
+        (&arguments.report_key, base64url(&key.0), "report.signature"),
+        (&arguments.log_key, log.clone(), "report.record"),
+    ];
+    for (wanted, found, check) in named {
+        if let Some(wanted) = wanted.as_ref().filter(|wanted| **wanted != found) {
+            let because =
+                format!("{check}: the witness names another key (found {found}, wanted {wanted})");
+            return Err(Failure::untrusted(because));
+        }
     }
     let mut at = format!("/v1/machines/{}/report?tenant={tenant}", escaped(machine));
     if let Some(leaf) = arguments.leaf {

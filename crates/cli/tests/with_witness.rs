@@ -617,6 +617,12 @@ fn a_machine_is_judged_again_from_the_archive_of_its_witness_and_its_word_is_hel
     // Whoever does not trust the toy gets another verdict than the witness, and is told so.
     let said = world.refused(&REPORT[..5], 3);
     assert!(said.contains("report.record"), "{said}");
+    // Keys that were told at init are demanded.
+    let keys = ["--log-key", &world.vkey];
+    let (pinned, _, err) = world.zeuge(&[&REPORT[..], &keys].concat());
+    assert_eq!(pinned, code, "{err}");
+    let said = world.refused(&[&REPORT[..], &["--report-key", "AAAA"]].concat(), 3);
+    assert!(said.contains("report.signature"), "{said}");
     let mut other = REPORT;
     other[2] = "web-4";
     let said = world.refused(&other, 1);

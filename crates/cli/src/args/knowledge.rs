@@ -136,6 +136,12 @@ pub(crate) struct Report {
     /// The verdict with this leaf instead of the newest.
     #[arg(long, value_name = "N", requires = "machine")]
     pub(crate) leaf: Option<u64>,
+    /// The report key that the witness must have, as zeuged init showed it.
+    #[arg(long, value_name = "KEY", requires = "machine")]
+    pub(crate) report_key: Option<String>,
+    /// The log's key that the witness must have (C2SP signed-note).
+    #[arg(long, value_name = "VKEY", requires = "machine")]
+    pub(crate) log_key: Option<String>,
     /// Which witness.
     #[command(flatten)]
     pub(crate) target: Target,

@@ -3,13 +3,17 @@
 
 use zeuge_appraise::{
     Facts,
-    threats::{Breaks, State, Who},
+    threats::{Breaks, Deciding, State, Who},
 };
 
 use super::{Report, html::escape, words};
 use crate::{Language, assessed};
 
 const WIDTH: usize = 680;
+/// The tip of arrows; on a page one drawing alone has arrows.
+const TIP: &str = "<defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" \
+                   markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 L8 4 L0 8 \
+                   z\" class=\"tip\"/></marker></defs>";
 
 /// Root, key, evidence, machine: one row per root.
 pub(super) fn chain(report: &Report<'_>, language: Language) -> String {
@@ -21,7 +25,7 @@ pub(super) fn chain(report: &Report<'_>, language: Language) -> String {
             signer_is_provider(verdict.facts.as_ref()),
         ) {
             ("tpm" | "paravisor", _) => words::TPM_KEY,
-            (_, true) => words::PROVIDER_KEY,
+            ("hypervisor", _) | (_, true) => words::PROVIDER_KEY,
             (_, false) => words::CHIP_KEY,
         };
         rows.push([
@@ -43,6 +47,7 @@ pub(super) fn chain(report: &Report<'_>, language: Language) -> String {
     let title = words::CHAIN.get(language);
     let spoken: Vec<String> = rows.iter().map(|row| row.join(" → ")).collect();
     let mut out = open(title, &spoken.join("; "), height);
+    out.push_str(TIP);
     for (index, row) in rows.iter().enumerate() {
         let y = index.saturating_mul(84).saturating_add(12);
         for (column, label) in row.iter().enumerate() {
@@ -70,9 +75,7 @@ fn signer_is_provider(facts: Option<&Facts>) -> bool {
 fn open(title: &str, spoken: &str, height: usize) -> String {
     format!(
         "<svg role=\"img\" viewBox=\"0 0 {WIDTH} {height}\" xmlns=\"http://www.w3.org/2000/svg\">\
-         <title>{}</title><desc>{}</desc><defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" \
-         refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 L8 4 L0 8 \
-         z\" class=\"tip\"/></marker></defs>",
+         <title>{}</title><desc>{}</desc>",
         escape(title),
         escape(spoken)
     )
@@ -157,7 +160,11 @@ fn mark(report: &Report<'_>, who: Who, breaks: Breaks) -> Mark {
             State::Exposed | State::Forgeable => Mark::Possible,
         })
     });
-    worst.max().unwrap_or(Mark::Shown)
+    // Of whom the knowledge says nothing here, nobody can tell anything.
+    let mut adversaries = report.verdict.adversaries.iter();
+    let blank = adversaries.any(|one| one.who == who && one.because == [Deciding::NothingKnown]);
+    let nothing = if blank { Mark::Unknown } else { Mark::Shown };
+    worst.max().unwrap_or(nothing)
 }
 
 /// The table of who can do what.

@@ -183,21 +183,21 @@ fn threats(report: &Report<'_>, language: Language) -> String {
             continue;
         };
         // A number is not broken over two lines.
-        let numbers: Vec<String> = threat
+        let numbers: String = threat
             .cves
             .iter()
             .chain(&threat.bulletins)
-            .map(|number| format!("<span class=\"nb\">{}</span>", escape(number)))
+            .map(|number| format!(" <span class=\"nb\">{}</span>", escape(number)))
             .collect();
+        let dot = if numbers.is_empty() { "" } else { " ·" };
         let notes = assessed::notes(threat, language).join(" ");
         out.push_str(&format!(
-            "<tr><th scope=\"row\">{} {}<p class=\"sub\">{} · {}</p></th><td><span \
+            "<tr><th scope=\"row\">{} {}<p class=\"sub\">{}{dot}{numbers}</p></th><td><span \
              class=\"state {}\">{}</span> {}<p class=\"sub\">{}</p></td><td>{}<p \
              class=\"sub\">{}</p></td></tr>\n",
             escape(&one.id),
             escape(assessed::name(threat, language)),
             escape(assessed::year(threat, language)),
-            numbers.join(" "),
             class(one.state),
             one.state.word(),
             escape(assessed::text(&threat.general, language)),

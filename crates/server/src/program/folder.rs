@@ -123,10 +123,12 @@ fn say(init: &Init, tenants: &[&str], keys: &Keys, token: &str, certificate: &Pa
     let data = init.data.display();
     let log: &VerifierKey = keys.log.verifier();
     let answer = base64url(&keys.answer.public().0);
+    let report = base64url(&keys.report.public().0);
     if init.format == Format::Json {
         let said = json!({
             "witness": init.id, "tenants": tenants, "admin_token": token,
-            "log_vkey": log.to_string(), "answer_key": answer, "certificate": certificate,
+            "log_vkey": log.to_string(), "answer_key": answer, "report_key": report,
+            "certificate": certificate,
         });
         println!("{said}");
         return;
@@ -136,6 +138,7 @@ fn say(init: &Init, tenants: &[&str], keys: &Keys, token: &str, certificate: &Pa
     println!("Administrator's token, shown only now:\n  {token}\n");
     println!("Key of the log:\n  {log}");
     println!("Key of answers, for the agents' configuration:\n  {answer}");
+    println!("Key of reports, for who reads them:\n  {report}");
     println!(
         "Certificate that clients must trust:\n  {}\n",
         certificate.display()
