@@ -16,6 +16,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::history::History;
 use crate::model::{Amount, Policy, Rung, Stage};
 
 /// How the cluster demands and uses attestation. The controller reads the one it is told to.
@@ -286,6 +287,9 @@ pub struct AttestedNodeStatus {
     /// The last step that was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+    /// The past, for reports.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub history: History,
     /// Conditions; reasons are check ids in CamelCase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,

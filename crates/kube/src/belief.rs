@@ -65,8 +65,15 @@ pub fn approve(status: &mut AttestedNodeStatus, key: String) {
     status.keys.drain(..surplus);
 }
 
-/// Takes a result into the memory of `node`; whether it changed anything.
-pub fn learn(status: &mut AttestedNodeStatus, ear: &Ear, node: &str, facts: &Facts) -> bool {
+/// Takes a result into the memory of `node`; whether it changed anything. `age_secs_max` is how
+/// far two verdicts may be apart without a gap.
+pub fn learn(
+    status: &mut AttestedNodeStatus,
+    ear: &Ear,
+    node: &str,
+    facts: &Facts,
+    age_secs_max: i64,
+) -> bool {
     let said = |key: &str| ear.context.get(key).map(String::as_str);
     let fits = ear.confirmation_role == Some(Role::KubeletClient)
         && said(CLUSTER_UID) == Some(facts.cluster_uid.as_str())
@@ -100,6 +107,9 @@ pub fn learn(status: &mut AttestedNodeStatus, ear: &Ear, node: &str, facts: &Fac
     status.evidence = ear.submods.keys().cloned().collect();
     status.failed = checks.into_iter().map(str::to_owned).collect();
     status.judged_at = time(ear.issued);
+    let (verdict, failed) = (ear.status().as_str(), status.failed.clone());
+    let history = &mut status.history;
+    history.judged(ear.issued, verdict, &failed, age_secs_max);
     status.policy_digest = Some(hex::encode(ear.policy_digest));
     status.boot_id = said(BOOT_ID).map(str::to_owned);
     status.receipt.clone_from(&ear.receipt);

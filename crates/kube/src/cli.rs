@@ -17,20 +17,21 @@ use crate::belief::Pinned;
 use crate::cluster::START_TAINT;
 use crate::controller::{self, Settings};
 use crate::error::Error;
-use crate::install;
+use crate::install::{self, Inside, Shape};
 use crate::node::{self, Identity};
 
 const EXAMPLES: &str = "\
 Examples:
   zeuge-kube install --dry-run
   zeuge-kube install --apply --kubeconfig admin.kubeconfig
+  zeuge-kube install --chart ./zeuge-kube
   zeuge-kube controller --witness witness.json --audience cluster.example --tenant acme
   zeuge-kube node join --name worker-1 --cluster-uid UID --audience cluster.example \\
       --bootstrap bootstrap.kubeconfig --dir /run/zeuge-kube -- \\
       zeuge-agent attest --config /etc/zeuge/agent.json
   zeuge-kube uninstall --kubeconfig admin.kubeconfig
 
-Exit codes: 0 done, 1 usage or local trouble, 4 the API server is unavailable.";
+Exit codes: 0 done, 1 usage or local trouble, 4 the API server is unavailable or the Lease is not held.";
 
 /// Kubernetes nodes that join only if attested.
 #[derive(Parser)]
@@ -85,18 +86,106 @@ struct Controller {
     /// How often to look at everything at least, in seconds.
     #[arg(long, value_name = "SECS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     interval: u64,
+    /// Show numbers for Prometheus and /healthz over plain HTTP; no names are among them.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<std::net::SocketAddr>,
 }
 
 #[derive(Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
 struct Install {
     #[command(flatten)]
     place: Place,
     /// Print what would be applied.
-    #[arg(long, required_unless_present = "apply", conflicts_with = "apply")]
+    #[arg(long, group = "what")]
     dry_run: bool,
     /// Apply it.
-    #[arg(long)]
+    #[arg(long, group = "what")]
     apply: bool,
+    /// Write the Helm chart with the same objects into this folder.
+    #[arg(long, value_name = "DIR", group = "what")]
+    chart: Option<PathBuf>,
+    /// Print the alert rules as a file for Prometheus.
+    #[arg(long, group = "what")]
+    print_alerts: bool,
+    /// Install the alert rules too, for the operator of Prometheus.
+    #[arg(long)]
+    alerts: bool,
+    /// Run the controller as pods of this cluster, from this image. Outside is stronger:
+    /// docs/kubernetes.md says why.
+    #[arg(long, value_name = "IMAGE", requires_all = ["witness", "audience", "tenant"])]
+    inside: Option<String>,
+    /// For --inside: the witness to believe, JSON with its issuer and its key set (jwks).
+    #[arg(long, value_name = "FILE", requires = "inside")]
+    witness: Option<PathBuf>,
+    /// For --inside: for whom Attestation Results must be meant.
+    #[arg(long, value_name = "AUDIENCE", requires = "inside")]
+    audience: Option<String>,
+    /// For --inside: the tenant whose policy must have been applied.
+    #[arg(long, value_name = "NAME", requires = "inside")]
+    tenant: Option<String>,
+    /// For --inside: the port of the API server behind its Service.
+    #[arg(long, value_name = "PORT", default_value_t = 6443)]
+    api_server_port: u16,
+    /// For --inside: the namespace from which metrics may be fetched.
+    #[arg(long, value_name = "NAME", default_value = "monitoring")]
+    monitoring_namespace: String,
+}
+
+impl Install {
+    fn shape(&self) -> Result<Shape, Error> {
+        let inside = match (&self.inside, &self.witness) {
+            (Some(image), Some(witness)) => {
+                // What cannot be read here could not be read there.
+                pinned(witness)?;
+                let read = std::fs::read_to_string(witness);
+                Some(Inside {
+                    image: image.clone(),
+                    witness: read.map_err(|it| Error::Local(it.to_string()))?,
+                    audience: self.audience.clone().unwrap_or_default(),
+                    tenant: self.tenant.clone().unwrap_or_default(),
+                    api_server_port: self.api_server_port.to_string(),
+                    monitoring_namespace: self.monitoring_namespace.clone(),
+                })
+            }
+            _ => None,
+        };
+        Ok(Shape {
+            start_taint: self.place.start_taint.clone(),
+            inside,
+            alerts: self.alerts,
+        })
+    }
+
+    async fn run(&self) -> Result<(), Error> {
+        let shape = self.shape()?;
+        if let Some(folder) = &self.chart {
+            return chart(folder);
+        }
+        if self.print_alerts {
+            let groups = serde_json::json!({"groups": install::groups()});
+            print!("{}", install::yaml(&[groups]));
+        } else if self.dry_run {
+            print!("{}", install::yaml(&install::objects(&shape)));
+        } else {
+            for line in install::apply(&client(&self.place).await?, &shape).await? {
+                println!("applied {line}");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn chart(folder: &Path) -> Result<(), Error> {
+    for (path, text) in install::files() {
+        let path = folder.join(path);
+        let parent = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        parent
+            .and_then(|()| std::fs::write(&path, text))
+            .map_err(|error| Error::Local(format!("{}: {error}", path.display())))?;
+        println!("{}", path.display());
+    }
+    Ok(())
 }
 
 #[derive(Subcommand)]
@@ -217,6 +306,7 @@ async fn run(command: &Command) -> Result<(), Error> {
                 policy: options.policy.clone(),
                 start_taint: options.place.start_taint.clone(),
                 interval: Duration::from_secs(options.interval),
+                metrics: options.metrics,
             };
             controller::run(client(&options.place).await?, settings).await
         }
@@ -250,17 +340,7 @@ async fn run(command: &Command) -> Result<(), Error> {
                 tokio::time::sleep(Duration::from_secs(*interval)).await;
             }
         }
-        Command::Install(options) => {
-            let taint = &options.place.start_taint;
-            if options.dry_run {
-                print!("{}", install::yaml(&install::objects(taint)));
-                return Ok(());
-            }
-            for line in install::apply(&client(&options.place).await?, taint).await? {
-                println!("applied {line}");
-            }
-            Ok(())
-        }
+        Command::Install(options) => options.run().await,
         Command::Uninstall(place) => {
             for line in install::remove(&client(place).await?, &place.start_taint).await? {
                 println!("removed {line}");

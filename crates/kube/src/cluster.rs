@@ -3,12 +3,14 @@
 //! Translates and decides nothing. Changes of Node objects carry the version that was read, so
 //! that somebody else's change in between makes them fail and not disappear.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{Node as KubeNode, Pod, Taint};
 use serde_json::{Value, json};
 
-use crate::api::{AttestationPolicySpec, AttestedNode};
+use crate::api::{AttestationPolicySpec, AttestedNode, AttestedNodeStatus};
 use crate::belief;
-use crate::model::{Cordon, Node, Pods, Step};
+use crate::model::{Cordon, Node, Pods, State, Step};
 
 /// The taint of a machine that is not trusted.
 pub const UNTRUSTED: &str = "zeuge.dev/untrusted";
@@ -51,6 +53,34 @@ pub fn control_plane(node: &KubeNode) -> bool {
     labels.is_some_and(|labels| labels.contains_key(CONTROL_PLANE))
 }
 
+/// Everything that decisions depend on, but pods and clocks: those are asked for where needed.
+#[must_use]
+pub fn state<'a>(
+    nodes: impl Iterator<Item = &'a KubeNode>,
+    memories: impl Iterator<Item = &'a AttestedNode>,
+    policy: &AttestationPolicySpec,
+    start_taint: &str,
+) -> State {
+    let mut all: BTreeMap<&str, (Option<&KubeNode>, Option<&AttestedNode>)> = BTreeMap::new();
+    for node in nodes {
+        let name = node.metadata.name.as_deref().unwrap_or_default();
+        all.entry(name).or_default().0 = Some(node);
+    }
+    for memory in memories {
+        let name = memory.metadata.name.as_deref().unwrap_or_default();
+        all.entry(name).or_default().1 = Some(memory);
+    }
+    let machine = |(name, (node, memory)): (&str, _)| {
+        let machine = machine(name, node, memory, policy, start_taint);
+        (name.to_owned(), machine)
+    };
+    State {
+        policy: policy.policy(),
+        nodes: all.into_iter().map(machine).collect(),
+        skew_secs: 0,
+    }
+}
+
 /// One machine from its Node object, if there is one, and what is remembered.
 #[must_use]
 pub fn machine(
@@ -60,7 +90,9 @@ pub fn machine(
     policy: &AttestationPolicySpec,
     start_taint: &str,
 ) -> Node {
-    let status = memory.and_then(|it| it.status.clone()).unwrap_or_default();
+    let unknown = AttestedNodeStatus::default();
+    let status = memory.and_then(|it| it.status.as_ref());
+    let status = status.unwrap_or(&unknown);
     let labels = node.and_then(|it| it.metadata.labels.as_ref());
     let label = |key: &str| labels.and_then(|it| it.get(key)).map(String::as_str);
     let cordoned = node
@@ -83,7 +115,7 @@ pub fn machine(
             (true, false) => Cordon::Others,
         },
         pods: Pods::default(),
-        believed: belief::believed(&status),
+        believed: belief::believed(status),
         rebooted: match (boot, &status.boot_id) {
             (Some(now), Some(judged)) => !now.is_empty() && now != judged,
             _ => false,

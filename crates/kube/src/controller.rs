@@ -3,14 +3,16 @@
 //!
 //! Flow: every change of a watched object, and a clock, lead to one pass over everything. A pass
 //! derives all it does from what is stored, so a controller that is killed goes on where it was.
-//! Assumes to be the only one: the installation runs one replica and never two at once. What it
+//! Of several, one acts: every write asks for the Lease first ([`crate::leader`]). What it
 //! remembers stands in AttestedNode objects; what it believes is in its own files.
 
 mod act;
 mod gate;
+mod lives;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -31,13 +33,19 @@ use crate::api::{AttestationPolicy, AttestationPolicyStatus, AttestedNode, HoldS
 use crate::belief::{self, Pinned};
 use crate::error::{Error, reason};
 use crate::join::Facts;
-use crate::model::{Health, Hold, Pods, State};
+use crate::leader::{self, Seat};
+use crate::metrics::{self, Metrics};
+use crate::model::{Believed, Health, Hold, Plan, Pods, State, Step};
 use crate::{bypass, cluster, plan};
 
 /// How often who passes the built-in approver is looked up: an alarm is due within a minute.
 const BYPASS_EVERY: Duration = Duration::from_secs(20);
 /// Changes that come together are one pass.
 const SETTLE: Duration = Duration::from_millis(100);
+/// A pass is followed by so many times its own length of rest, so that many changes cost little,
+const REST: u32 = 10;
+/// and by this much at most.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// What the controller is started with; never read from the cluster.
 #[derive(Debug, Clone)]
@@ -54,10 +62,15 @@ pub struct Settings {
     pub start_taint: String,
     /// A pass happens at least so often.
     pub interval: Duration,
+    /// Where numbers are shown, if anywhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 struct Controller {
+    /// For reading; writes go through [`Controller::hand`].
     client: Client,
+    seat: Arc<Seat>,
+    metrics: Arc<Metrics>,
     settings: Settings,
     cluster_uid: String,
     nodes: Store<KubeNode>,
@@ -71,7 +84,7 @@ struct Controller {
     warned: bool,
 }
 
-/// Runs until the process ends.
+/// Runs until the process is told to end; then gives the Lease back.
 ///
 /// # Errors
 /// `kube.api` when the cluster cannot be named or watched at the start; later trouble is told and
@@ -80,13 +93,19 @@ pub async fn run(client: Client, settings: Settings) -> Result<(), Error> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let cluster_uid = namespaces.get("kube-system").await?.uid();
     let cluster_uid = cluster_uid.ok_or_else(|| Error::Local("kube-system has no UID".into()))?;
-    let wake = Arc::new(Notify::new());
+    let (wake, metrics) = (Arc::new(Notify::new()), Arc::new(Metrics::default()));
+    if let Some(address) = settings.metrics {
+        metrics::serve(address, Arc::clone(&metrics)).await?;
+    }
+    let seat = Arc::new(Seat::new(leader::identity()?));
     let mut controller = Controller {
-        nodes: watch(Api::all(client.clone()), &wake),
-        memories: watch(Api::all(client.clone()), &wake),
-        requests: watch(Api::all(client.clone()), &wake),
-        policies: watch(Api::all(client.clone()), &wake),
-        client,
+        nodes: watch(Api::all(client.clone()), &wake, lean_node),
+        memories: watch(Api::all(client.clone()), &wake, lean),
+        requests: watch(Api::all(client.clone()), &wake, lean),
+        policies: watch(Api::all(client.clone()), &wake, lean),
+        client: client.clone(),
+        seat: Arc::clone(&seat),
+        metrics,
         settings,
         cluster_uid,
         read: HashMap::new(),
@@ -112,22 +131,55 @@ pub async fn run(client: Client, settings: Settings) -> Result<(), Error> {
         .await
         .map_err(ended)?;
     tracing::info!(cluster = controller.cluster_uid, "watching");
-    loop {
-        if let Err(error) = controller.pass().await {
-            tracing::warn!(%error, "a pass was not finished");
-        }
-        let _ = tokio::time::timeout(controller.settings.interval, wake.notified()).await;
-        tokio::time::sleep(SETTLE).await;
+    let renewals = leader::keep(client.clone(), Arc::clone(&seat), Arc::clone(&wake));
+    let renewals = tokio::spawn(renewals);
+    tokio::select! {
+        () = controller.turns(&wake) => {}
+        () = told_to_end() => {}
+    }
+    renewals.abort();
+    leader::give_back(&client, &seat).await
+}
+
+/// Waits for the signals with which people and kubelets end a program.
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 
-fn watch<K>(api: Api<K>, wake: &Arc<Notify>) -> Store<K>
+/// Who wrote which field, and images that a node holds, are most of an object and nothing to us.
+fn lean<K: kube::Resource>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+}
+
+fn lean_node(node: &mut KubeNode) {
+    lean(node);
+    if let Some(status) = node.status.as_mut() {
+        (
+            status.images,
+            status.volumes_attached,
+            status.volumes_in_use,
+        ) = (None, None, None);
+    }
+}
+
+fn watch<K>(api: Api<K>, wake: &Arc<Notify>, slim: fn(&mut K)) -> Store<K>
 where
     K: kube::Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
     let changes = watcher(api, watcher::Config::default())
         .default_backoff()
+        .modify(slim)
         .reflect(writer);
     let wake = Arc::clone(wake);
     tokio::spawn(changes.for_each(move |event| {
@@ -148,6 +200,35 @@ fn clock() -> Result<i64, Error> {
 }
 
 impl Controller {
+    /// Passes, while the Lease is held; for ever.
+    async fn turns(&mut self, wake: &Notify) {
+        loop {
+            let (begun, held) = (Instant::now(), self.seat.held());
+            self.metrics.turned();
+            self.metrics.set("zeuge_kube_leader", "", held.into());
+            if held {
+                let done = self.pass().await;
+                let name = match &done {
+                    Ok(()) => "zeuge_kube_passes_total",
+                    Err(_) => "zeuge_kube_pass_failures_total",
+                };
+                self.metrics.count(name, "");
+                if let Err(error) = done {
+                    tracing::warn!(%error, "a pass was not finished");
+                }
+            }
+            let rest = (begun.elapsed() * REST).clamp(SETTLE, SETTLE_MAX);
+            let _ = tokio::time::timeout(self.settings.interval, wake.notified()).await;
+            tokio::time::sleep(rest).await;
+        }
+    }
+
+    /// The client for a write, while the Lease is held.
+    fn hand(&self) -> Result<Client, Error> {
+        self.seat.demand()?;
+        Ok(self.client.clone())
+    }
+
     async fn pass(&mut self) -> Result<(), Error> {
         let named = |it: &Arc<AttestationPolicy>| it.name_any() == self.settings.policy;
         let Some(policy) = self.policies.state().into_iter().find(named) else {
@@ -174,11 +255,19 @@ impl Controller {
             self.gate(&policy, refuses, now).await;
         }
         for action in &plan.actions {
-            if let Err(error) = self.act(action, &state, now).await {
+            let done = self.act(action, &state, now).await;
+            let name = match &done {
+                Ok(()) => "zeuge_kube_actions_total",
+                Err(_) => "zeuge_kube_action_failures_total",
+            };
+            self.metrics.count(name, &format!("{:?}", action.step));
+            if let Err(error) = done {
                 tracing::warn!(node = action.node, step = ?action.step, %error, "not done");
             }
         }
+        self.count(&state, &plan, now);
         self.conditions(&state, now).await;
+        self.lives(now).await;
         self.look_for_bypass().await?;
         self.report(&policy, &plan.holds).await
     }
@@ -206,7 +295,7 @@ impl Controller {
 
     /// Takes the results that nodes brought into memory.
     async fn learn(&mut self, policy: &AttestationPolicy, now: i64) {
-        let facts = self.facts(policy);
+        let (facts, age) = (self.facts(policy), policy.spec.max_age_seconds);
         for memory in self.memories.state() {
             let (name, version) = (memory.name_any(), memory.resource_version());
             let version = version.unwrap_or_default();
@@ -223,7 +312,9 @@ impl Controller {
                     &self.settings.audience,
                     now,
                 ) {
-                    Ok(ear) => changed |= belief::learn(&mut status, &ear, &name, &facts),
+                    Ok(ear) => {
+                        changed |= belief::learn(&mut status, &ear, &name, &facts, age);
+                    }
                     Err(error) => tracing::debug!(node = name, %error, "a result is not believed"),
                 }
             }
@@ -242,7 +333,7 @@ impl Controller {
 
     /// Writes a memory, unless somebody wrote in between.
     async fn remember(&self, memory: &AttestedNode) -> Result<AttestedNode, Error> {
-        let api: Api<AttestedNode> = Api::all(self.client.clone());
+        let api: Api<AttestedNode> = Api::all(self.hand()?);
         let name = memory.name_any();
         Ok(api
             .replace_status(&name, &PostParams::default(), memory)
@@ -250,26 +341,12 @@ impl Controller {
     }
 
     fn state(&self, policy: &AttestationPolicy, skew_secs: i64) -> State {
-        let by_name = |node: Arc<KubeNode>| (node.name_any(), node);
-        let nodes: BTreeMap<String, _> = self.nodes.state().into_iter().map(by_name).collect();
-        let memories = self.memories.state().into_iter();
-        let memories: BTreeMap<String, _> = memories.map(|it| (it.name_any(), it)).collect();
-        let names = nodes.keys().chain(memories.keys());
-        let machine = |name: &String| {
-            let (node, memory) = (nodes.get(name), memories.get(name));
-            let machine = cluster::machine(
-                name,
-                node.map(|it| &**it),
-                memory.map(|it| &**it),
-                &policy.spec,
-                &self.settings.start_taint,
-            );
-            (name.clone(), machine)
-        };
+        let (nodes, memories) = (self.nodes.state(), self.memories.state());
+        let nodes = nodes.iter().map(|it| &**it);
+        let memories = memories.iter().map(|it| &**it);
         State {
-            policy: policy.spec.policy(),
-            nodes: names.map(machine).collect(),
             skew_secs,
+            ..cluster::state(nodes, memories, &policy.spec, &self.settings.start_taint)
         }
     }
 
@@ -299,16 +376,20 @@ impl Controller {
                 continue;
             };
             let health = plan::health(node, &state.policy, now);
-            let mut next = (*memory).clone();
-            let mut status = next.status.take().unwrap_or_default();
-            let condition = condition(health, &status.failed, now);
+            let (known, failed) = match &memory.status {
+                Some(status) => (&status.conditions[..], &status.failed[..]),
+                None => (&[][..], &[][..]),
+            };
+            let condition = condition(health, failed, now);
             let same = |it: &Condition| {
                 (&it.status, &it.reason, &it.message)
                     == (&condition.status, &condition.reason, &condition.message)
             };
-            if status.conditions.iter().any(same) {
+            if known.iter().any(same) {
                 continue;
             }
+            let mut next = (*memory).clone();
+            let mut status = next.status.take().unwrap_or_default();
             status.conditions = vec![condition];
             next.status = Some(status);
             match self.remember(&next).await {
@@ -317,6 +398,39 @@ impl Controller {
                 _ => {}
             }
         }
+    }
+
+    /// What the numbers say of this pass.
+    fn count(&self, state: &State, plan: &Plan, now: i64) {
+        let live = || state.nodes.values().filter(|node| node.live);
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for (word, wanted) in [
+            ("failed", Health::Failed),
+            ("good", Health::Good),
+            ("never", Health::Never),
+            ("rebooted", Health::Rebooted),
+            ("stale", Health::Stale),
+        ] {
+            let like = live().filter(|node| plan::health(node, &state.policy, now) == wanted);
+            self.metrics
+                .set("zeuge_kube_nodes", word, number(like.count()));
+        }
+        let oldest = live().filter_map(|node| match node.believed {
+            Believed::Good { at } => Some(now.saturating_sub(at)),
+            _ => None,
+        });
+        let oldest = oldest.max().unwrap_or(0);
+        self.metrics
+            .set("zeuge_kube_oldest_verdict_seconds", "", oldest);
+        for check in ["kube.breaker", "kube.clock-skew", "kube.silence"] {
+            let holds = plan.holds.iter().any(|hold| hold.check() == check);
+            self.metrics.set("zeuge_kube_hold", check, holds.into());
+        }
+        let stuck = plan.actions.iter().filter(|it| it.step == Step::Stuck);
+        self.metrics
+            .set("zeuge_kube_drains_stuck", "", number(stuck.count()));
+        self.metrics
+            .set("zeuge_kube_bypass", "", number(self.bypass.len()));
     }
 
     async fn look_for_bypass(&mut self) -> Result<(), Error> {
@@ -353,7 +467,7 @@ impl Controller {
         }
         let mut next = policy.clone();
         next.status = Some(status);
-        let api: Api<AttestationPolicy> = Api::all(self.client.clone());
+        let api: Api<AttestationPolicy> = Api::all(self.hand()?);
         let put = PostParams::default();
         api.replace_status(&policy.name_any(), &put, &next).await?;
         Ok(())

@@ -11,6 +11,8 @@ pub(crate) const CHECKS: &[&str] = &["kube.api", "kube.local"];
 pub enum Error {
     /// The API server did not do what was asked.
     Api(Box<kube::Error>),
+    /// Another process holds the Lease, or it was not renewed in time: nothing was done.
+    Lease,
     /// A file, an option or the clock.
     Local(String),
 }
@@ -21,6 +23,7 @@ impl Error {
     pub const fn check(&self) -> &'static str {
         match self {
             Self::Api(_) => "kube.api",
+            Self::Lease => "kube.lease",
             Self::Local(_) => "kube.local",
         }
     }
@@ -29,7 +32,7 @@ impl Error {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Api(_) => 4,
+            Self::Api(_) | Self::Lease => 4,
             Self::Local(_) => 1,
         }
     }
@@ -45,6 +48,11 @@ impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Api(error) => write!(out, "{}: {error}", self.check()),
+            Self::Lease => write!(
+                out,
+                "{}: the Lease is not held, so nothing is done",
+                self.check()
+            ),
             Self::Local(because) => write!(out, "{}: {because}", self.check()),
         }
     }

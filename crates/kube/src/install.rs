@@ -1,8 +1,13 @@
 //! What an installation puts into a cluster: definitions, rights and admission policies.
 //!
-//! The controller itself is not among them: it runs outside of the cluster that it guards, so that
-//! a cold start does not wait for itself (`docs/kubernetes.md`). One list is the source of
-//! `--dry-run`, `--apply`, `uninstall` and the committed file. Never puts a taint on a node.
+//! The controller itself is among them only when asked for ([`Inside`]): it runs outside of the
+//! cluster that it guards, so that a cold start does not wait for itself (`docs/kubernetes.md`).
+//! One list is the source of `--dry-run`, `--apply`, `uninstall`, the chart and the committed file.
+//! Never puts a taint on a node.
+
+mod alerts;
+mod chart;
+mod inside;
 
 use k8s_openapi::api::core::v1::Node as KubeNode;
 use kube::CustomResourceExt as _;
@@ -12,17 +17,62 @@ use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::api::{AttestationPolicy, AttestedNode};
-use crate::cluster::{DENIED_LABEL, TRUST_LABEL, UNTRUSTED};
+use crate::cluster::{DENIED_LABEL, START_TAINT, TRUST_LABEL, UNTRUSTED};
 use crate::error::Error;
 use crate::join::{CLIENT_SIGNER, SERVING_SIGNER};
+use crate::leader::LEASE;
 
 /// The namespace of the controller's identity.
 pub const NAMESPACE: &str = "zeuge-system";
 const MANAGER: &str = "zeuge-kube";
 
+pub use alerts::{RUNBOOKS, groups};
+pub use chart::files;
+pub use inside::{Inside, METRICS_PORT};
+
+/// What differs between installations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// The key of the taint with which kubelets must register.
+    pub start_taint: String,
+    /// The controller as pods of the cluster.
+    pub inside: Option<Inside>,
+    /// Rules for the operator of Prometheus, whose definitions must be there.
+    pub alerts: bool,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            start_taint: START_TAINT.to_owned(),
+            inside: None,
+            alerts: false,
+        }
+    }
+}
+
 /// Everything, in the order in which it must come to be.
 #[must_use]
-pub fn objects(start_taint: &str) -> Vec<Value> {
+pub fn objects(shape: &Shape) -> Vec<Value> {
+    let mut all = base(&shape.start_taint);
+    if let Some(inside) = &shape.inside {
+        all.extend(inside::objects(inside, &shape.start_taint));
+    }
+    if shape.alerts {
+        all.push(alerts::object());
+    }
+    furnish(&mut all);
+    all
+}
+
+fn furnish(objects: &mut [Value]) {
+    for object in objects {
+        object["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!(MANAGER);
+    }
+}
+
+/// What every installation has.
+fn base(start_taint: &str) -> Vec<Value> {
     let mut all = vec![
         json!(AttestationPolicy::crd()),
         json!(AttestedNode::crd()),
@@ -49,6 +99,7 @@ pub fn objects(start_taint: &str) -> Vec<Value> {
             "apiGroup": "rbac.authorization.k8s.io"}),
         ),
     ];
+    all.extend(lease());
     for (policy, parameters) in [
         (start_taint_policy(start_taint), None),
         (own_result_policy(), None),
@@ -69,22 +120,37 @@ pub fn objects(start_taint: &str) -> Vec<Value> {
         }
         all.extend([policy, bound]);
     }
-    for object in &mut all {
-        object["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!(MANAGER);
-    }
     all
+}
+
+/// The Lease, and the right to renew this one and no other; so nobody need be allowed to create.
+fn lease() -> [Value; 3] {
+    let (place, group) = (
+        json!({"name": LEASE, "namespace": NAMESPACE}),
+        "rbac.authorization.k8s.io",
+    );
+    [
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": place}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": place,
+            "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
+                "resourceNames": [LEASE], "verbs": ["get", "update"]}]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": place,
+            "subjects": [{"kind": "ServiceAccount", "name": MANAGER, "namespace": NAMESPACE}],
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": LEASE}}),
+    ]
 }
 
 fn controller_rules() -> Value {
     let certificates = "certificates.k8s.io";
     json!([
-        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch", "patch", "delete"]},
+        {"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch", "patch", "delete"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
         {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]},
         {"apiGroups": [certificates], "resources": ["certificatesigningrequests"], "verbs": ["list", "watch"]},
         {"apiGroups": [certificates], "resources": ["certificatesigningrequests/approval"],
-            "verbs": ["patch", "update"]},
+            "verbs": ["patch"]},
         {"apiGroups": [certificates], "resources": ["signers"],
             "resourceNames": [CLIENT_SIGNER, SERVING_SIGNER], "verbs": ["approve"]},
         {"apiGroups": ["rbac.authorization.k8s.io"],
@@ -183,6 +249,7 @@ fn api(client: &Client, object: &Value) -> Option<(Api<DynamicObject>, String)> 
         kind: text(&object["kind"])?,
     };
     let plural = match kind.kind.as_str() {
+        "NetworkPolicy" => "networkpolicies".to_owned(),
         "ValidatingAdmissionPolicy" => "validatingadmissionpolicies".to_owned(),
         other => format!("{}s", other.to_lowercase()),
     };
@@ -198,9 +265,9 @@ fn api(client: &Client, object: &Value) -> Option<(Api<DynamicObject>, String)> 
 ///
 /// # Errors
 /// `kube.api`.
-pub async fn apply(client: &Client, start_taint: &str) -> Result<Vec<String>, Error> {
+pub async fn apply(client: &Client, shape: &Shape) -> Result<Vec<String>, Error> {
     let mut done = Vec::new();
-    for object in objects(start_taint) {
+    for object in objects(shape) {
         let Some((api, name)) = api(client, &object) else {
             continue;
         };
@@ -229,27 +296,60 @@ pub async fn apply(client: &Client, start_taint: &str) -> Result<Vec<String>, Er
     Ok(done)
 }
 
-/// Takes our taints and labels from all nodes, then everything else.
+/// Takes everything back: rights first, so that a controller that still runs puts nothing again,
+/// then objects, then our taints, labels and cordons of nodes. Waits until all is gone.
 ///
 /// # Errors
-/// `kube.api`.
+/// `kube.api`; `kube.local` when something is still there after a minute.
 pub async fn remove(client: &Client, start_taint: &str) -> Result<Vec<String>, Error> {
     let mut done = Vec::new();
-    let nodes: Api<KubeNode> = Api::all(client.clone());
-    let mut all = objects(start_taint);
+    let mut all = base(start_taint);
     all.reverse();
-    // Policies first: they would speak about objects that go.
-    let rank = |it: &Value| u8::from(it["kind"] == "CustomResourceDefinition");
+    // Then policies: they would speak about objects that go.
+    let rank = |it: &Value| match it["kind"].as_str() {
+        Some("ClusterRoleBinding" | "RoleBinding") => 0,
+        Some("CustomResourceDefinition") => 2,
+        _ => 1,
+    };
     all.sort_by_key(rank);
-    for object in &all {
+    let bindings = all.iter().filter(|it| rank(it) == 0).count();
+    let (bindings, others) = all.split_at(bindings);
+    delete(client, bindings, &mut done).await?;
+    let memories: Api<AttestedNode> = Api::all(client.clone());
+    let memories = match memories
+        .list(&ListParams::default())
+        .await
+        .map_err(Error::from)
+    {
+        Ok(list) => list.items,
+        Err(error) if error.is(404) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let ours = |it: &&AttestedNode| it.status.as_ref().is_some_and(|status| status.cordoned);
+    let cordoned: Vec<String> = memories
+        .iter()
+        .filter(ours)
+        .map(|it| it.name_any())
+        .collect();
+    delete(client, others, &mut done).await?;
+    let nodes: Api<KubeNode> = Api::all(client.clone());
+    for node in nodes.list(&ListParams::default()).await? {
+        let name = node.name_any();
+        if free(&nodes, &name, start_taint, cordoned.contains(&name)).await? {
+            done.push(format!("taints, label and cordon of Node {name}"));
+        }
+    }
+    gone(client, &all).await?;
+    Ok(done)
+}
+
+async fn delete(client: &Client, objects: &[Value], done: &mut Vec<String>) -> Result<(), Error> {
+    for object in objects {
         let Some((api, name)) = api(client, object) else {
             continue;
         };
-        match api
-            .delete(&name, &DeleteParams::default())
-            .await
-            .map_err(Error::from)
-        {
+        let deleted = api.delete(&name, &DeleteParams::default()).await;
+        match deleted.map_err(Error::from) {
             Ok(_) => done.push(format!(
                 "{} {name}",
                 object["kind"].as_str().unwrap_or_default()
@@ -258,28 +358,67 @@ pub async fn remove(client: &Client, start_taint: &str) -> Result<Vec<String>, E
             Err(error) => return Err(error),
         }
     }
-    for node in nodes.list(&ListParams::default()).await? {
-        let taints = node
-            .spec
-            .as_ref()
-            .and_then(|it| it.taints.clone())
-            .unwrap_or_default();
-        let kept: Vec<_> = taints
-            .iter()
-            .filter(|it| it.key != UNTRUSTED && it.key != start_taint)
-            .collect();
-        let name = node.name_any();
-        if kept.len() == taints.len() && !node.labels().contains_key(TRUST_LABEL) {
+    Ok(())
+}
+
+/// Waits until none of the objects is there.
+async fn gone(client: &Client, objects: &[Value]) -> Result<(), Error> {
+    for object in objects {
+        let Some((api, name)) = api(client, object) else {
             continue;
+        };
+        let mut tries = 0_u32;
+        loop {
+            match api.get(&name).await.map_err(Error::from) {
+                Err(error) if error.is(404) => break,
+                Err(error) => return Err(error),
+                Ok(_) if tries >= 240 => {
+                    return Err(Error::Local(format!("{name} does not go")));
+                }
+                Ok(_) => {}
+            }
+            tries = tries.saturating_add(1);
+            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
         }
-        let patch = json!({"metadata": {"resourceVersion": node.metadata.resource_version,
-            "labels": {TRUST_LABEL: null}}, "spec": {"taints": kept}});
-        nodes
-            .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
-            .await?;
-        done.push(format!("taints and label of Node {name}"));
     }
-    Ok(done)
+    Ok(())
+}
+
+/// Takes from one node what is ours; whether there was anything. Its kubelet writes it all the
+/// time, so what fails for that is read again.
+async fn free(
+    nodes: &Api<KubeNode>,
+    name: &str,
+    start_taint: &str,
+    cordoned: bool,
+) -> Result<bool, Error> {
+    let mut tries = 0_u32;
+    loop {
+        let Some(node) = nodes.get_opt(name).await? else {
+            return Ok(false);
+        };
+        let spec = node.spec.clone().unwrap_or_default();
+        let taints = spec.taints.unwrap_or_default();
+        let ours = |key: &str| key == UNTRUSTED || key == start_taint;
+        let kept: Vec<_> = taints.iter().filter(|it| !ours(&it.key)).collect();
+        let uncordon = cordoned && spec.unschedulable == Some(true);
+        if kept.len() == taints.len() && !node.labels().contains_key(TRUST_LABEL) && !uncordon {
+            return Ok(false);
+        }
+        let mut patch = json!({"metadata": {"resourceVersion": node.metadata.resource_version,
+            "labels": {TRUST_LABEL: null}}, "spec": {"taints": kept}});
+        if uncordon {
+            patch["spec"]["unschedulable"] = Value::Null;
+        }
+        let patched = nodes
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        match patched.map_err(Error::from) {
+            Ok(_) => return Ok(true),
+            Err(error) if error.is(409) && tries < 10 => tries = tries.saturating_add(1),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Documents of YAML; strings are quoted as in JSON, which YAML reads.
@@ -313,7 +452,17 @@ fn write(value: &Value, depth: usize, out: &mut String) {
                 below(item, depth, out);
             }
         }
-        other => out.push_str(&format!("{pad}{other}\n")),
+        other => out.push_str(&format!("{pad}{}\n", scalar(other))),
+    }
+}
+
+/// An expression of a chart stands as it is: Helm quotes what it puts there.
+fn scalar(value: &Value) -> String {
+    match value.as_str() {
+        Some(text) if text.starts_with("{{") && text.ends_with("}}") && text.contains('|') => {
+            text.to_owned()
+        }
+        _ => value.to_string(),
     }
 }
 
@@ -327,7 +476,7 @@ fn below(value: &Value, depth: usize, out: &mut String) {
         out.push('\n');
         write(value, depth.saturating_add(1), out);
     } else {
-        out.push_str(&format!(" {value}\n"));
+        out.push_str(&format!(" {}\n", scalar(value)));
     }
 }
 
@@ -338,11 +487,21 @@ mod tests {
     #[test]
     fn the_committed_file_is_what_the_program_would_apply() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/kubernetes.yaml");
-        let wanted = yaml(&objects(crate::cluster::START_TAINT));
+        let wanted = yaml(&objects(&Shape::default()));
         let found = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             found == wanted,
             "deploy/kubernetes.yaml: zeuge-kube install --dry-run > deploy/kubernetes.yaml"
+        );
+    }
+
+    #[test]
+    fn the_committed_alerts_are_those_of_the_program() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/alerts.yaml");
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            found == yaml(&[json!({"groups": groups()})]),
+            "deploy/alerts.yaml: zeuge-kube install --print-alerts > deploy/alerts.yaml"
         );
     }
 

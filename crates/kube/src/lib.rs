@@ -15,18 +15,34 @@ pub mod cluster;
 pub mod controller;
 mod der;
 mod error;
+pub mod history;
 pub mod install;
 pub mod join;
+pub mod leader;
+pub mod metrics;
 pub mod model;
 pub mod node;
 pub mod pkcs10;
 pub mod plan;
+mod plugin;
 pub mod request;
 
 pub use error::{Error, reason};
 
 /// The check ids of this crate, one list per module.
-pub const CHECKS: &[&[&str]] = &[bypass::CHECKS, error::CHECKS, join::CHECKS, plan::CHECKS];
+pub const CHECKS: &[&[&str]] = &[
+    bypass::CHECKS,
+    error::CHECKS,
+    join::CHECKS,
+    leader::CHECKS,
+    plan::CHECKS,
+];
+
+/// Runs `kubectl-zeuge`, which kubectl finds as `kubectl zeuge`; returns its exit code.
+#[must_use]
+pub fn kubectl() -> std::process::ExitCode {
+    plugin::main()
+}
 
 /// Runs the program with the arguments of the process; returns its exit code (DESIGN §5.1).
 #[must_use]

@@ -150,6 +150,26 @@ pub struct Node {
 }
 
 impl Node {
+    /// What a step makes of it, as the plan expects; evictions succeed where the world says so.
+    pub fn take(&mut self, step: Step, now: i64) {
+        match step {
+            Step::Distrust => (self.trusted, self.no_schedule) = (false, true),
+            Step::Restart => (self.trusted, self.start_taint) = (false, true),
+            Step::Cordon => self.cordon = Cordon::Ours,
+            Step::Evict => self.drain_since = self.drain_since.or(Some(now)),
+            Step::Stuck => {}
+            Step::NoExecute => (self.no_execute, self.pods.movable) = (true, 0),
+            Step::Deny => self.denied = true,
+            Step::Delete => self.live = false,
+            Step::Allow => self.denied = false,
+            Step::Permit => self.no_execute = false,
+            Step::Uncordon => (self.cordon, self.drain_since) = (Cordon::No, None),
+            Step::Trust => {
+                (self.start_taint, self.no_schedule, self.trusted) = (false, false, true);
+            }
+        }
+    }
+
     /// Whether the cluster has to do without it. A machine that has not been admitted yet carries
     /// no work that could be missed, and does not count.
     #[must_use]

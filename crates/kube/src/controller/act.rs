@@ -16,7 +16,7 @@ use crate::{belief, cluster};
 impl Controller {
     pub(super) async fn act(&self, action: &Action, state: &State, now: i64) -> Result<(), Error> {
         let (name, step) = (action.node.as_str(), action.step);
-        let nodes: Api<KubeNode> = Api::all(self.client.clone());
+        let nodes: Api<KubeNode> = Api::all(self.hand()?);
         // Memory first: a step that is done must never be a stranger's after a restart.
         match step {
             Step::Cordon => {
@@ -46,7 +46,7 @@ impl Controller {
             Step::Deny | Step::Allow => {
                 let label = (step == Step::Deny).then_some("true");
                 let patch = json!({"metadata": {"labels": {cluster::DENIED_LABEL: label}}});
-                let api: Api<AttestedNode> = Api::all(self.client.clone());
+                let api: Api<AttestedNode> = Api::all(self.hand()?);
                 api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
                     .await?;
             }
@@ -58,6 +58,7 @@ impl Controller {
         if let Some(node) = self.nodes.get(&ObjectRef::new(name))
             && let Some(change) = cluster::change(&node, step, &self.settings.start_taint)
         {
+            self.seat.demand()?;
             nodes
                 .patch(name, &PatchParams::default(), &Patch::Merge(change))
                 .await?;
@@ -106,7 +107,7 @@ impl Controller {
             let (Some(namespace), pod) = (pod.namespace(), pod.name_any()) else {
                 continue;
             };
-            let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+            let pods: Api<Pod> = Api::namespaced(self.hand()?, &namespace);
             match pods
                 .evict(&pod, &EvictParams::default())
                 .await
@@ -138,6 +139,9 @@ impl Controller {
         let mut status = before.clone();
         change(&mut status);
         status.step = Some(format!("{step:?}"));
+        status
+            .history
+            .stepped(super::clock()?, &format!("{step:?}"));
         if status != before {
             memory.status = Some(status);
             self.remember(&memory).await?;

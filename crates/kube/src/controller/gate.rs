@@ -71,7 +71,8 @@ impl Controller {
         match join::decide(&asked, &request, &results, &facts) {
             Decision::Approve { node, result } => {
                 if asked.signer == CLIENT_SIGNER {
-                    self.admit(&node, memory.as_deref(), &result, &facts)
+                    let age = policy.spec.max_age_seconds;
+                    self.admit(&node, memory.as_deref(), &result, &facts, age)
                         .await?;
                 }
                 let approved = Refusal {
@@ -110,11 +111,12 @@ impl Controller {
         memory: Option<&AttestedNode>,
         result: &Ear,
         facts: &Facts,
+        age_secs_max: i64,
     ) -> Result<(), Error> {
         let mut memory = match memory {
             Some(memory) => memory.clone(),
             None => {
-                let api: Api<AttestedNode> = Api::all(self.client.clone());
+                let api: Api<AttestedNode> = Api::all(self.hand()?);
                 let new = AttestedNode::new(node, AttestedNodeSpec::default());
                 api.create(&PostParams::default(), &new).await?
             }
@@ -123,7 +125,7 @@ impl Controller {
         if let Some(key) = belief::key_name(result) {
             belief::approve(&mut status, key);
         }
-        belief::learn(&mut status, result, node, facts);
+        belief::learn(&mut status, result, node, facts, age_secs_max);
         memory.status = Some(status);
         self.remember(&memory).await?;
         Ok(())
@@ -142,10 +144,11 @@ impl Controller {
             "lastUpdateTime": belief::time(super::clock()?),
         });
         let patch = json!({"status": {"conditions": [condition]}});
-        let api: Api<CertificateSigningRequest> = Api::all(self.client.clone());
+        let api: Api<CertificateSigningRequest> = Api::all(self.hand()?);
         let put = PatchParams::default();
         api.patch_approval(&name, &put, &Patch::Merge(patch))
             .await?;
+        self.metrics.count("zeuge_kube_decisions_total", why.check);
         tracing::info!(csr = name, word, message, "decided");
         Ok(())
     }

@@ -61,22 +61,8 @@ fn steps(state: &State) -> Vec<(String, Step)> {
     actions.into_iter().map(|it| (it.node, it.step)).collect()
 }
 
-/// What a step does to what is observed; evictions succeed only where the world says so.
 fn apply(node: &mut Node, step: Step, now: i64) {
-    match step {
-        Step::Distrust => (node.trusted, node.no_schedule) = (false, true),
-        Step::Restart => (node.trusted, node.start_taint) = (false, true),
-        Step::Cordon => node.cordon = Cordon::Ours,
-        Step::Evict => node.drain_since = node.drain_since.or(Some(now)),
-        Step::Stuck => {}
-        Step::NoExecute => (node.no_execute, node.pods.movable) = (true, 0),
-        Step::Deny => node.denied = true,
-        Step::Delete => node.live = false,
-        Step::Allow => node.denied = false,
-        Step::Permit => node.no_execute = false,
-        Step::Uncordon => (node.cordon, node.drain_since) = (Cordon::No, None),
-        Step::Trust => (node.start_taint, node.no_schedule, node.trusted) = (false, false, true),
-    }
+    node.take(step, now);
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! Remembers which Node objects there were, so that a report can name every one.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::PostParams;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, ResourceExt as _};
+
+use super::Controller;
+use crate::api::{AttestedNode, AttestedNodeSpec};
+use crate::belief;
+use crate::error::Error;
+
+/// How many memories one pass makes: after an installation every node needs one.
+const NEW_MAX: usize = 200;
+
+impl Controller {
+    /// A memory for each Node that has none, and an end for lives whose Node is gone.
+    pub(super) async fn lives(&self, now: i64) {
+        let mut new = 0_usize;
+        for node in self.nodes.state() {
+            let name = node.name_any();
+            if self.memories.get(&ObjectRef::new(&name)).is_none() && new < NEW_MAX {
+                new = new.saturating_add(1);
+                self.told(&name, self.unknown(&name).await);
+            }
+        }
+        for memory in self.memories.state() {
+            let name = memory.name_any();
+            let node = self.nodes.get(&ObjectRef::new(&name));
+            let status = memory.status.as_ref();
+            let last = status.and_then(|it| it.history.lives.last());
+            let open = last.filter(|it| it.until.is_none());
+            let uid = node.as_ref().and_then(|it| it.uid());
+            if open.map(|it| &it.uid) == uid.as_ref() {
+                continue;
+            }
+            let made: Option<&Time> = node
+                .as_ref()
+                .and_then(|it| it.metadata.creation_timestamp.as_ref());
+            let mut next = (*memory).clone();
+            let mut status = next.status.take().unwrap_or_default();
+            let news = match &uid {
+                Some(uid) => {
+                    let made = belief::seconds(made).unwrap_or(now);
+                    status.history.lives(uid, made, now)
+                }
+                None => status.history.gone(now),
+            };
+            if news {
+                next.status = Some(status);
+                self.told(&name, self.remember(&next).await.map(drop));
+            }
+        }
+    }
+
+    async fn unknown(&self, name: &str) -> Result<(), Error> {
+        let api: Api<AttestedNode> = Api::all(self.hand()?);
+        let new = AttestedNode::new(name, AttestedNodeSpec::default());
+        api.create(&PostParams::default(), &new).await?;
+        Ok(())
+    }
+
+    fn told(&self, name: &str, done: Result<(), Error>) {
+        match done {
+            // Somebody wrote in between: the next pass sees it.
+            Err(error) if !error.is(409) => {
+                tracing::warn!(node = name, %error, "a life is not remembered");
+            }
+            _ => {}
+        }
+    }
+}
