@@ -31,7 +31,8 @@ test-crash: ## kill and cut the power of a loaded witness 1,000 times each (CRAS
 
 test-kubernetes: ## nodes against a real control plane (builds Kubernetes with Go, once: 11 CPU minutes)
 	@scripts/kubernetes-control-plane build
-	ZEUGE_KUBERNETES=1 cargo test --locked --package zeuge-kube --test control_plane -- --nocapture
+	@scripts/helm build
+	NO_COLOR=1 ZEUGE_KUBERNETES=1 cargo test --locked --package zeuge-kube --test control_plane --test installation -- --nocapture
 
 test-vm: ## boot a real VM twice (QEMU, OVMF, swtpm) whose agent attests by its TPM
 	@tests/vm/run

@@ -208,6 +208,11 @@ impl Cluster {
 
     /// Starts the controller with the identity that the installation made, and no more rights.
     pub(crate) async fn start_controller(&mut self) {
+        self.controller = Some(self.spawn_controller("log").await);
+    }
+
+    /// The same, for a test that runs several; each writes its own log.
+    pub(crate) async fn spawn_controller(&self, log: &str) -> Child {
         use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
         use k8s_openapi::api::core::v1::ServiceAccount;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin.clone(), "zeuge-system");
@@ -227,7 +232,7 @@ impl Cluster {
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.path("log"))
+            .open(self.path(log))
             .unwrap();
         let child = Command::new(PROGRAM)
             .args([
@@ -247,7 +252,7 @@ impl Cluster {
             ])
             .stderr(log)
             .spawn();
-        self.controller = Some(child.unwrap());
+        child.unwrap()
     }
 
     /// Kills the controller as a power failure would.
