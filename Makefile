@@ -26,8 +26,8 @@ test: ## all tests of the workspace
 	@echo "skipped: the mutation loop (make mutants)"
 	cargo test --workspace --locked
 
-test-crash: ## kill and cut the power of a loaded witness 1,000 times each (CRASHES=n)
-	ZEUGE_CRASHES=$(or $(CRASHES),1000) cargo test --release --locked --package zeuge-server --test witness crash:: -- --nocapture --test-threads 1
+test-crash: ## kill and cut the power of a loaded witness 1,000 times each, and 1,000 releases around changes (CRASHES=n)
+	ZEUGE_CRASHES=$(or $(CRASHES),1000) ZEUGE_RACES=$(or $(CRASHES),1000) cargo test --release --locked --package zeuge-server --test witness -- crash:: races:: --nocapture --test-threads 1
 
 test-kubernetes: ## nodes against a real control plane (builds Kubernetes with Go, once: 11 CPU minutes)
 	@scripts/kubernetes-control-plane build

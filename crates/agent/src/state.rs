@@ -140,18 +140,25 @@ impl State {
             stands_behind(&receipt, &secret.leaf, tiles)?;
         }
         let note = TlogProof::parse(text.as_bytes())?.checkpoint;
-        let file = format!("checkpoint-{}", short_id(key));
-        if let Some(known) = self.known(&file, key)? {
+        if let Some(known) = self.known(key)? {
             continues(&known, &receipt, tiles)?;
         }
-        self.0.put(&file, note.as_bytes())?;
+        self.0.put(&file_of(key), note.as_bytes())?;
         self.keep(&receipt, text)?;
         Ok(Some(receipt))
     }
 
-    fn known(&self, file: &str, key: &VerifierKey) -> Result<Option<Checkpoint>, Error> {
+    /// The largest checkpoint of this log that was seen, as the log signed it.
+    ///
+    /// # Errors
+    /// `agent.local` when it cannot be read.
+    pub(crate) fn checkpoint(&self, key: &VerifierKey) -> Result<Option<Vec<u8>>, Error> {
         let limit = u64::try_from(NOTE_BYTES_MAX).unwrap_or(u64::MAX);
-        let Some(note) = self.0.read(file, limit)? else {
+        self.0.read(&file_of(key), limit)
+    }
+
+    fn known(&self, key: &VerifierKey) -> Result<Option<Checkpoint>, Error> {
+        let Some(note) = self.checkpoint(key)? else {
             return Ok(None);
         };
         let known = VerifiedCheckpoint::open(&note, key, &[])?;
@@ -175,10 +182,11 @@ fn untrusted(because: impl Into<String>) -> Error {
     Error::new("agent.receipt", Fault::Untrusted, because)
 }
 
-fn short_id(key: &VerifierKey) -> String {
+/// The file of the largest checkpoint under a log's key.
+fn file_of(key: &VerifierKey) -> String {
     let mut digest = hex::encode(Sha256::digest(key.to_string()));
     digest.truncate(16);
-    digest
+    format!("checkpoint-{digest}")
 }
 
 /// Whether the entry is about this answer: a verdict's leaf says the same word.

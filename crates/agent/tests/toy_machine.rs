@@ -175,7 +175,11 @@ fn a_witness_that_lies_gets_nothing_believed() {
     toy.witness.lie(Lie::None);
     accepted(&get());
     toy.witness.lie(Lie::LogFromScratch);
+    assert!(toy.witness.shown().is_empty());
     refused(&get(), "agent.log-went-back", 3);
+    // The witness is shown what it signed before, so that an honest one halts.
+    let shown = toy.witness.shown();
+    assert!(shown.len() == 1 && shown[0].ends_with(b"\n"), "{shown:?}");
     let status = toy.agent(&["status"]);
     assert_eq!(status.status.code(), Some(3));
     assert!(stdout(&status).contains("ALARM"));
@@ -185,6 +189,7 @@ fn a_witness_that_lies_gets_nothing_believed() {
     }
     toy.witness.lie(Lie::OtherLog);
     refused(&get(), "log.proof.consistency", 3);
+    assert_eq!(toy.witness.shown().last(), shown.last());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! witness was told so. What is neither in the bundle nor at hand, `zeuge-collateral` has in its
 //! cache or asks for, under the budget of the source that sent the bundle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -59,6 +59,8 @@ pub struct Wishes {
     pub rules: BTreeMap<String, ReleaseRule>,
     /// The texts of what verdicts depend on, for the archive.
     pub texts: Vec<(Kind, Vec<u8>)>,
+    /// Kind and name of documents that the owners have not signed anew since the log was recovered.
+    pub unconfirmed: BTreeSet<(Kind, String)>,
 }
 
 impl Wishes {

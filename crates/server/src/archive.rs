@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use zeuge_log::hash::sha256;
 
@@ -21,6 +21,8 @@ pub struct Archive {
     folder: PathBuf,
     bytes_max: u64,
     bytes: AtomicU64,
+    /// Whether a write failed since somebody asked.
+    has_failed: AtomicBool,
 }
 
 impl Archive {
@@ -32,12 +34,19 @@ impl Archive {
         fs::create_dir_all(&folder)?;
         let mut bytes = 0_u64;
         for entry in fs::read_dir(&folder)? {
-            bytes = bytes.saturating_add(entry?.metadata()?.len());
+            let entry = entry?;
+            // Left by a crash in the middle of a write.
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                fs::remove_file(entry.path())?;
+                continue;
+            }
+            bytes = bytes.saturating_add(entry.metadata()?.len());
         }
         Ok(Self {
             folder,
             bytes_max,
             bytes: AtomicU64::new(bytes),
+            has_failed: AtomicBool::new(false),
         })
     }
 
@@ -51,6 +60,11 @@ impl Archive {
     #[must_use]
     pub fn has(&self, name: &[u8; 32]) -> bool {
         self.folder.join(hex::encode(name)).exists()
+    }
+
+    /// Whether a write failed since this was asked last.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.swap(false, Ordering::Relaxed)
     }
 
     /// Keeps the bytes durably and returns their SHA-256.
@@ -74,6 +88,7 @@ impl Archive {
         };
         written.map_err(|error| {
             self.bytes.fetch_sub(length, Ordering::Relaxed);
+            self.has_failed.store(!full, Ordering::Relaxed);
             tracing::error!(check = "archive.quota", %error, "evidence cannot be archived");
             let because = "evidence cannot be archived; raise --archive-bytes-max or make room";
             Refusal::new("archive.quota", 503, because).difference(
@@ -96,9 +111,12 @@ impl Archive {
         crate::keys::random(&mut salt);
         let beside = self.folder.join(format!(".{}", hex::encode(salt)));
         let mut file = fs::File::create_new(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(error) = written.and_then(|()| fs::rename(&beside, path)) {
+            // A full disk needs the room.
+            let _ = fs::remove_file(&beside);
+            return Err(error);
+        }
         fs::File::open(&self.folder)?.sync_all()
     }
 }
@@ -120,7 +138,12 @@ mod tests {
             archive.keep(b"abc").map_err(|refusal| refusal.check),
             Err("archive.quota")
         );
+        // What a crash left half-written is taken away and does not count.
+        let half = folder.path().join(".0011223344556677");
+        fs::write(&half, b"half of it").unwrap();
         let again = Archive::open(folder.path().to_path_buf(), 11).unwrap();
+        assert!(!half.exists());
+        assert_eq!(again.bytes(), 8);
         assert!(again.keep(b"abc").is_ok());
     }
 }

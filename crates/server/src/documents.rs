@@ -4,7 +4,7 @@
 //! present owners, version, time. So a document that is too old, or that only former owners
 //! signed, stops counting by itself, and a changed database loosens nothing. Never repairs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use zeuge_appraise::{HardwareRegistry, Knowledge, Policy, ReferenceValues, ReleaseRule};
@@ -60,6 +60,11 @@ pub trait Shelf: Send + Sync {
     /// # Errors
     /// `store.unavailable`.
     fn tenants(&self) -> Result<Vec<String>, Refusal>;
+    /// When the log was recovered last, in Unix seconds.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    fn recovered_at(&self) -> Result<Option<i64>, Refusal>;
     /// Epoch and documents of a tenant, as of one instant.
     ///
     /// # Errors
@@ -229,7 +234,9 @@ pub fn wishes(shelf: &dyn Shelf, keys: &Keys, tenant: &str, now: i64) -> Result<
         knowledge: None,
         rules: BTreeMap::new(),
         texts: Vec::new(),
+        unconfirmed: BTreeSet::new(),
     };
+    let recovered = shelf.recovered_at()?;
     for row in &rows {
         let Some(kind) = KINDS.into_iter().find(|kind| kind.as_str() == row.kind) else {
             continue;
@@ -240,6 +247,9 @@ pub fn wishes(shelf: &dyn Shelf, keys: &Keys, tenant: &str, now: i64) -> Result<
         let document = Document::parse(&row.json)?;
         let floor = u64::try_from(row.version).unwrap_or(u64::MAX);
         let approved = document.verify(&wishes.owners, kind, floor, now)?;
+        if recovered.is_some_and(|recovered| approved.header().issued < recovered) {
+            wishes.unconfirmed.insert((kind, row.name.clone()));
+        }
         take(&approved, &mut wishes)?;
         if kind != Kind::ReleaseRule {
             wishes.texts.push((kind, document.payload));
@@ -375,6 +385,7 @@ pub fn accept(
         knowledge: None,
         rules: BTreeMap::new(),
         texts: Vec::new(),
+        unconfirmed: BTreeSet::new(),
     };
     take(&approved, &mut trial)?;
     if let Some(knowledge) = &trial.knowledge {

@@ -33,6 +33,7 @@ use crate::feed::{self, Subject};
 use crate::forecast::gauges;
 use crate::metrics::labelled;
 use crate::openapi;
+use crate::recovery;
 use crate::refusal::Refusal;
 use crate::reports;
 use crate::secrets::{self, UPLOAD_BYTES_MAX, Vault as _};
@@ -50,6 +51,10 @@ const REQUESTS_MAX: usize = 512;
 const ROWS_MAX: u32 = 1000;
 /// The longest request for a challenge in bytes: one name.
 const CHALLENGE_BYTES_MAX: usize = 1024;
+
+/// The longest checkpoint that somebody shows in bytes: a receipt holds an entry of 64 KiB at most,
+/// in base64, and a path.
+pub(crate) const HELD_BYTES_MAX: usize = 256 * 1024;
 
 /// Unless a token alone is wanted.
 const AS_ANSWER: (Form, &str) = (Form::Answer, "application/json");
@@ -190,6 +195,11 @@ pub fn router(witness: Arc<Witness>) -> Router {
         .route("/v1/machines/{machine}/report", get(report))
         .route("/v1/collateral/forecast", get(forecast))
         .route("/v1/witness", get(about))
+        .merge(
+            Router::new()
+                .route("/v1/checkpoints", post(held_checkpoint))
+                .layer(DefaultBodyLimit::max(HELD_BYTES_MAX)),
+        )
         .route("/log/checkpoint", get(checkpoint))
         .route("/log/vkey", get(vkey))
         .route("/log/tile/{*path}", get(tile))
@@ -633,9 +643,19 @@ async fn forecast(
     json_answer(&json!({"machines": machines}))
 }
 
+/// Takes a checkpoint or receipt of this log that somebody holds; one that the log does not continue
+/// halts the witness.
+async fn held_checkpoint(State(witness): Shared, body: Bytes) -> Answer {
+    let size = blocking(move || recovery::shown(&witness, &body)).await?;
+    json_answer(&json!({"continued": true, "size": size}))
+}
+
 /// What a witness says of itself; agents take it from measured configuration instead.
 async fn about(State(witness): Shared) -> Answer {
+    let this = Arc::clone(&witness);
+    let recovered = blocking(move || recovery::recovered(&this.store)).await?;
     json_answer(&json!({
+        "recovered": recovered,
         "witness": witness.id,
         "answer_key": witness.keys.answer.public(),
         "report_key": witness.keys.report.public(),

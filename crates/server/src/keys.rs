@@ -2,7 +2,8 @@
 //!
 //! A file is `<purpose>.<generation>`; the highest generation signs or seals, older ones of EAR,
 //! challenge and sealing keys stay good for what was made with them, so rotation has an overlap.
-//! Log, answer and report keys have one generation: others pin them. Never prints a key.
+//! Others pin log, answer and report keys, so these do not rotate; a log that was recovered has another
+//! origin, and with it another key. Never prints a key.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -112,10 +113,51 @@ pub fn make(folder: &Path, purpose: Purpose) -> io::Result<u32> {
         return Err(io::Error::other(text));
     }
     let next = last.saturating_add(1);
+    make_generation(folder, purpose, next)?;
+    Ok(next)
+}
+
+fn make_generation(folder: &Path, purpose: Purpose, generation: u32) -> io::Result<()> {
     let mut bytes = Zeroizing::new([0; 32]);
     random(bytes.as_mut_slice());
-    write_secret(&path(folder, purpose, next), bytes.as_slice())?;
-    Ok(next)
+    write_secret(&path(folder, purpose, generation), bytes.as_slice())
+}
+
+/// Which generation of the log key signs for an origin: the first for `w1`, the second for
+/// `w1/2`, and so on. A witness's id has no slash.
+fn generation_of(origin: &str) -> Option<u32> {
+    match origin.rsplit_once('/') {
+        None => Some(1),
+        Some((_, number)) => number.parse().ok().filter(|number| *number > 1),
+    }
+}
+
+/// The origin that follows this one, with a key of its own.
+///
+/// # Errors
+/// Those of the file system.
+pub fn next_origin(folder: &Path, id: &str, origin: &str) -> io::Result<String> {
+    let unknown = || io::Error::other(format!("{origin} is no origin of this witness"));
+    let next = generation_of(origin).ok_or_else(unknown)?.saturating_add(1);
+    // Left by a recovery that did not end: it never signed anything.
+    if !path(folder, Purpose::Log, next).exists() {
+        make_generation(folder, Purpose::Log, next)?;
+    }
+    Ok(format!("{id}/{next}"))
+}
+
+/// Makes a new challenge key and takes all older ones away: challenges that were made before count
+/// no more.
+///
+/// # Errors
+/// Those of the file system.
+pub fn forget_challenges(folder: &Path) -> io::Result<()> {
+    let old = generations(folder, Purpose::Challenge)?;
+    make(folder, Purpose::Challenge)?;
+    for generation in old {
+        fs::remove_file(path(folder, Purpose::Challenge, generation))?;
+    }
+    fs::File::open(folder)?.sync_all()
 }
 
 /// Makes the first generation of a key where there is none: a folder that an earlier build made.
@@ -196,7 +238,12 @@ impl Keys {
             keys.collect::<Result<_, _>>().map_err(io::Error::other)
         };
         let challenge = read_all(folder, Purpose::Challenge)?;
-        let (_, log) = read_all(folder, Purpose::Log)?.swap_remove(0);
+        let wanted = generation_of(origin);
+        let log = read_all(folder, Purpose::Log)?
+            .into_iter()
+            .find(|(generation, _)| Some(*generation) == wanted);
+        let missing = || io::Error::other(format!("there is no log key of the origin {origin}"));
+        let (_, log) = log.ok_or_else(missing)?;
         let sealing = read_all(folder, Purpose::Sealing)?
             .iter()
             .map(|(generation, key)| {
@@ -333,5 +380,31 @@ mod tests {
         }
         assert_eq!(make(folder.path(), Purpose::Ear).unwrap(), 2);
         assert_eq!(Keys::open(folder.path(), "w1").unwrap().ear.len(), 2);
+    }
+
+    #[test]
+    fn every_origin_of_a_witness_has_a_key_of_its_own() {
+        let folder = folder();
+        let key =
+            |origin| Keys::open(folder.path(), origin).map(|keys| keys.log.verifier().clone());
+        let first = key("w1").unwrap();
+        assert!(key("w1/2").is_err());
+        let next = || next_origin(folder.path(), "w1", "w1").unwrap();
+        assert_eq!(next(), "w1/2");
+        let second = key("w1/2").unwrap();
+        // Again after a recovery that did not end: the same key, which never signed.
+        assert_eq!(next(), "w1/2");
+        assert_eq!(key("w1/2").unwrap(), second);
+        assert_eq!(key("w1").unwrap(), first);
+        assert!(key("w1/1").is_err() && key("w1/x").is_err());
+        assert_eq!(next_origin(folder.path(), "w1", "w1/2").unwrap(), "w1/3");
+    }
+
+    #[test]
+    fn challenges_are_forgotten_with_their_key() {
+        let folder = folder();
+        make(folder.path(), Purpose::Challenge).unwrap();
+        forget_challenges(folder.path()).unwrap();
+        assert_eq!(generations(folder.path(), Purpose::Challenge).unwrap(), [3]);
     }
 }

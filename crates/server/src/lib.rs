@@ -20,12 +20,14 @@ pub mod endorsements;
 pub mod enrolment;
 pub mod feed;
 pub mod forecast;
+pub mod health;
 pub mod http;
 pub mod keys;
 pub mod metrics;
 pub mod openapi;
 pub mod program;
 mod quote;
+pub mod recovery;
 pub mod refusal;
 pub mod release;
 pub mod reports;
@@ -34,6 +36,7 @@ pub mod sequencer;
 pub mod session;
 pub mod store;
 pub mod tenants;
+pub mod tiles;
 pub mod tls;
 pub mod tpm;
 pub mod wire;
@@ -46,6 +49,7 @@ pub const CHECKS: &[&[&str]] = &[
     documents::CHECKS,
     enrolment::CHECKS,
     feed::CHECKS,
+    recovery::CHECKS,
     release::CHECKS,
     reports::CHECKS,
     secrets::CHECKS,

@@ -12,8 +12,13 @@ pub struct Metrics {
 }
 
 /// Names, the name of their label, and what they count.
-const COUNTERS: [(&str, &str, &str); 4] = [
+const COUNTERS: [(&str, &str, &str); 5] = [
     ("zeuge_challenges_total", "", "Challenges that were made."),
+    (
+        "zeuge_log_alarms_total",
+        "check",
+        "Checkpoints that somebody held and the log does not continue, by check id.",
+    ),
     (
         "zeuge_refusals_total",
         "check",

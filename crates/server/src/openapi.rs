@@ -203,6 +203,16 @@ const CALLS: &[Call] = &[
         "What the witness says of itself.",
         (JSON, "Object"),
     ),
+    Call {
+        body: "Text",
+        ..post(
+            "/v1/checkpoints",
+            "Shows the witness a checkpoint or receipt of its log that somebody holds. One that it does \
+             not continue halts it.",
+            "Text",
+            "Object",
+        )
+    },
     get(
         "/log/checkpoint",
         "The newest checkpoint (C2SP tlog-checkpoint).",
@@ -309,7 +319,8 @@ fn operation(call: &Call) -> Value {
         operation["parameters"] = Value::Array(parameters);
     }
     if !call.body.is_empty() {
-        let content = json!({JSON: {"schema": reference(call.body)}});
+        let media = if call.body == "Text" { TEXT } else { JSON };
+        let content = json!({media: {"schema": reference(call.body)}});
         operation["requestBody"] = json!({"required": true, "content": content});
     }
     if call.admin {

@@ -5,6 +5,7 @@
 //! secret in it.
 
 mod folder;
+mod recover;
 mod serve;
 
 use std::net::SocketAddr;
@@ -23,7 +24,8 @@ Examples:
   zeuged init --data /var/lib/zeuge --owner owner/owner.pub --id witness-1
   zeuged serve --data /var/lib/zeuge
   zeuged backup --data /var/lib/zeuge --to zeuge.backup
-  zeuged restore --from zeuge.backup --data /var/lib/zeuge-new";
+  zeuged restore --from zeuge.backup --data /var/lib/zeuge-new
+  zeuged recover --data /var/lib/zeuge-new --held-checkpoint receipt";
 
 /// The witness: verifies machines, keeps the log, releases secrets.
 #[derive(Debug, Parser)]
@@ -60,17 +62,22 @@ enum Command {
     Rotate(Rotate),
     /// Copy a data folder into one file, keys included; the witness may run meanwhile.
     #[command(
-        after_help = "Example:\n  zeuged backup --data /var/lib/zeuge --to zeuge.backup\n\
+        after_help = "Examples:\n  zeuged backup --data /var/lib/zeuge --to zeuge.backup\n  \
+                            zeuged backup --data /var/lib/zeuge --to zeuge.backup --last\n\
                             The file holds every key: keep it as safe as the folder."
     )]
     Backup(Backup),
-    /// Make a data folder from a backup.
+    /// Make a data folder from a backup. It is served after `recover`, unless it is from the last
+    /// backup of a folder: who restores cannot know what was decided since.
     #[command(after_help = "Example:\n  zeuged restore --from zeuge.backup \
                             --data /var/lib/zeuge-new")]
     Restore(Restore),
-    /// Not in this version: open a new log that names the last good checkpoint of a lost one.
-    #[command(after_help = "Example:\n  zeuged recover --data /var/lib/zeuge")]
-    Recover(Later),
+    /// Open a new log that names the last good checkpoint of one that was lost, set back or forked.
+    /// Owners must sign their documents anew before anything is released.
+    #[command(after_help = "Examples:\n  zeuged recover --data /var/lib/zeuge\n  \
+                            zeuged recover --data /var/lib/zeuge --held-checkpoint receipt\n\
+                            The witness must be stopped. The old database stays beside.")]
+    Recover(Recover),
     /// Not in this version: move to PostgreSQL and S3.
     #[command(after_help = "Example:\n  zeuged migrate --data /var/lib/zeuge")]
     Migrate(Later),
@@ -243,6 +250,24 @@ struct Backup {
     /// The file to write; it must not exist.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
+    /// The last one: the witness is stopped, and this folder is not served again. What is restored
+    /// from it goes on as the same witness, with the same log. Restore it once.
+    #[arg(long)]
+    last: bool,
+}
+
+#[derive(Debug, Args)]
+struct Recover {
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// A checkpoint of the lost log that somebody holds: a note, or a receipt that an agent keeps.
+    /// Repeatable.
+    #[arg(long, value_name = "FILE")]
+    held_checkpoint: Vec<PathBuf>,
+    /// Form of what is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -280,7 +305,7 @@ pub fn main() -> ExitCode {
         Command::Rotate(rotate) => folder::rotate(&rotate),
         Command::Backup(backup) => folder::backup(&backup),
         Command::Restore(restore) => folder::restore(&restore),
-        Command::Recover(later) => Err(folder::later("recover", &later.data)),
+        Command::Recover(recover) => recover::recover(&recover),
         Command::Migrate(later) => Err(folder::later("migrate", &later.data)),
     };
     match done {

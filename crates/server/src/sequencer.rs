@@ -5,29 +5,29 @@
 //! checkpoint that is not an extension of the last one signed; never deletes a full tile.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use zeuge_log::checkpoint::{SignedCheckpoint, VerifiedCheckpoint};
+use zeuge_log::checkpoint::{Checkpoint, SignedCheckpoint, VerifiedCheckpoint};
 use zeuge_log::commitment::Opening;
-use zeuge_log::hash::leaf_hash;
+use zeuge_log::hash::empty_root;
 use zeuge_log::leaf::Leaf;
-use zeuge_log::note::Signer;
+use zeuge_log::note::{Signer, VerifierKey};
 use zeuge_log::proof::{TlogProof, verify_consistency};
 use zeuge_log::receipt::Receipt;
-use zeuge_log::tile::{Row, TILE_WIDTH, TileId, new_bundles, width_at, write_bundle};
-use zeuge_log::tree::{self, TileSource};
+use zeuge_log::tree;
 
 use crate::keys;
 use crate::refusal::Refusal;
+use crate::tiles::{BATCH_LEAVES_MAX, Tiles, disk, extend, write_durably};
 
 /// The ids of this file.
 pub const CHECKS: &[&str] = &["log.fork", "log.rollback", "log.unavailable"];
-/// Leaves in one batch: a batch is done well within 50 ms then.
-const BATCH_LEAVES_MAX: u32 = 4096;
+/// What the log's own rules refuse when tiles are damaged.
+const TILES_FAILED: [&str; 3] = ["log.proof.consistency", "log.proof.inclusion", "log.tile"];
 /// How long an answer waits for its checkpoint: as long as an admission lives.
 const WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether something waits, should a wake-up be lost.
@@ -101,113 +101,6 @@ pub trait Entries: Send + Sync {
     fn publish(&self, checkpoint: &Published) -> Result<(), Refusal>;
 }
 
-/// Tiles and bundles as files under `log/`, by their paths in the C2SP document. Of the tile at
-/// the right edge only the widest is kept; a narrower one is its beginning.
-#[derive(Debug, Clone)]
-pub struct Tiles {
-    folder: PathBuf,
-}
-
-impl Tiles {
-    /// The tiles of a folder.
-    #[must_use]
-    pub const fn new(folder: PathBuf) -> Self {
-        Self { folder }
-    }
-
-    fn full(&self, id: TileId) -> PathBuf {
-        let width = TILE_WIDTH;
-        self.folder.join(TileId { width, ..id }.path())
-    }
-
-    fn partial_folder(&self, id: TileId) -> PathBuf {
-        let mut path = self.full(id).into_os_string();
-        path.push(".p");
-        path.into()
-    }
-
-    /// The widths of the partial files of a tile.
-    fn partials(&self, id: TileId) -> Vec<u16> {
-        let Ok(entries) = fs::read_dir(self.partial_folder(id)) else {
-            return Vec::new();
-        };
-        let name = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
-        let widths = entries
-            .filter_map(name)
-            .filter_map(|name| name.parse().ok());
-        widths.collect()
-    }
-
-    fn write(&self, id: TileId, bytes: &[u8]) -> io::Result<()> {
-        write_durably(&self.folder.join(id.path()), bytes)
-    }
-
-    /// Removes partial files that a wider one has replaced.
-    fn prune(&self, id: TileId) {
-        for width in self.partials(id) {
-            if width < id.width {
-                let old = TileId { width, ..id };
-                let _ = fs::remove_file(self.folder.join(old.path()));
-            }
-        }
-        if id.width == TILE_WIDTH {
-            let _ = fs::remove_dir(self.partial_folder(id));
-        }
-    }
-
-    /// The bytes of a served resource at a tree size; `None` where that tree has none.
-    #[must_use]
-    pub fn serve(&self, id: TileId, size: u64) -> Option<Vec<u8>> {
-        let level = match id.row {
-            Row::Hashes(level) => level,
-            Row::Entries => 0,
-        };
-        if id.width > width_at(level, id.index, size) {
-            return None;
-        }
-        let bytes = self.tile(id)?;
-        match id.row {
-            Row::Hashes(_) => bytes
-                .get(..usize::from(id.width).checked_mul(32)?)
-                .map(<[u8]>::to_vec),
-            Row::Entries => {
-                let entries = zeuge_log::tile::read_bundle(&bytes).ok()?;
-                write_bundle(entries.get(..usize::from(id.width))?).ok()
-            }
-        }
-    }
-}
-
-impl TileSource for Tiles {
-    fn tile(&self, id: TileId) -> Option<Vec<u8>> {
-        if let Ok(bytes) = fs::read(self.full(id)) {
-            return Some(bytes);
-        }
-        let widths = self.partials(id).into_iter();
-        let width = widths.filter(|width| *width >= id.width).min()?;
-        fs::read(self.folder.join(TileId { width, ..id }.path())).ok()
-    }
-}
-
-/// Writes beside, syncs, renames, syncs the folder.
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path
-        .parent()
-        .ok_or_else(|| io::Error::other("a path without a folder"))?;
-    fs::create_dir_all(folder)?;
-    let beside = folder.join(".new");
-    let mut file = fs::File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    fs::File::open(folder)?.sync_all()
-}
-
-fn disk(error: &io::Error) -> Refusal {
-    tracing::error!(check = "log.unavailable", %error, "tiles cannot be written");
-    Refusal::new("log.unavailable", 503, "the log cannot be written").retry_after(1)
-}
-
 /// What readers see: the last checkpoint, or why the log stands still.
 pub type Shown = Result<Arc<SignedCheckpoint>, Refusal>;
 
@@ -220,6 +113,111 @@ pub struct Sequencer {
     wake: Notify,
     /// Held while a batch is written: a log has one writer.
     writing: Mutex<()>,
+    /// Why nothing is ever signed again by this process.
+    stopped: OnceLock<Refusal>,
+    /// Whether tiles were found that do not fit.
+    is_suspect: AtomicBool,
+}
+
+/// The last checkpoint that was signed, or that of a log without entries.
+fn last(entries: &dyn Entries) -> Result<Published, Refusal> {
+    let last = entries.published()?;
+    Ok(last.unwrap_or_else(|| Published {
+        size: 0,
+        root: empty_root(),
+        note: String::new(),
+    }))
+}
+
+/// Compares tiles, database, checkpoint file and what was held outside, and returns the last
+/// checkpoint that was signed. Signs nothing; makes tiles anew where they are missing or damaged.
+///
+/// # Errors
+/// As [`Sequencer::open`].
+pub fn compare(
+    entries: &dyn Entries,
+    tiles: &Tiles,
+    key: &VerifierKey,
+    outside: &[Vec<u8>],
+) -> Result<Published, Refusal> {
+    let last = last(entries)?;
+    let signed = (last.size, last.root);
+    if tree::root(tiles, last.size) != Ok(last.root) {
+        let size = last.size;
+        tracing::warn!(
+            size,
+            "tiles are missing or differ; made anew from the database"
+        );
+        tiles.remake(entries, signed)?;
+    }
+    shown_before(tiles, key, signed)?;
+    for held in outside {
+        continued(entries, tiles, key, held)?;
+    }
+    Ok(last)
+}
+
+/// Demands that the log continues a checkpoint that was held outside, as a note or in a receipt.
+fn continued(
+    entries: &dyn Entries,
+    tiles: &Tiles,
+    key: &VerifierKey,
+    held: &[u8],
+) -> Result<Checkpoint, Refusal> {
+    let held = opened(key, held)?;
+    let last = last(entries)?;
+    if held.size > last.size {
+        let because = "the log is behind a checkpoint that is held outside: it was set back";
+        return Err(Refusal::new("log.rollback", 503, because)
+            .difference(last.size.to_string(), format!("at least {}", held.size)));
+    }
+    if tree::root(tiles, held.size) != Ok(held.root) {
+        // Damaged tiles are no other history.
+        tiles.remake(entries, (last.size, last.root))?;
+    }
+    let root = tree::root(tiles, held.size)?;
+    if root != held.root {
+        let because = "the log is another than the one whose checkpoint is held outside";
+        return Err(Refusal::new("log.fork", 503, because)
+            .difference(hex::encode(root), hex::encode(held.root)));
+    }
+    Ok(held)
+}
+
+/// The checkpoint of a note or of a receipt, under the log's key.
+///
+/// # Errors
+/// `log.note`, `log.checkpoint`, `log.origin` for one of nobody's or of another log.
+pub fn opened(key: &VerifierKey, held: &[u8]) -> Result<Checkpoint, Refusal> {
+    let in_receipt = TlogProof::parse(held).map(|proof| proof.checkpoint.into_bytes());
+    let note = in_receipt.unwrap_or_else(|_| held.to_vec());
+    // Whoever showed it is wrong, not the log.
+    let held = VerifiedCheckpoint::open(&note, key, &[]).map_err(|error| Refusal {
+        difference: error.difference(),
+        ..Refusal::new(error.check(), 400, error.to_string())
+    })?;
+    Ok(held.checkpoint().clone())
+}
+
+/// Compares the database with the checkpoint file, which is written after it and therefore never
+/// ahead of it: a file that is ahead was shown to somebody before the database was set back.
+fn shown_before(
+    tiles: &Tiles,
+    key: &VerifierKey,
+    (size, root): (u64, [u8; 32]),
+) -> Result<(), Refusal> {
+    let Ok(note) = fs::read(tiles.checkpoint_file()) else {
+        return Ok(());
+    };
+    let shown = opened(key, &note)?;
+    if shown.size > size || (shown.size == size && shown.root != root) {
+        let because = "the database is older than the checkpoint that was shown";
+        return Err(Refusal::new("log.rollback", 503, because).difference(
+            format!("size {size}"),
+            format!("at least size {} with its root", shown.size),
+        ));
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for Sequencer {
@@ -245,29 +243,8 @@ impl Sequencer {
         outside: &[Vec<u8>],
     ) -> Result<Self, Refusal> {
         let tiles = Tiles::new(folder);
-        let last = entries.published()?;
-        let (size, root) = last.as_ref().map_or_else(
-            || (0, zeuge_log::hash::empty_root()),
-            |last| (last.size, last.root),
-        );
-        if tree::root(&tiles, size) != Ok(root) {
-            tracing::warn!(
-                size,
-                "tiles are missing or differ; made anew from the database"
-            );
-            let _ = fs::remove_dir_all(tiles.folder.join("tile"));
-            let found = rebuild(entries.as_ref(), &tiles, size)?;
-            if found != root {
-                let because = "the database is not the one whose checkpoint was signed last";
-                return Err(Refusal::new("log.rollback", 503, because)
-                    .difference(hex::encode(found), hex::encode(root)));
-            }
-        }
-        shown_before(&tiles, &signer, size, &root)?;
-        for note in outside {
-            held_outside(&tiles, &signer, size, note)?;
-        }
-        let signed = SignedCheckpoint::sign(&signer, size, root)?;
+        let last = compare(entries.as_ref(), &tiles, signer.verifier(), outside)?;
+        let signed = SignedCheckpoint::sign(&signer, last.size, last.root)?;
         let sequencer = Self {
             entries,
             tiles,
@@ -275,9 +252,80 @@ impl Sequencer {
             shown: watch::Sender::new(Ok(Arc::new(signed))),
             wake: Notify::new(),
             writing: Mutex::new(()),
+            stopped: OnceLock::new(),
+            is_suspect: AtomicBool::new(false),
         };
         sequencer.sequence()?;
         Ok(sequencer)
+    }
+
+    /// Nothing is signed or shown from now on, whatever the disk says.
+    pub fn stop(&self, refusal: Refusal) {
+        tracing::error!(check = refusal.check, %refusal, "ALARM: the log stands still for good");
+        let _ = self.stopped.set(refusal.clone());
+        let _ = self.shown.send_replace(Err(refusal));
+    }
+
+    /// Nothing is shown until the log could be written again.
+    pub fn stumble(&self, refusal: Refusal) {
+        let _ = self.shown.send_replace(Err(refusal));
+        self.wake();
+    }
+
+    /// Demands that the log continues a checkpoint that somebody holds, as a note or in a receipt.
+    ///
+    /// # Errors
+    /// `log.note`, `log.checkpoint`, `log.origin` for one that this log never signed;
+    /// `log.rollback`, `log.fork` for one that it signed and does not continue.
+    pub fn continues(&self, held: &[u8]) -> Result<Checkpoint, Refusal> {
+        let claimed = opened(self.signer.verifier(), held)?;
+        let entries = self.entries.as_ref();
+        if claimed.size <= last(entries)?.size
+            && tree::root(&self.tiles, claimed.size) == Ok(claimed.root)
+        {
+            return Ok(claimed);
+        }
+        // Not beside a writer, who may just have moved the edge.
+        let poisoned = |_| Refusal::store(&"an earlier batch failed in the middle");
+        let _writing = self.writing.lock().map_err(poisoned)?;
+        continued(entries, &self.tiles, self.signer.verifier(), held)
+    }
+
+    /// Holds one tile, and what is over it, against the database; returns the number of tiles.
+    /// What does not fit is made anew, or stops the log, with the next batch.
+    ///
+    /// # Errors
+    /// `store.unavailable`, `log.rollback` for a database that cannot be read or lacks leaves.
+    pub fn examine(&self, number: u64) -> Result<u64, Refusal> {
+        // The edge moves only with a batch.
+        let poisoned = |_| Refusal::store(&"an earlier batch failed in the middle");
+        let _writing = self.writing.lock().map_err(poisoned)?;
+        let size = last(self.entries.as_ref())?.size;
+        let tiles = size.div_ceil(u64::from(zeuge_log::tile::TILE_WIDTH));
+        let Some(index) = number.checked_rem(tiles) else {
+            return Ok(0);
+        };
+        if !self.tiles.fits(self.entries.as_ref(), index, size)? {
+            tracing::error!(
+                check = "log.tile",
+                index,
+                "a tile does not fit the database"
+            );
+            self.is_suspect.store(true, Ordering::Relaxed);
+            self.wake();
+        }
+        Ok(tiles)
+    }
+
+    /// Writes a file of one block as a tile is written: whether the disk has room for the log.
+    ///
+    /// # Errors
+    /// `log.unavailable`.
+    pub fn probe(&self) -> Result<(), Refusal> {
+        let poisoned = |_| Refusal::store(&"an earlier batch failed in the middle");
+        let _writing = self.writing.lock().map_err(poisoned)?;
+        let file = self.tiles.checkpoint_file().with_file_name(".room");
+        write_durably(&file, &[0; 4096]).map_err(|error| disk(&error))
     }
 
     /// Says that there are new leaves.
@@ -341,7 +389,12 @@ impl Sequencer {
         number: u64,
         entry: &[u8],
     ) -> Result<Receipt, Refusal> {
-        Ok(Receipt::mint(signed, &self.tiles, number, entry)?)
+        Receipt::mint(signed, &self.tiles, number, entry).map_err(|error| {
+            // The next batch finds out whether tiles or database are damaged.
+            self.is_suspect.store(true, Ordering::Relaxed);
+            self.wake();
+            Refusal::from(error).retry_after(1)
+        })
     }
 
     /// Publishes batches until told to stop, and once more then.
@@ -360,8 +413,13 @@ impl Sequencer {
                 Err(error) => Some(Refusal::store(&error)),
             };
             if let Some(refusal) = refusal {
-                tracing::error!(check = refusal.check, %refusal, "the log stands still");
-                let _ = self.shown.send_replace(Err(refusal));
+                // What the database lost does not come back by itself.
+                if refusal.check == "log.rollback" {
+                    self.stop(refusal);
+                } else {
+                    tracing::error!(check = refusal.check, %refusal, "the log stands still");
+                    let _ = self.shown.send_replace(Err(refusal));
+                }
                 tokio::time::sleep(IDLE).await;
             }
             if stopped {
@@ -377,12 +435,41 @@ impl Sequencer {
     pub fn sequence(&self) -> Result<(), Refusal> {
         let poisoned = |_| Refusal::store(&"an earlier batch failed in the middle");
         let _writing = self.writing.lock().map_err(poisoned)?;
+        if self.is_suspect.swap(false, Ordering::Relaxed) {
+            self.mend()?;
+        }
+        match self.publish() {
+            // Tiles that changed under us: the database says whether only they did.
+            Err(refusal) if TILES_FAILED.contains(&refusal.check) => {
+                self.mend()?;
+                self.publish()
+            }
+            done => done,
+        }
+    }
+
+    /// Makes the tiles anew from the database, if it is the one that was signed.
+    fn mend(&self) -> Result<(), Refusal> {
+        let last = last(self.entries.as_ref())?;
+        tracing::warn!(size = last.size, "tiles are made anew from the database");
+        let done = self
+            .tiles
+            .remake(self.entries.as_ref(), (last.size, last.root));
+        if done
+            .as_ref()
+            .is_err_and(|refusal| refusal.check != "log.rollback")
+        {
+            self.is_suspect.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
+    fn publish(&self) -> Result<(), Refusal> {
         loop {
-            let last = self.entries.published()?.unwrap_or_else(|| Published {
-                size: 0,
-                root: zeuge_log::hash::empty_root(),
-                note: String::new(),
-            });
+            if let Some(refusal) = self.stopped.get() {
+                return Err(refusal.clone());
+            }
+            let last = last(self.entries.as_ref())?;
             let batch = self.entries.entries(last.size, BATCH_LEAVES_MAX)?;
             let nothing_new = batch.is_empty() && !last.note.is_empty();
             if nothing_new
@@ -402,93 +489,14 @@ impl Sequencer {
                 root,
                 note: note.clone(),
             })?;
-            let path = self.tiles.folder.join("checkpoint");
+            let path = self.tiles.checkpoint_file();
             write_durably(&path, note.as_bytes()).map_err(|error| disk(&error))?;
-            let _ = self.shown.send_replace(Ok(Arc::new(signed)));
+            self.shown.send_modify(|shown| {
+                *shown = match self.stopped.get() {
+                    Some(refusal) => Err(refusal.clone()),
+                    None => Ok(Arc::new(signed)),
+                };
+            });
         }
     }
-}
-
-/// Writes the tiles and bundles of a batch and returns the new size and root.
-fn extend(
-    entries: &dyn Entries,
-    tiles: &Tiles,
-    size: u64,
-    batch: &[Vec<u8>],
-) -> Result<(u64, [u8; 32]), Refusal> {
-    let hashes: Vec<_> = batch.iter().map(|entry| leaf_hash(entry)).collect();
-    let growth = tree::grow(tiles, size, &hashes)?;
-    let bundles = new_bundles(size, growth.size);
-    for id in &bundles {
-        let first = id.index.saturating_mul(u64::from(TILE_WIDTH));
-        let held = entries.entries(first, u32::from(id.width))?;
-        if held.len() != usize::from(id.width) {
-            let because = "the database holds fewer leaves than were signed";
-            return Err(Refusal::new("log.rollback", 503, because)
-                .difference(held.len().to_string(), id.width.to_string()));
-        }
-        let bytes = write_bundle(&held)?;
-        tiles.write(*id, &bytes).map_err(|error| disk(&error))?;
-    }
-    for (id, bytes) in &growth.tiles {
-        tiles.write(*id, bytes).map_err(|error| disk(&error))?;
-    }
-    for id in bundles.iter().chain(growth.tiles.iter().map(|(id, _)| id)) {
-        tiles.prune(*id);
-    }
-    Ok((growth.size, growth.root))
-}
-
-/// Compares the database with the checkpoint file, which is written after it and therefore never
-/// ahead of it: a file that is ahead was shown to somebody before the database was set back.
-fn shown_before(tiles: &Tiles, signer: &Signer, size: u64, root: &[u8; 32]) -> Result<(), Refusal> {
-    let Ok(note) = fs::read(tiles.folder.join("checkpoint")) else {
-        return Ok(());
-    };
-    let shown = VerifiedCheckpoint::open(&note, signer.verifier(), &[])?;
-    let shown = shown.checkpoint();
-    if shown.size > size || (shown.size == size && shown.root != *root) {
-        let because = "the database is older than the checkpoint that was shown";
-        return Err(Refusal::new("log.rollback", 503, because).difference(
-            format!("size {size}"),
-            format!("at least size {} with its root", shown.size),
-        ));
-    }
-    Ok(())
-}
-
-/// Compares the log with a checkpoint that was held outside the data folder.
-fn held_outside(tiles: &Tiles, signer: &Signer, size: u64, held: &[u8]) -> Result<(), Refusal> {
-    let in_receipt = TlogProof::parse(held).map(|proof| proof.checkpoint.into_bytes());
-    let note = in_receipt.unwrap_or_else(|_| held.to_vec());
-    let held = VerifiedCheckpoint::open(&note, signer.verifier(), &[])?;
-    let held = held.checkpoint();
-    if held.size > size {
-        let because = "the log is behind a checkpoint that is held outside: it was set back";
-        return Err(Refusal::new("log.rollback", 503, because)
-            .difference(size.to_string(), format!("at least {}", held.size)));
-    }
-    let root = tree::root(tiles, held.size)?;
-    if root != held.root {
-        let because = "the log is another than the one whose checkpoint is held outside";
-        return Err(Refusal::new("log.fork", 503, because)
-            .difference(hex::encode(root), hex::encode(held.root)));
-    }
-    Ok(())
-}
-
-/// Makes the tiles of the first `size` entries and returns their root.
-fn rebuild(entries: &dyn Entries, tiles: &Tiles, size: u64) -> Result<[u8; 32], Refusal> {
-    let (mut done, mut root) = (0_u64, zeuge_log::hash::empty_root());
-    while done < size {
-        let rest = size.saturating_sub(done).min(u64::from(BATCH_LEAVES_MAX));
-        let batch = entries.entries(done, u32::try_from(rest).unwrap_or(BATCH_LEAVES_MAX))?;
-        if batch.is_empty() {
-            let because = "the database holds fewer leaves than were signed";
-            return Err(Refusal::new("log.rollback", 503, because)
-                .difference(done.to_string(), size.to_string()));
-        }
-        (done, root) = extend(entries, tiles, done, &batch)?;
-    }
-    Ok(root)
 }

@@ -158,6 +158,7 @@ struct Decided {
 /// # Errors
 /// `tenant.unknown`; `time.jump`; `store.unavailable`.
 pub fn challenge(witness: &Witness, tenant: Name) -> Result<ChallengeAnswer, Refusal> {
+    witness.ready()?;
     let now = witness.clock.now()?;
     witness.store.epoch(tenant.as_str())?;
     let id = witness.id.clone();
@@ -184,6 +185,8 @@ pub async fn attest(
     (purpose, form): (Purpose, Form),
     body: &[u8],
 ) -> Result<Attested, Refusal> {
+    // What could not be written down is not begun.
+    witness.ready()?;
     let now = witness.clock.now()?;
     let head: Head = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     let challenge = recognise(witness, &head, now)?;
@@ -459,6 +462,25 @@ fn verdict_leaf(
     NewLeaf::new(leaf, openings)
 }
 
+/// Demands that the owners have signed this rule, and what is not about single paths, since the log
+/// was recovered: a state that was set back may hold what they took away.
+fn confirmed(wishes: &Wishes, path: &str) -> Result<(), Refusal> {
+    let old = wishes
+        .unconfirmed
+        .iter()
+        .find(|(kind, name)| *kind != Kind::ReleaseRule || name == path);
+    let Some((kind, name)) = old else {
+        return Ok(());
+    };
+    let because = "the witness's state was set back and its log recovered: the owners must bring \
+                   their documents anew, with the next versions, before anything is released";
+    let refusal = Refusal::new("release.recovered", 403, because);
+    Err(refusal.difference(
+        format!("{} {name}, signed before the recovery", kind.as_str()),
+        "one that the owners signed after it",
+    ))
+}
+
 /// Looks for rule and secret, and asks for the admission.
 fn grant(
     witness: &Witness,
@@ -474,6 +496,7 @@ fn grant(
         let because = "no release rule of the owners' names this path";
         Refusal::new("release.rule", 403, because)
     })?;
+    confirmed(wishes, path)?;
     let row = witness
         .store
         .secret(tenant.as_str(), path, wanted.version)?;
@@ -578,6 +601,8 @@ fn answer(
             binding: opened.binding.clone(),
             salts: pending.salts,
         };
+        // Also not what was admitted before somebody showed that the log is not what it was.
+        witness.sequencer.checkpoint()?;
         let present = Present {
             at: UnixTime(witness.clock.now()?),
             epoch: witness.store.epoch(tenant)?,

@@ -21,8 +21,10 @@ use crate::documents;
 use crate::enrolment::{Enrolments, Queue};
 use crate::feed::Feeds;
 use crate::forecast::Forecasts;
+use crate::health::Health;
 use crate::keys::{self, Keys, Purpose};
 use crate::metrics::Metrics;
+use crate::recovery;
 use crate::refusal::Refusal;
 use crate::sequencer::Sequencer;
 use crate::store::Sqlite;
@@ -76,7 +78,7 @@ fn line(
 /// A running witness.
 #[derive(Debug)]
 pub struct Witness {
-    /// Its id, which is also the origin of its log.
+    /// Its id, which is also the origin of its log until that was recovered.
     pub id: Name,
     /// Its keys.
     pub keys: Keys,
@@ -110,6 +112,10 @@ pub struct Witness {
     pub slots: Arc<Semaphore>,
     /// SHA-256 of the administrator's token.
     pub admin: [u8; 32],
+    /// Whether the disk takes writes.
+    pub health: Health,
+    /// The file of the database.
+    pub database: PathBuf,
     /// Kept locked while the witness runs.
     _lock: fs::File,
 }
@@ -146,7 +152,8 @@ impl Witness {
         clock: impl FnOnce(i64) -> Clock,
     ) -> io::Result<Arc<Self>> {
         let lock = lock(folder)?;
-        let store = Sqlite::open(&folder.join("zeuge.sqlite")).map_err(io::Error::other)?;
+        let store = Sqlite::open(&folder.join("zeuge.sqlite"));
+        let store = store.map_err(|error| io::Error::other(crate::store::refused(&error)))?;
         let store = Arc::new(store);
         let id = store.meta("id").map_err(io::Error::other)?;
         let id = String::from_utf8(id.unwrap_or_default()).map_err(io::Error::other)?;
@@ -155,11 +162,13 @@ impl Witness {
         let admin = admin.and_then(|hash| hash.try_into().ok());
         let admin = admin.ok_or_else(|| io::Error::other("there is no administrator"))?;
         let keys_folder = folder.join("keys");
+        recovery::demand_going(&store).map_err(io::Error::other)?;
+        let origin = recovery::origin(&store, &id).map_err(io::Error::other)?;
         keys::ensure(&keys_folder, Purpose::Report)?;
-        let keys = Keys::open(&keys_folder, id.as_str())?;
+        let keys = Keys::open(&keys_folder, &origin)?;
         documents::check_owners(store.as_ref(), &keys).map_err(io::Error::other)?;
         // The sequencer keeps a signer of its own: signing checkpoints is its business alone.
-        let signer = Keys::open(&keys_folder, id.as_str())?.log;
+        let signer = Keys::open(&keys_folder, &origin)?.log;
         let entries = Arc::clone(&store);
         let sequencer = {
             let outside = &options.held_outside;
@@ -206,6 +215,8 @@ impl Witness {
             slots: Arc::new(Semaphore::new(APPRAISALS_MAX)),
             admin,
             store,
+            health: Health::default(),
+            database: folder.join("zeuge.sqlite"),
             _lock: lock,
         }))
     }
@@ -216,13 +227,14 @@ impl Witness {
         format!("https://{}", self.id)
     }
 
-    /// Whether it can release: the clock holds and the log can be written.
+    /// Whether it can release: the clock holds, the log stands as it was shown, the disk takes writes.
     ///
     /// # Errors
     /// Why not.
     pub fn ready(&self) -> Result<(), Refusal> {
         self.clock.now()?;
-        self.sequencer.checkpoint().map(|_| ())
+        self.sequencer.checkpoint()?;
+        self.health.demand()
     }
 
     /// Writes the refusals of the window into the log.

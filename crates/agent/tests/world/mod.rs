@@ -63,6 +63,7 @@ struct Inside {
     secrets: BTreeMap<Path, (EncryptedSecret, Document)>,
     strangers: BTreeMap<Path, (EncryptedSecret, Document)>,
     asked: usize,
+    shown: Vec<Vec<u8>>,
 }
 
 /// The running witness.
@@ -127,6 +128,7 @@ impl ToyWitness {
             secrets: BTreeMap::from([(path.clone(), secret(&path, SECRET, OWNER_SEED))]),
             strangers: BTreeMap::from([(path.clone(), secret(&path, b"a trap", 66))]),
             asked: 0,
+            shown: Vec::new(),
         };
         let inside = Arc::new(Mutex::new(inside));
         let served = Arc::clone(&inside);
@@ -170,6 +172,11 @@ impl ToyWitness {
                 inside.append(vec![u8::try_from(filler).unwrap()]);
             }
         }
+    }
+
+    /// The checkpoints that agents showed it.
+    pub(crate) fn shown(&self) -> Vec<Vec<u8>> {
+        self.inside.lock().unwrap().shown.clone()
     }
 
     /// How many challenges were asked for.
@@ -389,6 +396,10 @@ fn serve(inside: &Mutex<Inside>, mut stream: TcpStream) {
             }
         }
         "/v1/appraisals" | "/v1/releases" => inside.attest(&body),
+        "/v1/checkpoints" => {
+            inside.shown.push(body);
+            (503, Vec::new())
+        }
         _ => match path.strip_prefix("/log/").map(TileId::parse) {
             Some(Ok(id)) => match inside.tiles.tile(id) {
                 Some(bytes) => (200, bytes[..usize::from(id.width) * 32].to_vec()),

@@ -21,13 +21,18 @@ use zeuge_protocol::text::{base64url, from_base64url};
 use super::{Backup, Format, Init, Restore, Rotate};
 use crate::documents;
 use crate::keys::{self, Keys, Purpose, write_secret};
+use crate::recovery::{self, Halt};
 use crate::store::Sqlite;
+use crate::witness::lock;
 
 /// An owner file is a key or a small set.
 const OWNER_BYTES_MAX: u64 = 64 * 1024;
 /// What a backup carries beside the database: of the caches the marks and the index, not what can
 /// be fetched again. Tiles derive from the database.
 const FOLDERS: [&str; 5] = ["keys", "tls", "archive", "collateral", "collateral-sim"];
+
+/// What the last backup of a folder holds beside its files.
+const LAST: &str = "last";
 
 /// The refusal of what comes later.
 pub(super) fn later(what: &str, data: &Path) -> io::Error {
@@ -227,9 +232,14 @@ pub(super) fn backup(backup: &Backup) -> io::Result<()> {
         let text = format!("{} holds no witness", backup.data.display());
         return Err(io::Error::other(text));
     }
+    // The last backup is of a witness that stands still.
+    let lock = backup.last.then(|| lock(&backup.data)).transpose()?;
+    let store = Sqlite::open(&source).map_err(io::Error::other)?;
+    if lock.is_some() {
+        recovery::demand_going(&store).map_err(io::Error::other)?;
+    }
     // Made empty and private first: SQLite then writes into it.
     write_secret(&backup.to, b"")?;
-    let store = Sqlite::open(&source).map_err(io::Error::other)?;
     store.copy_to(&backup.to).map_err(io::Error::other)?;
     let copy = Connection::open(&backup.to).map_err(io::Error::other)?;
     let sql = "CREATE TABLE backup_files (path TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT";
@@ -253,8 +263,20 @@ pub(super) fn backup(backup: &Backup) -> io::Result<()> {
             count = count.saturating_add(1);
         }
     }
+    if lock.is_some() {
+        let sql = "INSERT INTO backup_files (path, bytes) VALUES (?1, x'')";
+        copy.execute(sql, [LAST]).map_err(io::Error::other)?;
+    }
     drop(copy);
     fs::File::open(&backup.to)?.sync_all()?;
+    if lock.is_some() {
+        let moved = format!(
+            "this witness was moved into the backup {}",
+            backup.to.display()
+        );
+        recovery::halt(&store, &Halt::rollback(&moved)).map_err(io::Error::other)?;
+        store.fold().map_err(io::Error::other)?;
+    }
     println!(
         "{} holds the database and {count} files, keys included: keep it as safe as {}.",
         backup.to.display(),
@@ -282,8 +304,13 @@ pub(super) fn restore(restore: &Restore) -> io::Result<()> {
             Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
         })
         .map_err(io::Error::other)?;
+    let mut is_last = false;
     for row in rows {
         let (path, bytes) = row.map_err(io::Error::other)?;
+        if path == LAST {
+            is_last = true;
+            continue;
+        }
         let known = path
             .split_once('/')
             .is_some_and(|(folder, name)| FOLDERS.contains(&folder) && is_plain(name));
@@ -297,13 +324,28 @@ pub(super) fn restore(restore: &Restore) -> io::Result<()> {
     copy.execute_batch("DROP TABLE backup_files; VACUUM")
         .map_err(io::Error::other)?;
     drop(copy);
+    if !is_last {
+        let store = Sqlite::open(&beside).map_err(io::Error::other)?;
+        let because = "the folder was restored from a backup, and what the witness decided since is \
+                       not in it";
+        recovery::halt(&store, &Halt::rollback(because)).map_err(io::Error::other)?;
+        store.fold().map_err(io::Error::other)?;
+    }
+    for rest in ["zeuge.sqlite.new-wal", "zeuge.sqlite.new-shm"] {
+        let _ = fs::remove_file(restore.data.join(rest));
+    }
     fs::rename(&beside, restore.data.join("zeuge.sqlite"))?;
     fs::File::open(&restore.data)?.sync_all()?;
-    println!("The witness is in {}.", restore.data.display());
-    println!(
-        "If the old witness decided anything after the backup, its log and this one part: start \
-         this one only where nobody relies on later checkpoints. (recover is not in this version)"
-    );
+    let data = restore.data.display();
+    println!("The witness is in {data}.");
+    if is_last {
+        println!("It goes on where the old one stopped. Never restore this backup a second time.");
+    } else {
+        println!(
+            "What was decided after the backup is not in it. Collect checkpoints and receipts that \
+             others hold, then:\n  zeuged recover --data {data} --held-checkpoint FILE"
+        );
+    }
     Ok(())
 }
 

@@ -17,6 +17,7 @@ use zeuge_verify::Anchors;
 use super::Serve;
 use crate::appraisal::SIM_TENANT;
 use crate::clock::Clock;
+use crate::health;
 use crate::http::{self, Peer};
 use crate::tls::{self, TlsListener};
 use crate::witness::{Options, Witness};
@@ -26,15 +27,15 @@ const DENIALS: Duration = Duration::from_secs(60);
 /// How long requests under way may take to finish after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// A receipt holds an entry of 64 KiB at most, in base64, and a path.
-const HELD_BYTES_MAX: u64 = 256 * 1024;
-
 /// Serves until a signal comes.
 pub(super) fn serve(options: &Serve) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(run(options))
+    let done = runtime.block_on(run(options));
+    // What still reads the database or hangs at a disk is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
 }
 
 /// What the options say about transport: certificate and key, or plain HTTP.
@@ -100,15 +101,6 @@ fn opening(options: &Serve) -> io::Result<Options> {
             ("--pcs", options.pcs.as_ref()),
         )?),
     };
-    let held = options.held_checkpoint.iter().map(|path| {
-        let length = fs::metadata(path).map(|meta| meta.len());
-        match length {
-            Ok(length) if length <= HELD_BYTES_MAX => fs::read(path),
-            Ok(_) => Err(io::Error::other("too long for a checkpoint or receipt")),
-            Err(error) => Err(error),
-        }
-        .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))
-    });
     let limits = &options.collateral;
     let sim_makers = sources(
         Sources::default(),
@@ -116,7 +108,7 @@ fn opening(options: &Serve) -> io::Result<Options> {
         ("--sim-pcs", options.sim_pcs.as_ref()),
     )?;
     Ok(Options {
-        held_outside: held.collect::<io::Result<_>>()?,
+        held_outside: super::recover::held(&options.held_checkpoint)?,
         ages: Ages {
             certificate_secs_max: i64::from(limits.certificate_days).saturating_mul(86_400),
             list_secs_max: i64::from(limits.list_hours).saturating_mul(3600),
@@ -173,6 +165,7 @@ async fn run(options: &Serve) -> io::Result<()> {
     // The log goes on until the last answer that waits for it is out.
     let (stop_log, log_stopped) = watch::channel(false);
     let log = tokio::spawn(Arc::clone(&witness.sequencer).run(log_stopped));
+    let health = tokio::spawn(health::watch(Arc::clone(&witness), stopped.clone()));
     let denials = tokio::spawn(log_denials(Arc::clone(&witness), stopped.clone()));
     let mut drain = stopped.clone();
     let signals = async move {
@@ -201,6 +194,7 @@ async fn run(options: &Serve) -> io::Result<()> {
     }
     stop_log.send_replace(true);
     let _ = denials.await;
+    let _ = health.await;
     let _ = log.await;
     let last = Arc::clone(&witness);
     let ended = tokio::task::spawn_blocking(move || {

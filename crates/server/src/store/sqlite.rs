@@ -5,9 +5,13 @@
 //! are epochs and versions as the caller saw them, which number has the next leaf.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
+};
 use zeuge_log::commitment::Opening;
 use zeuge_log::leaf::Leaf;
 use zeuge_protocol::challenge::SPENT;
@@ -46,15 +50,20 @@ CREATE TABLE IF NOT EXISTS enrolments (id TEXT PRIMARY KEY, tenant TEXT NOT NULL
   expires INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
 ";
 
+/// How long a connection waits for another one's write.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// The database.
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Mutex<Connection>,
+    /// Whether a write failed since somebody asked.
+    has_failed: AtomicBool,
 }
 
 impl From<rusqlite::Error> for Refusal {
     fn from(error: rusqlite::Error) -> Self {
-        Self::store(&error)
+        super::refused(&error)
     }
 }
 
@@ -68,11 +77,29 @@ impl Sqlite {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "secure_delete", "ON")?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY)?;
         connection.execute_batch(SCHEMA)?;
         Ok(Self {
             connection: Mutex::new(connection),
+            has_failed: AtomicBool::new(false),
         })
+    }
+
+    /// What SQLite finds wrong with the database of a file: `ok` when nothing. Reads everything, on
+    /// a connection of its own.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn examine(path: &Path) -> Result<String, Refusal> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(BUSY)?;
+        let sql = "PRAGMA quick_check(1)";
+        Ok(connection.query_row(sql, [], |row| row.get(0))?)
+    }
+
+    /// Whether a write failed since this was asked last.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, Connection>, Refusal> {
@@ -85,11 +112,22 @@ impl Sqlite {
         &self,
         body: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let mut connection = self.lock()?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let out = body(&transaction)?;
-        transaction.commit()?;
-        Ok(out)
+        let write = || {
+            let mut connection = self.lock()?;
+            let immediate = TransactionBehavior::Immediate;
+            let transaction = connection.transaction_with_behavior(immediate)?;
+            let out = body(&transaction)?;
+            transaction.commit()?;
+            Ok(out)
+        };
+        let done: Result<T, Refusal> = write();
+        if done
+            .as_ref()
+            .is_err_and(|refusal| refusal.check == super::UNAVAILABLE)
+        {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+        done
     }
 
     /// A value of the table of settings.
@@ -433,6 +471,10 @@ impl Shelf for Sqlite {
         let mut statement = connection.prepare("SELECT name FROM tenants ORDER BY name")?;
         let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn recovered_at(&self) -> Result<Option<i64>, Refusal> {
+        Ok(crate::recovery::recovered(self)?.map(|recovered| recovered.at))
     }
 
     fn documents(&self, tenant: &str) -> Result<(u64, Vec<DocumentRow>), Refusal> {

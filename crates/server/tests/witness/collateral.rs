@@ -75,7 +75,7 @@ impl Kds {
 }
 
 /// A bundle with the report alone, as a cloud without a certificate table gives it.
-fn lone(spec: &ReportSpec, now: i64) -> Bundle {
+pub(crate) fn lone(spec: &ReportSpec, now: i64) -> Bundle {
     let told = ToyAmd::shared().tell(None, spec, UnixTime(now));
     let mut bundle = Bundle::new();
     bundle
@@ -84,7 +84,7 @@ fn lone(spec: &ReportSpec, now: i64) -> Bundle {
     bundle
 }
 
-fn spec(attempt: &Attempt) -> ReportSpec {
+pub(crate) fn spec(attempt: &Attempt) -> ReportSpec {
     ReportSpec {
         report_data: attempt.binding.report_data(),
         ..ReportSpec::new(Product::Milan)
@@ -245,6 +245,7 @@ fn a_list_that_came_with_evidence_counts_from_then_on_and_an_older_one_is_refuse
     let data = world.data();
     crate::common::zeuged(&["backup", "--data", data.to_str().unwrap(), "--to", backup]).unwrap();
     crate::common::zeuged(&["restore", "--from", backup, "--data", restored_text]).unwrap();
+    crate::common::zeuged(&["recover", "--data", restored_text]).unwrap();
     let running = world.start_on(&restored);
     let refused = offer(&world, &running, now - 20 * day);
     assert_eq!(refused, Err("collateral.rollback".to_owned()));

@@ -57,6 +57,19 @@ pub(crate) fn zeuged(arguments: &[&str]) -> Result<String, String> {
     }
 }
 
+/// What `zeuged serve` says on a folder that it must not serve.
+pub(crate) fn refused_start(data: &Path, more: &[&str]) -> String {
+    let data = data.to_str().unwrap();
+    let serve = ["serve", "--data", data, "--listen", "127.0.0.1:0"];
+    zeuged(&[&serve[..], more].concat()).unwrap_err()
+}
+
+/// Copies a folder with everything in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(done.unwrap().success());
+}
+
 /// A data folder that `zeuged init` made, and everything around it.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
@@ -126,6 +139,11 @@ impl World {
         self.now.load(Ordering::Relaxed)
     }
 
+    /// The world's clock is set to that of the machine, by which processes go.
+    pub(crate) fn catch_up(&self) {
+        self.now.fetch_max(real_now(), Ordering::Relaxed);
+    }
+
     /// Time passes.
     pub(crate) fn pass(&self, secs: i64) {
         self.now.fetch_add(secs, Ordering::Relaxed);
@@ -160,7 +178,12 @@ impl World {
 
     /// Serves the folder, or says why not.
     pub(crate) fn try_start(&self) -> Result<Running, String> {
-        self.open(&self.data(), None)
+        self.try_start_on(&self.data())
+    }
+
+    /// The same for another folder.
+    pub(crate) fn try_start_on(&self, data: &Path) -> Result<Running, String> {
+        self.open(data, None)
     }
 
     fn open(&self, data: &Path, sim_kds: Option<Sources>) -> Result<Running, String> {
@@ -191,7 +214,8 @@ impl World {
         let address = socket.local_addr().unwrap();
         let service = router(Arc::clone(&witness)).into_make_service_with_connect_info::<Peer>();
         let (stop, stopped) = tokio::sync::watch::channel(false);
-        runtime.spawn(Arc::clone(&witness.sequencer).run(stopped));
+        runtime.spawn(Arc::clone(&witness.sequencer).run(stopped.clone()));
+        runtime.spawn(zeuge_server::health::watch(Arc::clone(&witness), stopped));
         runtime.spawn(async move {
             let _stop = stop;
             axum::serve(socket, service).await
@@ -228,6 +252,17 @@ impl World {
 
     /// What the owner wants in the tests: one known measurement, one rule.
     pub(crate) fn furnish(&self, running: &Client, tenant: &str) {
+        self.bring_documents(running, tenant, 1);
+        self.put_secret(running, tenant, "db/key", 1, &self.owner)
+            .unwrap();
+    }
+
+    /// The owner's documents once more, as they are brought after a recovery.
+    pub(crate) fn furnish_again(&self, running: &Client, tenant: &str) {
+        self.bring_documents(running, tenant, 2);
+    }
+
+    fn bring_documents(&self, running: &Client, tenant: &str, version: u64) {
         let values = format!(
             "schema = \"zeuge.reference-values.v1\"\n[[snp]]\nname = \"web\"\n\
              measurements = [\"{}\"]\n",
@@ -237,14 +272,14 @@ impl World {
             Kind::ReferenceValues,
             tenant,
             "reference-values",
-            1,
+            version,
             &values,
         );
         let rule = self.document(
             Kind::ReleaseRule,
             tenant,
             "db/key",
-            1,
+            version,
             &rule(tenant, "db/key"),
         );
         for (kind, document) in [("reference-values", values), ("release-rule", rule)] {
@@ -252,8 +287,6 @@ impl World {
             let at = format!("/v1/documents/{kind}");
             running.admin("PUT", &at, &self.admin, &body).unwrap();
         }
-        self.put_secret(running, tenant, "db/key", 1, &self.owner)
-            .unwrap();
     }
 
     /// Encrypts, signs and uploads a secret.

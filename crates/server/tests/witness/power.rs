@@ -47,6 +47,20 @@ struct State {
     is_off: bool,
     /// A disk that says it synced the database and did not.
     lies: bool,
+    trouble: Trouble,
+}
+
+/// What is wrong with a disk that has power.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Nothing.
+    None,
+    /// No file grows, and there are no new ones.
+    Full,
+    /// Nothing is written, as after an error the kernel does not trust.
+    ReadOnly,
+    /// Every sync takes this long.
+    Slow(Duration),
 }
 
 /// The disk. Clones are the same one.
@@ -68,6 +82,7 @@ impl Disk {
             next: ROOT + 1,
             is_off: false,
             lies,
+            trouble: Trouble::None,
         })))
     }
 
@@ -80,6 +95,11 @@ impl Disk {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on this is wrong with it.
+    pub(crate) fn trouble(&self, trouble: Trouble) {
+        self.state().trouble = trouble;
     }
 
     /// Everything counts as synced.
@@ -147,6 +167,15 @@ fn torn(now: &[u8], kept: &[u8]) -> Vec<u8> {
 }
 
 impl State {
+    /// Whether something may be written, and whether it may take room.
+    fn may_write(&self, grows: bool) -> Result<(), Errno> {
+        match self.trouble {
+            Trouble::ReadOnly => Err(Errno::EROFS),
+            Trouble::Full if grows => Err(Errno::ENOSPC),
+            _ => Ok(()),
+        }
+    }
+
     fn node(&mut self, inode: INodeNo) -> Result<&mut Node, Errno> {
         if self.is_off {
             return Err(Errno::EIO);
@@ -205,6 +234,7 @@ impl State {
         name: &OsStr,
         (content, perm): (Content, u32),
     ) -> Result<FileAttr, Errno> {
+        self.may_write(true)?;
         let number = self.next;
         let name = name.to_string_lossy().into_owned();
         let is_database = name.starts_with("zeuge.sqlite");
@@ -225,6 +255,7 @@ impl State {
     }
 
     fn take(&mut self, parent: INodeNo, name: &OsStr) -> Result<u64, Errno> {
+        self.may_write(false)?;
         let name = name.to_string_lossy();
         self.names(parent)?
             .remove(name.as_ref())
@@ -292,7 +323,10 @@ impl Filesystem for Disk {
         let mut state = self.state();
         if let Some(size) = size {
             let size = usize::try_from(size).unwrap_or(0);
-            if let Err(error) = state.bytes(inode).map(|bytes| bytes.resize(size, 0)) {
+            let held = state.bytes(inode).map_or(0, |bytes| bytes.len());
+            let done = state.may_write(size > held);
+            let bytes = done.and_then(|()| state.bytes(inode));
+            if let Err(error) = bytes.map(|bytes| bytes.resize(size, 0)) {
                 return reply.error(error);
             }
         }
@@ -420,10 +454,13 @@ impl Filesystem for Disk {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.state().bytes(inode) {
+        let mut state = self.state();
+        let start = usize::try_from(offset).unwrap_or(0);
+        let end = start + data.len();
+        let held = state.bytes(inode).map_or(0, |bytes| bytes.len());
+        let done = state.may_write(end > held);
+        match done.and_then(|()| state.bytes(inode)) {
             Ok(bytes) => {
-                let start = usize::try_from(offset).unwrap_or(0);
-                let end = start + data.len();
                 if bytes.len() < end {
                     bytes.resize(end, 0);
                 }
@@ -435,6 +472,11 @@ impl Filesystem for Disk {
     }
 
     fn fsync(&self, _: &Request, inode: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        let trouble = self.state().trouble;
+        if let Trouble::Slow(time) = trouble {
+            // This is the fault, not a way to wait for anything.
+            std::thread::sleep(time);
+        }
         empty(self.state().sync(inode), reply);
     }
 
