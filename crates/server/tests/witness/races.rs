@@ -18,6 +18,10 @@ use zeuge_verify::{Anchors, Binding, Endorsements, snp};
 use crate::common::{Attempt, Running, SECRET, World, evidence, rule, trust_file, zeuged};
 use crate::whole_loop::{open, read};
 
+/// What may refuse a machine for a moment: the change itself, too many at once, and the toy, which
+/// makes a newer list each second.
+const PASSING: [&str; 3] = ["collateral.rollback", "release.epoch", "session.busy"];
+
 /// Machines that ask at once, below what one source may have under way.
 fn machines() -> usize {
     if before() >= 1000 { 48 } else { 6 }
@@ -55,7 +59,7 @@ fn among_releases(
                         }
                         Err(problem) => {
                             let check = problem.check().unwrap().to_owned();
-                            if also.contains(&check.as_str()) {
+                            if !PASSING.contains(&check.as_str()) {
                                 answered.fetch_add(1, Ordering::SeqCst);
                             }
                             refused.lock().unwrap().push(check);
@@ -74,13 +78,9 @@ fn among_releases(
         }
         over.store(true, Ordering::SeqCst);
     });
-    // The toy makes a newer list each second; only that and the change itself may refuse.
     for check in refused.into_inner().unwrap() {
-        assert!(
-            ["release.epoch", "collateral.rollback", "session.busy"].contains(&check.as_str())
-                || also.contains(&check.as_str()),
-            "{check}"
-        );
+        let known = PASSING.iter().chain(also).any(|known| *known == check);
+        assert!(known, "{check}");
     }
     let entries = running.witness.store.entries(0, u32::MAX).unwrap();
     entries
@@ -246,7 +246,7 @@ fn after_an_owners_key_is_rotated_nothing_is_released_by_what_the_old_one_signed
     let mut set = world.owners("sim");
     set.owners[0].public_key = SigningKey::from_seed(&[21; 32]).unwrap().public();
     let text = serde_json::to_string(&set).unwrap();
-    let leaves = among_releases(&world, &running, &["document.signature"], || {
+    let leaves = among_releases(&world, &running, &["document.threshold"], || {
         bring(&world, &running, (Kind::OwnerSet, "owner-set"), 1, &text);
     });
     nothing_behind(&leaves, Kind::OwnerSet, 1);
