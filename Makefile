@@ -37,8 +37,9 @@ test-kubernetes: ## nodes against a real control plane (builds Kubernetes with G
 test-vm: ## boot a real VM twice (QEMU, OVMF, swtpm) whose agent attests by its TPM
 	@tests/vm/run
 
-bench: ## what a verification costs, beside bare signatures and the sev crate
-	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench
+bench: ## what a verification and a replay cost, beside bare signatures, hashes and the sev crate
+	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench -- $(BENCH)
+	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench_boot -- $(BENCH)
 
 oracles: ## ask other verifiers about captures, toys and a million mutations (half an hour)
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml -- --whole yes $(ORACLES)

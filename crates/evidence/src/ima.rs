@@ -13,6 +13,8 @@ pub use annotate::annotate;
 pub use line::{parse_any, parse_ascii, parse_binary};
 pub use replay::{Filling, ImaReplay};
 
+use std::borrow::Cow;
+
 use crate::tpm::HashAlgorithm;
 
 /// A machine that runs for months has some 100 000 entries of about 150 bytes.
@@ -36,9 +38,9 @@ pub struct Entry {
     /// The template digest as the list has it: SHA-1 in most lists.
     pub template_digest: Vec<u8>,
     /// The template: `ima`, `ima-ng`, `ima-sig`, `ima-buf`, `ima-modsig`, `ima-ngv2`, `ima-sigv2`.
-    pub template: String,
+    pub template: &'static str,
     /// Hash algorithm of the file digest, by the kernel's name; `sha1` for `ima`.
-    pub algorithm: String,
+    pub algorithm: Cow<'static, str>,
     /// The file digest, or the digest of the buffer.
     pub digest: Vec<u8>,
     /// Path, or name of the buffer.

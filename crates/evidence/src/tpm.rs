@@ -19,6 +19,7 @@ pub use attest::{ATTEST_BYTES_MAX, Attest, Body, ClockInfo, TAG_QUOTE, TPM_GENER
 pub use bundle::{BUNDLE_BYTES_MAX, BUNDLE_SCHEMA, PcrValue, QuoteBundle};
 pub use containers::{GoogleAttestation, GoogleQuote, azure_sample};
 pub use ek::{EK_FILE_BYTES_MAX, EkIdentity, certificate_in};
+pub(crate) use hash::Hash;
 pub use hash::{HashAlgorithm, PcrSelection, PcrSet};
 pub use public::{
     ObjectAttributes, PUBLIC_BYTES_MAX, Public, PublicKey, Scheme, Symmetric, qualified_name,

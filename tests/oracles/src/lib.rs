@@ -5,6 +5,7 @@
 //! machines, everything that the toy makers can say, and mutations of it, chosen by a seed.
 //! Never ships, believes nobody, and is the only place that may link a peer.
 
+pub mod boot;
 pub mod certificates;
 pub mod corpus;
 pub mod mutate;
@@ -13,3 +14,5 @@ pub mod random;
 pub mod reports;
 pub mod sev_peer;
 pub mod table;
+pub mod tpm;
+pub mod turns;

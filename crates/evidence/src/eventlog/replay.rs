@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Event, EventKind, EventLog, Registers};
-use crate::tpm::HashAlgorithm;
+use crate::tpm::{Hash, HashAlgorithm};
 
 /// A register after the replay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,7 @@ impl Replay {
         }
     }
 
+    // spec: tpm.log.start
     /// The value that the register starts with: zeros, ones for the registers of a dynamic
     /// launch (PCR 17 to 22), the startup locality in the last byte of PCR 0.
     #[must_use]
@@ -118,17 +119,26 @@ impl EventLog<'_> {
             return None;
         }
         let mut replay = self.empty_at(bank, locality)?;
+        let mut running: BTreeMap<u32, Running> = BTreeMap::new();
         for (index, event) in self.events.iter().enumerate() {
-            if !self.counts(event) {
-                continue;
+            if self.counts(event) {
+                let register = event.register;
+                let register = running.entry(register).or_insert_with(|| Running {
+                    value: Hash::of(&replay.start(register)),
+                    last: Ok(None),
+                });
+                register.extend(bank, event, index);
             }
-            let after = match replay.registers.get(&event.register) {
-                Some(Register::Incomplete { .. }) => continue,
-                Some(Register::Value { value, .. }) => step(bank, Some(value), event, index),
-                None => step(bank, Some(&replay.start(event.register)), event, index),
-            };
-            replay.registers.insert(event.register, after);
         }
+        let ended = |running: Running| match running.last {
+            Ok(last_event) => Register::Value {
+                value: running.value.bytes().to_vec(),
+                last_event,
+            },
+            Err(event) => Register::Incomplete { event },
+        };
+        let running = running.into_iter();
+        replay.registers = running.map(|(index, it)| (index, ended(it))).collect();
         Some(replay)
     }
 
@@ -145,14 +155,15 @@ impl EventLog<'_> {
         if start == value {
             return Some(None);
         }
-        let mut running = start;
+        let mut running = Running {
+            value: Hash::of(&start),
+            last: Ok(None),
+        };
         for (index, event) in self.events.iter().enumerate() {
             if event.register == register && self.counts(event) {
-                match step(bank, Some(&running), event, index) {
-                    Register::Value { value, .. } => running = value,
-                    Register::Incomplete { .. } => return None,
-                }
-                if running == value {
+                running.extend(bank, event, index);
+                running.last.ok()?;
+                if running.value.bytes() == value {
                     return Some(Some(index));
                 }
             }
@@ -178,6 +189,7 @@ impl EventLog<'_> {
         }
     }
 
+    // spec: tpm.log.ccel
     /// Register 0 of a confidential VM is its launch measurement, which no record extends.
     fn counts(&self, event: &Event<'_>) -> bool {
         event.extends()
@@ -186,16 +198,25 @@ impl EventLog<'_> {
     }
 }
 
-fn step(bank: HashAlgorithm, before: Option<&[u8]>, event: &Event<'_>, index: usize) -> Register {
-    let value = before
-        .zip(event.digest(bank))
-        .and_then(|(before, digest)| bank.digest(&[before, digest]));
-    match value {
-        Some(value) => Register::Value {
-            value,
-            last_event: Some(index),
-        },
-        None => Register::Incomplete { event: index },
+/// A register while it is replayed.
+struct Running {
+    value: Hash,
+    /// Index of the last record that extended it, or of the first without a digest of the bank.
+    last: Result<Option<usize>, usize>,
+}
+
+impl Running {
+    // spec: tpm.log.extend, tpm.log.bank-missing
+    fn extend(&mut self, bank: HashAlgorithm, event: &Event<'_>, index: usize) {
+        if self.last.is_err() {
+            return;
+        }
+        let digest = event.digest(bank);
+        let after = digest.and_then(|digest| bank.hash(&[self.value.bytes(), digest]));
+        self.last = after.map_or(Err(index), |after| {
+            self.value = after;
+            Ok(Some(index))
+        });
     }
 }
 
@@ -204,6 +225,7 @@ mod tests {
     use super::*;
     use crate::eventlog::tests::log;
 
+    // spec: tpm.log.no-action, tpm.log.start
     #[test]
     fn a_statement_extends_nothing_and_the_locality_starts_pcr_0() {
         let bytes = log(&[(0, 3, b"StartupLocality\0\x03"), (0, 8, b"v1")]);
@@ -229,6 +251,7 @@ mod tests {
         assert_eq!(read.replay(HashAlgorithm::SHA384), None);
     }
 
+    // spec: tpm.log.ccel
     #[test]
     fn the_launch_measurement_of_a_confidential_vm_is_extended_by_nothing() {
         let bytes = log(&[(0, 8, b"v1"), (1, 8, b"v1")]);

@@ -3,8 +3,25 @@
 //! Rebuilds the exact bytes that the template digest covers, since the text form does not carry
 //! them. Stops before an entry that is not complete yet.
 
+use std::borrow::Cow;
+
 use super::{ENTRIES_MAX, ENTRY_BYTES_MAX, Entry, IMA_BYTES_MAX, LINE, Part};
 use crate::{Malformed, What, reader::Reader};
+
+/// Every template that is read here (kernel `security/integrity/ima/ima_template.c`).
+const TEMPLATES: [&str; 7] = [
+    "ima-ng",
+    "ima-sig",
+    "ima-buf",
+    "ima-ngv2",
+    "ima-sigv2",
+    "ima-modsig",
+    "ima",
+];
+/// The usual names of hashes; others are kept as they are.
+const ALGORITHMS: [&str; 4] = ["sha256", "sha1", "sha384", "sha512"];
+/// Real entries have 150 bytes or more: a first guess that saves moving a long list.
+const ENTRY_BYTES_USUAL: usize = 128;
 
 fn bad(offset: usize, field: &'static str, because: &'static str) -> Malformed {
     Malformed::invalid(LINE, offset, field, because)
@@ -19,6 +36,14 @@ fn limited(bytes: &[u8]) -> Result<(), Malformed> {
         return Err(Malformed::new(LINE, IMA_BYTES_MAX, what));
     }
     Ok(())
+}
+
+fn empty(length: usize) -> Part {
+    let guess = length.checked_div(ENTRY_BYTES_USUAL).unwrap_or_default();
+    Part {
+        entries: Vec::with_capacity(guess.min(ENTRIES_MAX)),
+        consumed: 0,
+    }
 }
 
 /// Reads a list of either form: a binary one begins with a register, whose upper bytes are zero, a
@@ -42,7 +67,7 @@ pub fn parse_any(bytes: &[u8]) -> Result<Part, Malformed> {
 /// template says, a template that is not known here.
 pub fn parse_ascii(bytes: &[u8]) -> Result<Part, Malformed> {
     limited(bytes)?;
-    let mut out = Part::default();
+    let mut out = empty(bytes.len());
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let Some(text) = line.strip_suffix(b"\n") else {
             break;
@@ -71,28 +96,24 @@ fn ascii(line: &[u8], offset: usize) -> Result<Entry, Malformed> {
             .filter(|text| !text.is_empty())
             .ok_or_else(|| bad(offset, field, "it is missing"))
     };
-    let plain = |bytes: &'_ [u8]| text(bytes, offset);
-    let pcr = plain(next("PCR")?)?
+    let pcr = text(next("PCR")?, offset)?
         .parse()
         .ok()
         .filter(|pcr| *pcr < 32)
         .ok_or_else(|| bad(offset, "PCR", "it is no number from 0 to 31"))?;
-    let template_digest = plain(next("template-hash")?)?;
-    let template_digest = hexadecimal(&template_digest, offset, "template-hash")?;
+    let template_digest = hexadecimal(next("template-hash")?, offset, "template-hash")?;
     if !matches!(template_digest.len(), 20 | 32 | 48 | 64) {
         return Err(bad(offset, "template-hash", "no hash has its length"));
     }
-    let template = plain(next("template")?)?;
-    let digest = plain(next("digest")?)?;
+    let template = template(next("template")?, offset)?;
+    let digest = next("digest")?;
     let path = next("name")?;
-    let rest: Result<Vec<String>, Malformed> = fields.map(plain).collect();
-    let rest = rest?;
-    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let rest: Vec<&[u8]> = fields.collect();
     let mut entry = Entry {
         pcr,
         template_digest,
         template,
-        algorithm: String::new(),
+        algorithm: Cow::Borrowed("sha1"),
         digest: Vec::new(),
         name: String::from_utf8_lossy(path).into_owned(),
         verity: false,
@@ -101,20 +122,29 @@ fn ascii(line: &[u8], offset: usize) -> Result<Entry, Malformed> {
         data: Vec::new(),
         offset,
     };
-    ascii_fields(&mut entry, &digest, path, &rest)?;
+    ascii_fields(&mut entry, digest, path, &rest)?;
     Ok(entry)
 }
 
+// spec: tpm.ima.template
+/// The template's name, if it is one that is known here.
+fn template(name: &[u8], offset: usize) -> Result<&'static str, Malformed> {
+    TEMPLATES
+        .into_iter()
+        .find(|known| known.as_bytes() == name)
+        .ok_or_else(|| bad(offset, "template", "it is not known here"))
+}
+
+// spec: tpm.ima.text
 /// The digest and what stands behind the name, by the template.
 fn ascii_fields(
     entry: &mut Entry,
-    digest: &str,
+    digest: &[u8],
     path: &[u8],
-    rest: &[&str],
+    rest: &[&[u8]],
 ) -> Result<(), Malformed> {
     let offset = entry.offset;
     if entry.template == "ima" {
-        entry.algorithm = "sha1".to_owned();
         entry.digest = hexadecimal(digest, offset, "digest")?;
         entry.data = legacy_data(&entry.digest, path, offset)?;
         return Ok(());
@@ -123,35 +153,34 @@ fn ascii_fields(
         let text = rest.get(index).copied().unwrap_or_default();
         hexadecimal(text, offset, "signature")
     };
-    let (prefix, value) = digest
-        .rsplit_once(':')
-        .ok_or_else(|| bad(offset, "digest", "its algorithm is missing"))?;
+    let (prefix, value) =
+        halves(digest).ok_or_else(|| bad(offset, "digest", "its algorithm is missing"))?;
     entry.digest = hexadecimal(value, offset, "digest")?;
-    set_algorithm(entry, prefix);
-    let stored = [prefix.as_bytes(), b":\0", &entry.digest].concat();
-    let path = [path, &[0]].concat();
-    let mut data = field(&stored);
-    data.extend(field(&path));
-    let fields_wanted = match entry.template.as_str() {
-        "ima-ng" | "ima-ngv2" => 0,
+    set_algorithm(entry, text(prefix, offset)?);
+    // Lengths, separators and ends take 11 bytes.
+    let stored = prefix.len().saturating_add(entry.digest.len());
+    let mut data = Vec::with_capacity(stored.saturating_add(path.len()).saturating_add(11));
+    field(&mut data, &[prefix, b":\0", &entry.digest]);
+    field(&mut data, &[path, &[0]]);
+    let fields_wanted = match entry.template {
         "ima-sig" | "ima-sigv2" => {
             entry.signature = extra(0)?;
-            data.extend(field(&entry.signature));
+            field(&mut data, &[&entry.signature]);
             1
         }
         "ima-buf" => {
             entry.buffer = extra(0)?;
-            data.extend(field(&entry.buffer));
+            field(&mut data, &[&entry.buffer]);
             1
         }
         "ima-modsig" => {
             entry.signature = extra(0)?;
-            data.extend(field(&entry.signature));
-            data.extend(field(&appended_digest(rest, offset)?));
-            data.extend(field(&extra(2)?));
+            field(&mut data, &[&entry.signature]);
+            field(&mut data, &[&appended_digest(rest, offset)?]);
+            field(&mut data, &[&extra(2)?]);
             3
         }
-        _ => return Err(bad(offset, "template", "it is not known here")),
+        _ => 0,
     };
     // A name holds no spaces in the list; more fields than the template has hide something.
     if rest.iter().skip(fields_wanted).any(|text| !text.is_empty()) {
@@ -161,15 +190,21 @@ fn ascii_fields(
     Ok(())
 }
 
-fn appended_digest(rest: &[&str], offset: usize) -> Result<Vec<u8>, Malformed> {
+/// What stands before and behind the last colon.
+fn halves(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = text.iter().rposition(|byte| *byte == b':')?;
+    let (prefix, value) = text.split_at_checked(at)?;
+    Some((prefix, value.get(1..)?))
+}
+
+fn appended_digest(rest: &[&[u8]], offset: usize) -> Result<Vec<u8>, Malformed> {
     match rest.get(1).copied().unwrap_or_default() {
-        "" => Ok(Vec::new()),
+        b"" => Ok(Vec::new()),
         text => {
-            let (prefix, value) = text
-                .rsplit_once(':')
-                .ok_or_else(|| bad(offset, "d-modsig", "its algorithm is missing"))?;
+            let (prefix, value) =
+                halves(text).ok_or_else(|| bad(offset, "d-modsig", "its algorithm is missing"))?;
             let value = hexadecimal(value, offset, "d-modsig")?;
-            Ok([prefix.as_bytes(), b":\0", &value].concat())
+            Ok([prefix, b":\0", &value].concat())
         }
     }
 }
@@ -177,19 +212,23 @@ fn appended_digest(rest: &[&str], offset: usize) -> Result<Vec<u8>, Malformed> {
 fn set_algorithm(entry: &mut Entry, prefix: &str) {
     let (kind, algorithm) = prefix.rsplit_once(':').unwrap_or(("", prefix));
     entry.verity = kind == "verity";
-    entry.algorithm = algorithm.to_owned();
+    let known = ALGORITHMS.into_iter().find(|known| *known == algorithm);
+    entry.algorithm = known.map_or_else(|| algorithm.to_owned().into(), Cow::Borrowed);
 }
 
-fn hexadecimal(text: &str, offset: usize, field: &'static str) -> Result<Vec<u8>, Malformed> {
+fn hexadecimal(text: &[u8], offset: usize, field: &'static str) -> Result<Vec<u8>, Malformed> {
     hex::decode(text).map_err(|_| bad(offset, field, "it is not hex"))
 }
 
-/// A length and the bytes, as the kernel hashes them.
-fn field(bytes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    [&length.to_le_bytes()[..], bytes].concat()
+/// Appends a length and the parts, as the kernel hashes them.
+fn field(data: &mut Vec<u8>, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    data.extend(length.to_le_bytes());
+    parts.iter().for_each(|part| data.extend_from_slice(part));
 }
 
+// spec: tpm.ima.legacy
 /// The oldest template hashes 20 bytes and the name filled up to 256, without lengths.
 fn legacy_data(digest: &[u8], name: &[u8], offset: usize) -> Result<Vec<u8>, Malformed> {
     if digest.len() != 20 || name.len() > 255 {
@@ -208,7 +247,7 @@ fn legacy_data(digest: &[u8], name: &[u8], offset: usize) -> Result<Vec<u8>, Mal
 /// the entry, a template that is not known here.
 pub fn parse_binary(bytes: &[u8]) -> Result<Part, Malformed> {
     limited(bytes)?;
-    let mut out = Part::default();
+    let mut out = empty(bytes.len());
     loop {
         let rest = bytes.get(out.consumed..).unwrap_or_default();
         let mut reader = Reader::at_offset(rest, out.consumed, LINE);
@@ -237,6 +276,7 @@ fn length(reader: &mut Reader<'_>, limit: usize, field: &'static str) -> Result<
         .ok_or_else(|| bad(at, field, "it is longer than any entry"))
 }
 
+// spec: tpm.ima.binary
 fn binary(reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
     let offset = reader.offset();
     let pcr = reader.u32_le()?;
@@ -245,12 +285,12 @@ fn binary(reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
     }
     let template_digest = reader.take(20)?.to_vec();
     let name_length = length(reader, 64, "template")?;
-    let template = text(reader.take(name_length)?, offset)?;
+    let template = template(reader.take(name_length)?, offset)?;
     let mut entry = Entry {
         pcr,
         template_digest,
         template,
-        algorithm: "sha1".to_owned(),
+        algorithm: Cow::Borrowed("sha1"),
         digest: Vec::new(),
         name: String::new(),
         verity: false,
@@ -269,33 +309,37 @@ fn binary(reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
     }
     let data_length = length(reader, ENTRY_BYTES_MAX, "template data")?;
     let base = reader.offset();
-    entry.data = reader.take(data_length)?.to_vec();
-    let data = entry.data.clone();
-    template_fields(&mut entry, &data, base)?;
+    let data = reader.take(data_length)?;
+    template_fields(&mut entry, data, base)?;
+    entry.data = data.to_vec();
     Ok(entry)
 }
 
 /// Fields inside complete data: shortness there is a fault, not an entry that still grows.
 fn template_fields(entry: &mut Entry, data: &[u8], base: usize) -> Result<(), Malformed> {
-    let mut parts: Vec<&[u8]> = Vec::new();
+    let mut parts: [&[u8]; 5] = [&[]; 5];
+    let mut found: usize = 0;
     let mut reader = Reader::at_offset(data, base, LINE);
     while !reader.is_empty() {
         let at = reader.offset();
         let part = length(&mut reader, ENTRY_BYTES_MAX, "field")
             .and_then(|length| reader.take(length))
             .map_err(|_| bad(at, "field", "it ends after its entry"))?;
-        parts.push(part);
+        if let Some(place) = parts.get_mut(found) {
+            *place = part;
+        }
+        found = found.saturating_add(1);
     }
-    let wanted = match entry.template.as_str() {
+    let wanted = match entry.template {
         "ima-ng" | "ima-ngv2" => 2,
-        "ima-sig" | "ima-sigv2" | "ima-buf" => 3,
         "ima-modsig" => 5,
-        _ => return Err(bad(entry.offset, "template", "it is not known here")),
+        _ => 3,
     };
-    let [digest, name, rest @ ..] = parts.as_slice() else {
+    let [digest, name, third, ..] = parts;
+    if found < 2 {
         return Err(bad(base, "template data", "it has too few fields"));
-    };
-    if parts.len() != wanted {
+    }
+    if found != wanted {
         return Err(bad(
             base,
             "template data",
@@ -307,13 +351,13 @@ fn template_fields(entry: &mut Entry, data: &[u8], base: usize) -> Result<(), Ma
         .position(|pair| pair == b":\0")
         .ok_or_else(|| bad(base, "digest", "its algorithm is missing"))?;
     let (prefix, value) = digest.split_at_checked(split).unwrap_or_default();
-    set_algorithm(entry, &text(prefix, base)?);
+    set_algorithm(entry, text(prefix, base)?);
     entry.digest = value.get(2..).unwrap_or_default().to_vec();
     let name = name
         .strip_suffix(&[0])
         .ok_or_else(|| bad(base, "name", "its end is missing"))?;
     entry.name = String::from_utf8_lossy(name).into_owned();
-    let third = rest.first().copied().unwrap_or_default().to_vec();
+    let third = third.to_vec();
     if entry.template == "ima-buf" {
         entry.buffer = third;
     } else {
@@ -322,10 +366,8 @@ fn template_fields(entry: &mut Entry, data: &[u8], base: usize) -> Result<(), Ma
     Ok(())
 }
 
-fn text(bytes: &[u8], offset: usize) -> Result<String, Malformed> {
-    std::str::from_utf8(bytes)
-        .map(str::to_owned)
-        .map_err(|_| bad(offset, "name", "it is not text"))
+fn text(bytes: &[u8], offset: usize) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_| bad(offset, "name", "it is not text"))
 }
 
 #[cfg(test)]
@@ -336,8 +378,8 @@ mod tests {
     fn binary_of(entry: &Entry) -> Vec<u8> {
         let mut out = entry.pcr.to_le_bytes().to_vec();
         out.extend(&entry.template_digest);
-        out.extend(field(entry.template.as_bytes()));
-        out.extend(field(&entry.data));
+        field(&mut out, &[entry.template.as_bytes()]);
+        field(&mut out, &[&entry.data]);
         out
     }
 
@@ -354,6 +396,7 @@ mod tests {
         assert!(part.entries.first().unwrap().is_violation());
     }
 
+    // spec: tpm.ima.text, tpm.ima.binary
     #[test]
     fn text_and_binary_give_the_same_entry_and_its_digest_holds() {
         let digest = "11".repeat(32);

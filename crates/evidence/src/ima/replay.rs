@@ -4,7 +4,7 @@
 //! at start, with the SHA-1 template digest filled up with zeros: both are carried, never mixed.
 
 use super::Entry;
-use crate::tpm::HashAlgorithm;
+use crate::tpm::{Hash, HashAlgorithm};
 
 /// The register of IMA.
 const PCR: u32 = 10;
@@ -15,8 +15,8 @@ pub struct ImaReplay {
     bank: HashAlgorithm,
     entries: usize,
     /// The register for either filling; gone once the other one explained a value.
-    hashed: Option<Vec<u8>>,
-    padded: Option<Vec<u8>>,
+    hashed: Option<Hash>,
+    padded: Option<Hash>,
 }
 
 /// How the kernel filled the bank.
@@ -33,12 +33,11 @@ impl ImaReplay {
     /// compute.
     #[must_use]
     pub fn new(bank: HashAlgorithm) -> Option<Self> {
-        bank.digest(&[])?;
-        let zeros = vec![0; bank.size()?];
+        let zeros = Hash::filled_with(0, bank.hash(&[])?.bytes().len());
         Some(Self {
             bank,
             entries: 0,
-            hashed: Some(zeros.clone()),
+            hashed: Some(zeros),
             padded: Some(zeros),
         })
     }
@@ -56,14 +55,14 @@ impl ImaReplay {
     pub fn extend(&mut self, entry: &Entry) {
         self.entries = self.entries.saturating_add(1);
         for filling in [Filling::Hashed, Filling::PaddedSha1] {
-            if let Some(running) = self.register(filling).take() {
-                let next = step(self.bank, running, entry, filling);
-                *self.register(filling) = Some(next);
+            let bank = self.bank;
+            if let Some(running) = self.register(filling) {
+                step(bank, running, entry, filling);
             }
         }
     }
 
-    const fn register(&mut self, filling: Filling) -> &mut Option<Vec<u8>> {
+    const fn register(&mut self, filling: Filling) -> &mut Option<Hash> {
         match filling {
             Filling::Hashed => &mut self.hashed,
             Filling::PaddedSha1 => &mut self.padded,
@@ -74,15 +73,17 @@ impl ImaReplay {
     /// entry both fillings are the same.
     #[must_use]
     pub fn holds(&self, value: &[u8]) -> Option<Filling> {
-        if self.hashed.as_deref() == Some(value) {
+        let is = |register: &Option<Hash>| register.as_ref().is_some_and(|it| it.bytes() == value);
+        if is(&self.hashed) {
             Some(Filling::Hashed)
-        } else if self.padded.as_deref() == Some(value) {
+        } else if is(&self.padded) {
             Some(Filling::PaddedSha1)
         } else {
             None
         }
     }
 
+    // spec: tpm.ima.padding, tpm.ima.prefix
     /// Takes entries until the register holds `value`: how many of them it took, and the
     /// filling. `None` when no beginning of the list explains the value. The replay then stands
     /// behind the last entry taken.
@@ -95,12 +96,12 @@ impl ImaReplay {
         // One filling after the other: nearly every kernel hashes, and the way it goes is known
         // from the first match on.
         for filling in [Filling::Hashed, Filling::PaddedSha1] {
-            let Some(mut running) = self.register(filling).clone() else {
+            let Some(mut running) = *self.register(filling) else {
                 continue;
             };
             for (taken, entry) in (1_usize..).zip(entries) {
-                running = step(self.bank, running, entry, filling);
-                if running == value {
+                step(self.bank, &mut running, entry, filling);
+                if running.bytes() == value {
                     self.entries = self.entries.saturating_add(taken);
                     (self.hashed, self.padded) = (None, None);
                     *self.register(filling) = Some(running);
@@ -114,23 +115,25 @@ impl ImaReplay {
     }
 }
 
-/// The register after one more entry.
-fn step(bank: HashAlgorithm, running: Vec<u8>, entry: &Entry, filling: Filling) -> Vec<u8> {
+// spec: tpm.ima.violation
+/// Extends the register by one more entry.
+fn step(bank: HashAlgorithm, running: &mut Hash, entry: &Entry, filling: Filling) {
     if entry.pcr != PCR {
-        return running;
+        return;
     }
-    let size = running.len();
+    let size = running.bytes().len();
     let next = match filling {
-        _ if entry.is_violation() => vec![0xff; size],
-        Filling::Hashed => bank.digest(&[&entry.data]).unwrap_or_default(),
+        _ if entry.is_violation() => Some(Hash::filled_with(0xff, size)),
+        Filling::Hashed => bank.hash(&[&entry.data]),
         Filling::PaddedSha1 => {
-            let sha1 = HashAlgorithm::SHA1.digest(&[&entry.data]);
-            let mut sha1 = sha1.unwrap_or_default();
-            sha1.resize(size, 0);
-            sha1
+            let sha1 = HashAlgorithm::SHA1.hash(&[&entry.data]);
+            sha1.map(|sha1| sha1.resized(size))
         }
     };
-    bank.digest(&[&running, &next]).unwrap_or_default()
+    // A bank that is not computed has no replay at all.
+    if let Some(after) = next.and_then(|next| bank.hash(&[running.bytes(), next.bytes()])) {
+        *running = after;
+    }
 }
 
 #[cfg(test)]
@@ -172,15 +175,16 @@ mod tests {
         assert_eq!((both.hashed, both.entries), (alone.hashed, 2));
     }
 
+    // spec: tpm.ima.padding
     #[test]
     fn a_value_after_the_first_entry_is_found_and_the_rest_is_unattested() {
         let entries = entries();
         let mut first = ImaReplay::new(HashAlgorithm::SHA384).unwrap();
         first.extend(&entries[0]);
         let mut replay = ImaReplay::new(HashAlgorithm::SHA384).unwrap();
-        let padded = first.padded.clone().unwrap();
+        let padded = first.padded.unwrap();
         assert_eq!(
-            replay.find(&entries, &padded),
+            replay.find(&entries, padded.bytes()),
             Some((1, Filling::PaddedSha1))
         );
         let mut replay = ImaReplay::new(HashAlgorithm::SHA384).unwrap();

@@ -36,12 +36,17 @@ impl HashAlgorithm {
     /// does not compute (SM3, SHA-3, unknown numbers).
     #[must_use]
     pub fn digest(self, parts: &[&[u8]]) -> Option<Vec<u8>> {
-        fn run<D: sha2::Digest>(parts: &[&[u8]]) -> Vec<u8> {
+        self.hash(parts).map(|digest| digest.bytes().to_vec())
+    }
+
+    /// As [`HashAlgorithm::digest`], without a heap: replays hash some hundred thousand times.
+    pub(crate) fn hash(self, parts: &[&[u8]]) -> Option<Hash> {
+        fn run<D: sha2::Digest>(parts: &[&[u8]]) -> Hash {
             let mut state = D::new();
             for part in parts {
                 state.update(part);
             }
-            state.finalize().to_vec()
+            Hash::of(&state.finalize())
         }
         match self {
             Self::SHA1 => Some(run::<sha1::Sha1>(parts)),
@@ -79,6 +84,40 @@ impl fmt::Display for HashAlgorithm {
             0x0029 => out.write_str("sha3_512"),
             other => write!(out, "algorithm {other:#06x}"),
         }
+    }
+}
+
+/// A digest, or a register, where it stands: the longest of the SHA family has 64 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hash {
+    /// Zeros behind the size.
+    filled: [u8; 64],
+    size: usize,
+}
+
+impl Hash {
+    /// These bytes; what is over 64 of them is cut, which no digest reaches.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut filled = [0; 64];
+        let size = bytes.len().min(filled.len());
+        for (place, byte) in filled.iter_mut().zip(bytes) {
+            *place = *byte;
+        }
+        Self { filled, size }
+    }
+
+    /// So many bytes of one kind, 64 at most.
+    pub(crate) fn filled_with(byte: u8, size: usize) -> Self {
+        Self::of([byte; 64].get(..size).unwrap_or(&[byte; 64]))
+    }
+
+    /// The same bytes, cut or with zeros behind them.
+    pub(crate) fn resized(self, size: usize) -> Self {
+        Self::of(self.filled.get(..size).unwrap_or(&self.filled))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.filled.get(..self.size).unwrap_or_default()
     }
 }
 

@@ -48,6 +48,7 @@ impl ImaFacts {
     }
 }
 
+// spec: tpm.ima.signature
 /// Who signed this file's digest. The list has the signature as the kernel stores it
 /// (`security.ima`): type 3, version 2, hash, key id, length, signature over the file's digest.
 fn signer(entry: &Entry, keys: &[AttestationKey], crypto: &CryptoProvider) -> Option<usize> {
@@ -230,6 +231,7 @@ pub(super) fn ima(
     }))
 }
 
+// spec: tpm.ima.aggregate
 fn aggregate(first: Option<&Entry>, pcrs: &Values) -> Option<bool> {
     let first = first.filter(|entry| entry.name == "boot_aggregate")?;
     let bank = HashAlgorithm::by_name(&first.algorithm)?;
@@ -267,8 +269,8 @@ mod tests {
         Entry {
             pcr: 10,
             template_digest: vec![1; 20],
-            template: "ima-sig".to_owned(),
-            algorithm: "sha256".to_owned(),
+            template: "ima-sig",
+            algorithm: "sha256".into(),
             digest: HashAlgorithm::SHA256.digest(&[FILE]).unwrap(),
             name: "/usr/bin/start".to_owned(),
             verity: false,
@@ -290,6 +292,7 @@ mod tests {
         EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap()
     }
 
+    // spec: tpm.ima.signature
     #[test]
     fn a_real_signature_over_a_file_names_its_signer_and_no_changed_one_does() {
         let (pair, stranger) = (new_curve(), new_curve());
