@@ -161,6 +161,17 @@ impl HardwareRegistry {
         self.tpm.iter().flat_map(EnrolledTpm::aks).collect()
     }
 
+    /// The owner's name for the TPM with this AK, by the AK's TPM name or SHA-256 of its key.
+    #[must_use]
+    pub fn name_of_ak(&self, name: Option<&[u8]>, key: &[u8; 32]) -> Option<&str> {
+        let is = |ak: &EnrolledAk| match ak {
+            EnrolledAk::Name(wanted) => Some(wanted.as_slice()) == name,
+            EnrolledAk::Key(wanted) => wanted == key,
+        };
+        let found = self.tpm.iter().find(|tpm| tpm.aks().iter().any(is));
+        found.map(|tpm| tpm.name.as_str())
+    }
+
     /// The enrolled TPM that these facts come from, by its AK or by its EK certificate.
     fn tpm_of(&self, facts: &TpmFacts) -> Option<&EnrolledTpm> {
         let certificate = match &facts.trust {

@@ -209,6 +209,7 @@ fn proven(
         nonce,
         selection,
         previous,
+        held: None,
         replayed: Demand::BOOT,
         ima_signers: &signers,
         dangerous_sha1_bank: policy.dangerous_allow_sha1_bank.as_deref(),

@@ -29,7 +29,7 @@ use zeuge_verify::{
 
 use crate::endorsements::{self, Counted};
 use crate::refusal::Refusal;
-use crate::tpm::Makers;
+use crate::tpm::{Clocks, Makers, Stand};
 
 /// The only tenant whose evidence may chain to a toy's root.
 pub const SIM_TENANT: &str = "sim";
@@ -182,6 +182,8 @@ pub struct Appraised {
     pub machine: String,
     /// What endorsed it, for the archive.
     pub endorsements: Vec<Vec<u8>>,
+    /// Clock and counters of its TPM, to be held against the next quote.
+    pub stand: Option<Stand>,
 }
 
 /// One bundle whose evidence holds, and is not yet judged.
@@ -198,6 +200,8 @@ pub struct Proven {
     /// The epoch whose documents were believed while it was proven (a TPM's key by the registry);
     /// `None` where none were.
     pub(crate) epoch: Option<u64>,
+    /// Clock and counters of the TPM.
+    pub(crate) stand: Option<Stand>,
 }
 
 /// What is to be proven, and for whom.
@@ -209,6 +213,8 @@ pub struct Asked<'a> {
     pub report_data: [u8; 64],
     /// The owners' documents, where the evidence is believed by them.
     pub wishes: Option<&'a Wishes>,
+    /// What is held of the clocks of TPMs.
+    pub clocks: &'a dyn Clocks,
     /// Who sent it.
     pub source: &'a str,
     /// The instant.
@@ -300,6 +306,7 @@ impl Judge {
             ahead: cpu.ahead,
             endorsements: [cpu.endorsements, tpm.endorsements].concat(),
             epoch: tpm.epoch,
+            stand: tpm.stand,
         })
     }
 
@@ -339,6 +346,7 @@ impl Judge {
             ahead: None,
             endorsements,
             epoch: None,
+            stand: None,
         })
     }
 
@@ -351,6 +359,7 @@ impl Judge {
             ahead,
             endorsements,
             epoch: _,
+            stand,
         } = proven;
         let facts = evidence.facts();
         let wanted = wishes.wanted(at, seen, ahead.as_deref());
@@ -366,6 +375,7 @@ impl Judge {
             verdict,
             machine,
             endorsements,
+            stand,
         }
     }
 

@@ -79,6 +79,7 @@ fn believe(
         ahead: proof.ahead.map(Box::new),
         endorsements,
         epoch: None,
+        stand: None,
     })
 }
 

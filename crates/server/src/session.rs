@@ -39,6 +39,7 @@ use crate::refusal::Refusal;
 use crate::release::{self, Present, Salts, Secret, release};
 use crate::secrets::{self, SecretRow, Vault};
 use crate::sequencer::{NewLeaf, salted};
+use crate::tpm::Stand;
 use crate::wire::{self, Form};
 use crate::witness::Witness;
 
@@ -73,6 +74,8 @@ pub struct Decision {
     pub endorsements: Vec<FirstSeen>,
     /// What people look at.
     pub verdict: VerdictRow,
+    /// Where the machine's TPM stood.
+    pub stand: Option<Stand>,
 }
 
 /// A verdict as it is kept for people; erasable, unlike its leaf.
@@ -102,7 +105,8 @@ pub trait Ledger: Send + Sync {
     ///
     /// # Errors
     /// `challenge.spent`, `challenge.expired`, `release.epoch`, `time.jump`; `tenant.unknown`,
-    /// `store.unavailable`. Nothing is written then.
+    /// `store.unavailable`; `tpm.quote.clock` where a later quote of the same TPM was decided
+    /// meanwhile. Nothing is written then.
     fn commit(&self, decision: &Decision) -> Result<u64, Refusal>;
 }
 
@@ -314,6 +318,7 @@ fn prove(
         tenant,
         report_data: opened.binding.report_data(),
         wishes: wishes.as_ref(),
+        clocks: witness.store.as_ref(),
         source,
         at: UnixTime(now),
     };
@@ -369,6 +374,7 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
             record: serde_json::to_string(&record).map_err(json)?,
         },
         tenant,
+        stand: appraised.stand,
     };
     let first = witness.store.commit(&decision)?;
     let word = appraised.verdict.word.word();

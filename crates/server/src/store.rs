@@ -4,6 +4,7 @@
 //! it sealed only; deleted bytes are overwritten (`secure_delete`).
 
 mod appraisals;
+mod clocks;
 mod enrolments;
 mod register;
 mod salvage;

@@ -6,16 +6,48 @@
 
 use zeuge_appraise::tpm::OwnRoot;
 use zeuge_evidence::Malformed;
-use zeuge_evidence::tpm::{Public, QuoteBundle};
+use zeuge_evidence::tpm::{ClockInfo, Public, QuoteBundle};
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::Anchors;
 use zeuge_verify::crypto::AWS_LC;
 use zeuge_verify::tpm::{
-    AkTrust, Context, Demand, Nonce, Selection, TpmRoots, qualifying_data, verify,
+    AkTrust, Context, Demand, Nonce, Selection, TpmRoots, claimed_key, qualifying_data, verify,
 };
 
 use crate::appraisal::{Asked, Evidence, Judge, Proven, SIM_TENANT};
 use crate::refusal::Refusal;
+
+/// Whose clock it is. The owner's name for the TPM is part of it: a TPM that was cleared counts
+/// from zero again, and counts as new once its owner gave the entry another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockOf {
+    /// The tenant.
+    pub tenant: String,
+    /// The registry's name for the TPM; empty where it has none.
+    pub machine: String,
+    /// SHA-256 of the AK's public key.
+    pub ak: [u8; 32],
+}
+
+/// Where a TPM stood when it was last believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stand {
+    /// Whose.
+    pub of: ClockOf,
+    /// The stand.
+    pub clock: ClockInfo,
+}
+
+/// What is held of the clocks of TPMs; durable, so that a TPM which is set back with its machine
+/// (a snapshot) is seen after a restart of the witness too. Written by the transaction of the
+/// decision, which never lets a stand go back.
+pub trait Clocks: Send + Sync {
+    /// The latest stand of this TPM.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    fn clock(&self, of: &ClockOf) -> Result<Option<ClockInfo>, Refusal>;
+}
 
 /// The roots of makers of TPMs, by tenant.
 #[derive(Debug)]
@@ -101,8 +133,15 @@ impl Judge {
             .wishes
             .ok_or_else(|| Refusal::store(&"a quote was judged without its owner's documents"))?;
         let policy = &wishes.policy.tpm;
-        let enrolled = wishes.hardware.as_ref();
-        let enrolled = enrolled.map_or_else(Vec::new, zeuge_appraise::HardwareRegistry::aks);
+        let registry = wishes.hardware.as_ref();
+        let key = claimed_key(&quote)?;
+        let name = registry.and_then(|it| it.name_of_ak(key.name.as_deref(), &key.key_sha256()));
+        let of = ClockOf {
+            tenant: asked.tenant.to_owned(),
+            machine: name.unwrap_or_default().to_owned(),
+            ak: key.key_sha256(),
+        };
+        let enrolled = registry.map_or_else(Vec::new, zeuge_appraise::HardwareRegistry::aks);
         let trust = AkTrust {
             activation: None,
             enrolled: &enrolled,
@@ -117,6 +156,7 @@ impl Judge {
                 because: "the policy demands no PCRs ([tpm] pcrs)",
             },
             previous: None,
+            held: asked.clocks.clock(&of)?,
             replayed: Demand::BOOT,
             ima_signers: &signers,
             dangerous_sha1_bank: policy.dangerous_allow_sha1_bank.as_deref(),
@@ -129,8 +169,10 @@ impl Judge {
             crypto: &AWS_LC,
         };
         let verified = verify(&quote, &demand, trust, context)?;
+        let clock = verified.fact().clock;
         Ok(Proven {
             evidence: Evidence::Tpm(Box::new(verified)),
+            stand: Some(Stand { of, clock }),
             seen: None,
             ahead: None,
             // Certificates of the key come in the quote itself.

@@ -305,6 +305,7 @@ fn quoted(
             nonce: demand.nonce,
             selection: demand.selection,
             previous: None,
+            held: None,
             replayed: tpm::Demand::BOOT,
             ima_signers: demand.ima_signers,
             dangerous_sha1_bank: None,

@@ -27,7 +27,7 @@ pub use ek::{EkFacts, verify_ek};
 pub use key::AttestationKey;
 pub(crate) use quote::verify_committed;
 pub use quote::{
-    Demand, Nonce, Selection, TpmFacts, check_quote_signature, qualifying_data, verify,
+    Demand, Nonce, Selection, TpmFacts, check_quote_signature, claimed_key, qualifying_data, verify,
 };
 pub use replay::{ImaFacts, PcrEvent};
 pub use roots::{MakerRoot, ROOTS_MAX, TpmRoots};

@@ -321,6 +321,7 @@ fn demand<'a>(nonce: &'a [u8], selection: &'a [PcrSelection]) -> Demand<'a> {
         nonce: Nonce::Exact(nonce),
         selection: Selection::Exactly(selection),
         previous: None,
+        held: None,
         replayed: PcrSet::ALL,
         ima_signers: &[],
         dangerous_sha1_bank: None,
@@ -475,6 +476,7 @@ fn refused(
     assert_eq!(error.check(), "tpm.ak.attributes");
 }
 
+// spec: tpm.signature.pss-salt, tpm.activation.seed, tpm.activation.kdfa, tpm.activation.blob
 #[test]
 fn every_kind_of_ak_is_activated_by_both_kinds_of_ek_and_its_quote_holds() {
     let Some(tpm) = Tpm::new() else { return };

@@ -93,6 +93,7 @@ fn instant(text: &str) -> UnixTime {
         .unwrap_or_else(|| UnixTime::parse_rfc3339("2024-01-01T00:00:00Z").unwrap())
 }
 
+// spec: tpm.ek.not-attribute, tpm.ek.san, tpm.ek.oaep-oid
 #[test]
 fn every_certificate_leads_to_its_makers_root_or_fails_by_a_known_check() {
     let Some(root) = root() else { return };
@@ -165,6 +166,7 @@ fn azure_ak(claims: &[u8]) -> Vec<u8> {
     public
 }
 
+// spec: tpm.public.exponent, tpm.public.name, tpm.public.qualified-name
 #[test]
 fn azures_samples_are_signed_by_the_ak_of_their_hcl_report_in_the_endorsement_hierarchy() {
     let Some(root) = root() else { return };
@@ -198,6 +200,7 @@ fn azures_samples_are_signed_by_the_ak_of_their_hcl_report_in_the_endorsement_hi
             nonce: Nonce::Exact(b"challenge"),
             selection: Selection::Exactly(&[pcrs]),
             previous: None,
+            held: None,
             replayed: Demand::BOOT,
             ima_signers: &[],
             dangerous_sha1_bank: None,
@@ -265,6 +268,7 @@ fn trustees_evidence_holds_with_its_nonce_and_the_key_it_carries() {
             because: "a capture",
         },
         previous: None,
+        held: None,
         replayed: Demand::BOOT,
         ima_signers: &[],
         dangerous_sha1_bank: None,
@@ -294,6 +298,7 @@ fn googles_quotes_hold_bank_by_bank_and_their_log_replays() {
                     because: "a capture",
                 },
                 previous: None,
+                held: None,
                 replayed: Demand::BOOT,
                 ima_signers: &[],
                 dangerous_sha1_bank: None,

@@ -68,6 +68,7 @@ fn lies_for_appraisal_are_proven_true() {
     }
 }
 
+// spec: tpm.ima.aggregate
 #[test]
 fn honest_quotes_are_believed_for_every_reason_and_tell_of_their_boot() {
     let (maker, anchors) = (ToyTpm::shared(), trusted());

@@ -132,6 +132,7 @@ fn demand(previous: Option<ClockInfo>) -> Demand<'static> {
             },
         ),
         previous,
+        held: None,
         replayed: Demand::BOOT,
         ima_signers: &[],
         dangerous_sha1_bank: None,
@@ -168,6 +169,7 @@ fn refused(bundle: &QuoteBundle, demand: &Demand<'_>, ak: &Ak) -> &'static str {
     check_of(bundle, demand, ak).unwrap_err().check()
 }
 
+// spec: tpm.signature.hash
 #[test]
 fn every_rule_of_a_quote_refuses_by_its_own_name() {
     let ak = Ak::new(AK_ATTRIBUTES);
@@ -220,6 +222,43 @@ fn every_rule_of_a_quote_refuses_by_its_own_name() {
     check_of(&bundle, &any, &ak).unwrap();
 }
 
+/// What was ever seen of the key: a reset since is fine, an earlier one is not.
+// spec: tpm.clock.order
+#[test]
+fn a_key_never_stands_before_what_was_seen_of_it() {
+    let ak = Ak::new(AK_ATTRIBUTES);
+    let honest = HONEST.bundle(&ak, &[7; 32]);
+    let held = |resets, restarts, clock| Demand {
+        held: Some(ClockInfo {
+            clock,
+            reset_count: resets,
+            restart_count: restarts,
+            safe: true,
+        }),
+        ..demand(None)
+    };
+    let ClockInfo {
+        clock,
+        reset_count: resets,
+        restart_count: restarts,
+        ..
+    } = HONEST.clock;
+    for good in [
+        held(resets, restarts, clock),
+        held(resets - 1, restarts + 1, clock + 9),
+        held(resets, restarts - 1, clock + 9),
+    ] {
+        check_of(&honest, &good, &ak).unwrap();
+    }
+    for late in [
+        held(resets, restarts, clock + 1),
+        held(resets + 1, 0, 0),
+        held(resets, restarts + 1, 0),
+    ] {
+        assert_eq!(refused(&honest, &late, &ak), "tpm.quote.clock");
+    }
+}
+
 #[test]
 fn a_key_that_may_do_more_than_attest_is_refused() {
     // Each attribute by itself: fixedTPM, fixedParent, sensitiveDataOrigin, restricted, sign
@@ -241,6 +280,7 @@ fn a_short_rsa_key_is_refused() {
     assert_eq!(refused(&bundle, &demand(None), &ak), "tpm.ak.key");
 }
 
+// spec: tpm.ima.violation
 #[test]
 fn an_ima_list_counts_up_to_the_signed_register_and_no_further() {
     let ak = Ak::new(AK_ATTRIBUTES);
@@ -332,6 +372,7 @@ impl Maker {
 const NOW: &str = "2025-01-01T00:00:00Z";
 const LATE: &str = "2031-01-01T00:00:00Z";
 
+// spec: tpm.ek.critical
 #[test]
 fn every_rule_of_an_ek_certificate_refuses_by_its_own_name() {
     let mut maker = Maker::new();
@@ -378,6 +419,7 @@ fn every_rule_of_an_ek_certificate_refuses_by_its_own_name() {
     assert_eq!(refused(&ek, maker.at(NOW)), "tpm.ek.revoked");
 }
 
+// spec: tpm.ek.issuers
 #[test]
 fn a_leaf_that_calls_itself_an_authority_issues_nothing() {
     let mut maker = Maker::new();
@@ -391,6 +433,7 @@ fn a_leaf_that_calls_itself_an_authority_issues_nothing() {
     assert_eq!(error.check(), "tpm.ek.chain");
 }
 
+// spec: tpm.ak.certificate
 #[test]
 fn every_rule_of_an_ak_certificate_refuses_by_its_own_name() {
     let maker = Maker::new();
@@ -420,6 +463,7 @@ fn every_rule_of_an_ak_certificate_refuses_by_its_own_name() {
     assert_eq!(refused(&impostor, NOW), "tpm.ak.chain");
 }
 
+// spec: tpm.activation.before
 #[test]
 fn a_credential_is_made_only_for_the_certified_ek_and_an_ak() {
     let maker = Maker::new();

@@ -69,6 +69,7 @@ fn judge(bundle: &QuoteBundle, told: &ToyTpmQuote) -> Result<(), Error> {
             restart_count: told.previous.restarts,
             safe: true,
         }),
+        held: None,
         replayed: Demand::BOOT,
         ima_signers: &[],
         dangerous_sha1_bank: None,

@@ -48,6 +48,8 @@ CREATE TABLE IF NOT EXISTS tokens (tenant TEXT NOT NULL, name TEXT NOT NULL, rol
   hash BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, PRIMARY KEY (tenant, name)) STRICT;
 CREATE TABLE IF NOT EXISTS enrolments (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, ak_name BLOB NOT NULL,
   expires INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS tpm_clocks (tenant TEXT NOT NULL, machine TEXT NOT NULL, ak BLOB NOT NULL,
+  stand BLOB NOT NULL, PRIMARY KEY (tenant, machine, ak)) STRICT;
 ";
 
 /// How long a connection waits for another one's write.
@@ -437,6 +439,9 @@ impl Ledger for Sqlite {
                 let refusal = Refusal::new("release.epoch", 503, because).retry_after(1);
                 return Err(refusal.difference(decision.epoch.to_string(), held.to_string()));
             }
+            if let Some(stand) = &decision.stand {
+                super::clocks::mark(transaction, stand)?;
+            }
             let first = append(transaction, &decision.leaves)?;
             first_seen(transaction, &decision.endorsements)?;
             let VerdictRow {
@@ -726,11 +731,11 @@ impl Entries for Sqlite {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn store() -> (tempfile::TempDir, Arc<Sqlite>) {
+    pub(in crate::store) fn store() -> (tempfile::TempDir, Arc<Sqlite>) {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&folder.path().join("db")).unwrap();
         store.add_tenant("sim").unwrap();
@@ -746,7 +751,7 @@ mod tests {
         NewLeaf::new(leaf, vec![opening]).unwrap()
     }
 
-    fn decision(nonce: u8, now: i64) -> Decision {
+    pub(in crate::store) fn decision(nonce: u8, now: i64) -> Decision {
         Decision {
             now,
             nonce: [nonce; 32],
@@ -762,10 +767,11 @@ mod tests {
                 json: "{}".to_owned(),
                 record: "{}".to_owned(),
             },
+            stand: None,
         }
     }
 
-    fn check(done: Result<u64, Refusal>) -> &'static str {
+    pub(in crate::store) fn check(done: Result<u64, Refusal>) -> &'static str {
         done.unwrap_err().check
     }
 

@@ -214,6 +214,28 @@ fn an_enrolled_tpm_receives_and_no_liar_does() {
 }
 
 #[test]
+fn a_tpm_that_was_set_back_is_seen_even_by_a_witness_that_was_restarted() {
+    let world = World::new();
+    let running = world.start();
+    furnish(&world, &running, "\"tpm\"", "", true);
+    let told = |lie| Shown {
+        lie: Some(lie),
+        ..Shown::default()
+    };
+    receives(&world, &running, Shown::default());
+    drop(running);
+    let running = world.start();
+    // A snapshot of the machine with its TPM: everything is fresh and signed, only the past is.
+    let outcome = ask(&world, &running, told("tpm.quote.clock"));
+    assert_eq!(outcome.map(drop).unwrap_err(), "tpm.quote.clock");
+    // A reboot is no crime. What was before it, is.
+    receives(&world, &running, told("tpm.quote.reset"));
+    let outcome = ask(&world, &running, Shown::default());
+    assert_eq!(outcome.map(drop).unwrap_err(), "tpm.quote.clock");
+    receives(&world, &running, told("tpm.quote.reset"));
+}
+
+#[test]
 fn a_tpm_that_nobody_enrolled_is_not_even_judged() {
     let world = World::new();
     let running = world.start();

@@ -92,10 +92,10 @@ pub enum Broken {
     },
     /// `tpm.quote.clock`: the clock ran backwards since the last quote.
     QuoteClock {
-        /// Milliseconds now.
-        found: u64,
-        /// Milliseconds in the earlier quote.
-        wanted: u64,
+        /// Resets, restarts and milliseconds now.
+        found: (u32, u32, u64),
+        /// Resets, restarts and milliseconds in the latest quote that was seen before.
+        wanted: (u32, u32, u64),
     },
     /// `tpm.quote.magic`: the statement is not one that a TPM made itself.
     QuoteMagic {
@@ -204,7 +204,12 @@ impl Broken {
                 (format!("a list of {entries} entries"), wanted.clone())
             }
             Self::QuoteBank { found } => (found.clone(), "SHA-256 or longer".to_owned()),
-            Self::QuoteClock { found, wanted } => (found.to_string(), wanted.to_string()),
+            Self::QuoteClock { found, wanted } => {
+                let told = |(resets, restarts, clock): (u32, u32, u64)| {
+                    format!("{clock} ms after {resets} resets and {restarts} restarts")
+                };
+                (told(*found), format!("not before {}", told(*wanted)))
+            }
             Self::QuoteMagic { found } => (format!("{found:#010x}"), "0xff544347".to_owned()),
             Self::QuoteReset { found, wanted } => (
                 format!("{} resets, {} restarts", found.0, found.1),

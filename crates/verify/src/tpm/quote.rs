@@ -54,8 +54,12 @@ pub struct Demand<'a> {
     pub nonce: Nonce<'a>,
     /// The PCRs.
     pub selection: Selection<'a>,
-    /// Clock and counters of the last quote of this session.
+    /// Clock and counters of the last quote of this session: the TPM must not have been reset
+    /// since.
     pub previous: Option<ClockInfo>,
+    /// The latest clock and counters ever seen of this key: a reset since is fine, an earlier
+    /// stand is not.
+    pub held: Option<ClockInfo>,
     /// PCRs that the boot log must explain, where they were quoted.
     pub replayed: PcrSet,
     /// Keys whose signatures on files of the IMA list count; which one signed is a fact.
@@ -192,12 +196,13 @@ fn proven(
     })?;
     let signature = Signature::parse_any(&bundle.signature)?;
     let key = key(&mut trail)?;
+    // spec: tpm.signature.over-received
     trail.check("tpm.quote.signature", || {
         key.verify(attest.bytes, &signature, context.crypto)
     })?;
     statement(&attest, demand, &mut trail)?;
     let pcrs = values(&attest, &signature, bundle, demand, &mut trail)?;
-    counters(attest.clock, demand.previous, &mut trail)?;
+    counters(attest.clock, demand, &mut trail)?;
     let trust = basis(&key, &mut trail)?;
     let boot = replay::boot(bundle, &pcrs, demand.replayed, &mut trail)?;
     let ima = replay::ima(bundle, &pcrs, &mut trail)?;
@@ -231,6 +236,15 @@ fn proven(
     Ok(Verified::assertion(facts, trail))
 }
 
+/// The key that a bundle says its quote is signed with, believed by nobody yet: for looking up what
+/// is held of it.
+///
+/// # Errors
+/// `tpm.ak.available`, `tpm.ak.key`, `tpm.ak.attributes`, and those of the key's form.
+pub fn claimed_key(bundle: &QuoteBundle) -> Result<AttestationKey, Error> {
+    attestation_key(bundle, &mut Trail::new())
+}
+
 fn attestation_key(bundle: &QuoteBundle, trail: &mut Trail) -> Result<AttestationKey, Error> {
     let missing = || -> Error {
         Unavailable {
@@ -261,6 +275,7 @@ fn attestation_key(bundle: &QuoteBundle, trail: &mut Trail) -> Result<Attestatio
 }
 
 fn may_attest(key: &AttestationKey, trail: &mut Trail) -> Result<(), Error> {
+    // spec: tpm.ak.length
     trail.check("tpm.ak.key", || {
         if key.kind == KeyKind::Rsa && key.bits < 2048 {
             let found = format!("RSA of {} bits", key.bits);
@@ -271,6 +286,7 @@ fn may_attest(key: &AttestationKey, trail: &mut Trail) -> Result<(), Error> {
     trail.check("tpm.ak.attributes", || attests_only(key))
 }
 
+// spec: tpm.ak.attributes
 /// Attributes are known only from a `TPMT_PUBLIC`; where none came along, whoever certified or
 /// enrolled the key vouches for them.
 pub(super) fn attests_only(key: &AttestationKey) -> Result<(), Error> {
@@ -292,15 +308,18 @@ pub(super) fn attests_only(key: &AttestationKey) -> Result<(), Error> {
 }
 
 fn statement(attest: &Attest<'_>, demand: &Demand<'_>, trail: &mut Trail) -> Result<(), Error> {
+    // spec: tpm.attest.magic
     trail.check("tpm.quote.magic", || match attest.magic {
         TPM_GENERATED_VALUE => Ok(()),
         found => Err(Broken::QuoteMagic { found }.into()),
     })?;
+    // spec: tpm.attest.type
     trail.check("tpm.quote.type", || match attest.kind {
         TAG_QUOTE => Ok(()),
         found => Err(Broken::QuoteType { found }.into()),
     })?;
     if let Nonce::Exact(wanted) = demand.nonce {
+        // spec: tpm.quote.nonce
         trail.check("tpm.quote.nonce", || {
             if attest.extra_data == wanted {
                 return Ok(());
@@ -355,6 +374,7 @@ fn values(
         .into());
     };
     if let Selection::Exactly(wanted) = demand.selection {
+        // spec: tpm.quote.selection
         trail.check("tpm.quote.selection", || {
             if merged(selections) == merged(wanted) {
                 return Ok(());
@@ -366,6 +386,7 @@ fn values(
             .into())
         })?;
     }
+    // spec: tpm.quote.bank
     trail.check("tpm.quote.bank", || {
         let weak = selections
             .iter()
@@ -382,6 +403,7 @@ fn values(
             found: missing,
             wanted: hex::encode(pcr_digest),
         })?;
+        // spec: tpm.quote.digest
         // The digest is by the hash of the signature, whatever the bank.
         let found = signature.hash.digest(&[&found]).unwrap_or_default();
         if found == *pcr_digest {
@@ -418,25 +440,36 @@ fn chosen(selections: &[PcrSelection], bundle: &QuoteBundle) -> (Values, Result<
     (pcrs, Ok(all))
 }
 
-fn counters(now: ClockInfo, previous: Option<ClockInfo>, trail: &mut Trail) -> Result<(), Error> {
-    let Some(before) = previous else {
+/// Resets count up until the TPM is cleared, restarts since the last reset; the clock may fall back
+/// a little at a reset, never within one.
+const fn stand(clock: ClockInfo) -> (u32, u32, u64) {
+    (clock.reset_count, clock.restart_count, clock.clock)
+}
+
+// spec: tpm.clock.counters
+// spec: tpm.clock.order
+fn counters(now: ClockInfo, demand: &Demand<'_>, trail: &mut Trail) -> Result<(), Error> {
+    if let Some(before) = demand.previous {
+        trail.check("tpm.quote.reset", || {
+            let found = (now.reset_count, now.restart_count);
+            let wanted = (before.reset_count, before.restart_count);
+            if found == wanted {
+                return Ok(());
+            }
+            Err(Broken::QuoteReset { found, wanted }.into())
+        })?;
+    }
+    let earlier = [demand.previous, demand.held].into_iter().flatten();
+    let Some(latest) = earlier.map(stand).max() else {
         return Ok(());
     };
-    trail.check("tpm.quote.reset", || {
-        let found = (now.reset_count, now.restart_count);
-        let wanted = (before.reset_count, before.restart_count);
-        if found == wanted {
-            return Ok(());
-        }
-        Err(Broken::QuoteReset { found, wanted }.into())
-    })?;
     trail.check("tpm.quote.clock", || {
-        if now.clock >= before.clock {
+        if stand(now) >= latest {
             return Ok(());
         }
         Err(Broken::QuoteClock {
-            found: now.clock,
-            wanted: before.clock,
+            found: stand(now),
+            wanted: latest,
         }
         .into())
     })

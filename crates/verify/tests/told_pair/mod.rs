@@ -49,6 +49,7 @@ fn tpm(nonce: &[u8]) -> Verified<TpmFacts> {
         nonce: Nonce::Exact(nonce),
         selection: Selection::Exactly(&asked),
         previous: None,
+        held: None,
         replayed: Demand::BOOT,
         ima_signers: &[],
         dangerous_sha1_bank: None,

@@ -92,6 +92,7 @@ pub(crate) fn judge(told: &ToyTpmQuote, anchors: &Anchors) -> Result<TpmFacts, E
             restart_count: told.previous.restarts,
             safe: true,
         }),
+        held: None,
         replayed: Demand::BOOT,
         ima_signers: &[],
         dangerous_sha1_bank: None,
