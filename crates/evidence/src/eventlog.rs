@@ -177,6 +177,7 @@ impl<'a> Event<'a> {
             .map(|(_, digest)| *digest)
     }
 
+    // spec: tpm.log.no-action
     /// Whether the record extends its register.
     #[must_use]
     pub fn extends(&self) -> bool {
@@ -283,6 +284,7 @@ fn old_event<'a>(reader: &mut Reader<'a>) -> Result<Event<'a>, Malformed> {
     })
 }
 
+// spec: tpm.log.truncated
 fn data<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     let at = reader.offset();
     let size = usize::try_from(reader.u32_le()?).unwrap_or(usize::MAX);
@@ -296,6 +298,7 @@ fn data<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     reader.take(size)
 }
 
+// spec: tpm.log.header, tpm.log.old-form
 fn form(first: &Event<'_>) -> Result<Form, Malformed> {
     let Some(rest) = first
         .data
@@ -384,6 +387,7 @@ fn records<'a>(
     Ok(reader.offset())
 }
 
+// spec: tpm.log.end
 /// A log ends at an erased area (register and type all ones) or at a zero record; a few bytes of
 /// the same filling may be all that is left of it.
 fn ends(rest: &[u8]) -> bool {
@@ -396,6 +400,7 @@ fn ends(rest: &[u8]) -> bool {
             .all(|byte| *byte == 0xff)
 }
 
+// spec: tpm.log.records
 /// `TCG_PCR_EVENT2`.
 fn event<'a>(
     reader: &mut Reader<'a>,

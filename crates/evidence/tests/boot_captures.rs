@@ -118,6 +118,7 @@ fn check_replay(capture: &Capture, log: &EventLog<'_>) {
     }
 }
 
+// spec: tpm.log.records, tpm.log.end, tpm.log.old-form, tpm.log.bank-missing
 #[test]
 fn every_boot_log_of_a_tpm_is_read_and_replays_to_the_known_values() {
     walk(&["eventlog-tpm"], |capture| {
@@ -174,6 +175,7 @@ fn every_artefact_of_secure_boot_is_read() {
     });
 }
 
+// spec: tpm.ima.legacy
 #[test]
 fn every_ima_list_is_read_and_its_template_digests_hold() {
     walk(&["ima-log"], |capture| {

@@ -274,6 +274,7 @@ impl BootFacts {
         });
     }
 
+    // spec: tpm.log.data
     fn proof(&self, event: &Event<'_>, part: &[u8]) -> Proof {
         let covers = event
             .digest(self.bank)
@@ -311,6 +312,7 @@ impl BootFacts {
         });
     }
 
+    // spec: tpm.log.separator
     fn is_separated(&self, register: u32) -> bool {
         self.separators
             .iter()
@@ -432,6 +434,7 @@ mod tests {
         BootFacts::of(&read, HashAlgorithm::SHA256)
     }
 
+    // spec: tpm.log.separator, tpm.log.variable
     #[test]
     fn secure_boot_counts_only_before_the_separator() {
         let on = variable("SecureBoot", &[1]);
@@ -443,6 +446,7 @@ mod tests {
         assert_eq!(after.notes, [Note::VariableAfterSeparator { event: 1 }]);
     }
 
+    // spec: tpm.log.data
     #[test]
     fn a_variable_whose_digest_does_not_cover_it_is_a_note_and_not_a_fact() {
         let on = variable("SecureBoot", &[1]);

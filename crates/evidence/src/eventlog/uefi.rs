@@ -70,6 +70,7 @@ pub struct Variable<'a> {
 }
 
 impl<'a> Variable<'a> {
+    // spec: tpm.log.variable
     /// Reads the data of a record; `None` when the lengths do not fit.
     #[must_use]
     pub fn read(data: &'a [u8]) -> Option<Self> {
@@ -99,6 +100,7 @@ pub struct SignatureEntry<'a> {
     pub data: &'a [u8],
 }
 
+// spec: tpm.log.signature-list
 /// Reads `EFI_SIGNATURE_LIST`s back to back (UEFI 2.10 §32.4.1): the content of PK, KEK, db, dbx.
 /// `base` is where they begin in the whole input.
 ///

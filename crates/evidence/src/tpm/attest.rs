@@ -100,6 +100,7 @@ pub(super) fn sized<'a>(
 }
 
 impl<'a> Attest<'a> {
+    // spec: tpm.attest.fields, tpm.attest.no-trailing
     /// Reads one structure; nothing may follow it.
     ///
     /// # Errors
@@ -164,6 +165,7 @@ impl<'a> Attest<'a> {
     }
 }
 
+// spec: tpm.attest.safe-flag
 fn flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
     let at = reader.offset();
     match reader.u8()? {
@@ -178,6 +180,7 @@ fn flag(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
     }
 }
 
+// spec: tpm.attest.selection
 /// `TPML_PCR_SELECTION`: banks in order, each with a bitmap.
 fn selections(reader: &mut Reader<'_>) -> Result<Vec<PcrSelection>, Malformed> {
     let at = reader.offset();
@@ -230,6 +233,7 @@ mod tests {
         out
     }
 
+    // spec: tpm.attest.fields
     #[test]
     fn a_quote_gives_its_nonce_counters_and_selection() {
         let bytes = quote();
@@ -251,6 +255,7 @@ mod tests {
         assert_eq!((refusal.check, refusal.offset), (ATTEST, bytes.len() - 1));
     }
 
+    // spec: tpm.attest.selection
     #[test]
     fn a_selection_of_more_than_32_pcrs_is_refused() {
         let mut bytes = quote();
@@ -266,6 +271,7 @@ mod tests {
             let _ = Attest::parse(&bytes);
         }
 
+        // spec: tpm.attest.safe-flag
         #[test]
         fn no_change_of_one_byte_makes_the_reader_panic(at in 0_usize..120, value: u8) {
             let mut bytes = quote();

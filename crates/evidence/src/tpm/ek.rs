@@ -71,11 +71,13 @@ impl EkIdentity {
     }
 }
 
+// spec: tpm.ek.manufacturer
 fn manufacturer(text: &str) -> Option<[u8; 4]> {
     let digits = text.strip_prefix("id:")?;
     hex::decode(digits).ok()?.try_into().ok()
 }
 
+// spec: tpm.ek.san
 fn alternative_name(certificate: &Certificate<'_>) -> Result<Vec<(String, String)>, Malformed> {
     let Some(extension) = certificate.extension("2.5.29.17") else {
         return Ok(Vec::new());
@@ -97,6 +99,7 @@ fn alternative_name(certificate: &Certificate<'_>) -> Result<Vec<(String, String
     Ok(out)
 }
 
+// spec: tpm.ek.container
 /// The DER certificate in a file: DER, PEM, an NV area with padding behind the certificate, or
 /// the wrapping of TPM 1.2 (`10 01 00`, length, `10 02`).
 ///
@@ -130,6 +133,7 @@ pub fn certificate_in(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
     Ok(element.raw.to_vec())
 }
 
+// spec: tpm.ek.not-attribute
 /// An attribute certificate (RFC 5755) begins with a bare version number and then a holder whose
 /// first element is a context tag; a certificate's version stands in `[0]`.
 fn is_attribute_certificate(element: &Element<'_>) -> bool {
@@ -149,6 +153,7 @@ fn is_attribute_certificate(element: &Element<'_>) -> bool {
 mod tests {
     use super::*;
 
+    // spec: tpm.ek.manufacturer
     #[test]
     fn a_maker_is_read_from_eight_hex_digits_only() {
         assert_eq!(manufacturer("id:53544D20"), Some(*b"STM "));

@@ -141,6 +141,7 @@ pub struct Public<'a> {
 }
 
 impl<'a> Public<'a> {
+    // spec: tpm.public.fields, tpm.public.type
     /// Reads a `TPMT_PUBLIC`, or a `TPM2B_PUBLIC` (the same behind its length); nothing may follow.
     ///
     /// # Errors
@@ -200,6 +201,7 @@ impl<'a> Public<'a> {
         })
     }
 
+    // spec: tpm.public.name
     /// The key's name: algorithm number and digest of the structure (part 1 §16); `None` for a
     /// hash that this program does not compute.
     #[must_use]
@@ -211,6 +213,7 @@ impl<'a> Public<'a> {
     }
 }
 
+// spec: tpm.public.qualified-name
 /// The qualified name of a key directly below a hierarchy: `nameAlg ‖ H(handle ‖ name)`.
 ///
 /// `hierarchy` is its handle, 0x4000000B for endorsement. `None` for a name too short to hold an
@@ -259,6 +262,7 @@ fn scheme(reader: &mut Reader<'_>) -> Result<Option<Scheme>, Malformed> {
     Ok(Some(Scheme { algorithm, hash }))
 }
 
+// spec: tpm.public.exponent
 fn rsa<'a>(reader: &mut Reader<'a>) -> Result<PublicKey<'a>, Malformed> {
     let key_bits = reader.u16_be()?;
     let exponent = match reader.u32_be()? {

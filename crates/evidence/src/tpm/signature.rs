@@ -41,6 +41,7 @@ impl<'a> Signature<'a> {
     /// ECDSA.
     pub const ECDSA: u16 = 0x0018;
 
+    // spec: tpm.signature.schemes
     /// Reads a marshalled signature; nothing may follow it.
     ///
     /// # Errors
@@ -132,6 +133,7 @@ mod tests {
         );
     }
 
+    // spec: tpm.signature.ecdsa-width
     #[test]
     fn short_numbers_of_an_ecdsa_signature_are_kept_as_received() {
         let bytes = hex::decode("0018000b0002010200020304").unwrap();

@@ -113,6 +113,7 @@ struct Search<'a> {
     fault: Option<Fault>,
 }
 
+// spec: tpm.ek.chain
 /// Finds a chain from the leaf to a root, through `extra` certificates and the endorsements.
 pub(super) fn path<'a>(
     leaf: &Certificate<'a>,
@@ -245,6 +246,7 @@ impl<'a> Search<'a> {
         None
     }
 
+    // spec: tpm.ek.validity
     fn is_in_time(&mut self, certificate: &Certificate<'_>) -> bool {
         let Some(at) = self.at else { return true };
         let valid = is_valid_at(certificate, at);
@@ -268,6 +270,7 @@ impl<'a> Search<'a> {
         signed_by(certificate, &issuer.public_key, self.context.crypto).is_ok()
     }
 
+    // spec: tpm.ek.revocation
     /// The newest list of this issuer; `None` when one of its lists names the certificate.
     fn looked_up(
         &mut self,
@@ -302,6 +305,7 @@ impl<'a> Search<'a> {
     }
 }
 
+// spec: tpm.ek.critical
 fn unknown_critical(certificate: &Certificate<'_>) -> Option<String> {
     certificate
         .extensions
@@ -310,6 +314,7 @@ fn unknown_critical(certificate: &Certificate<'_>) -> Option<String> {
         .map(|extension| extension.oid.clone())
 }
 
+// spec: tpm.ek.issuers
 /// An authority with the right to certify, and with room for the `below` authorities under it.
 fn may_issue(issuer: &Certificate<'_>, below: usize) -> bool {
     let authority = matches!(issuer.basic_constraints(), Ok(Some(constraints))

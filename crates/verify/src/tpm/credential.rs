@@ -101,6 +101,7 @@ impl Activation {
 }
 
 impl Pending {
+    // spec: tpm.activation.answer
     /// Takes the answer; right or wrong, the credential is spent.
     ///
     /// # Errors
@@ -120,6 +121,7 @@ impl Pending {
     }
 }
 
+// spec: tpm.activation.before
 /// Begins the activation of an AK: checks that the EK shown is the certified one and that the AK
 /// may only attest, then makes a credential for both.
 ///
@@ -194,6 +196,7 @@ pub fn make_credential(
 const AES: u16 = 6;
 const CFB: u16 = 0x43;
 
+// spec: tpm.activation.blob
 fn build(
     ek: &Public<'_>,
     ak_name: &[u8],
@@ -224,6 +227,7 @@ fn build(
     })
 }
 
+// spec: tpm.activation.seed
 /// The seed and how the TPM learns it.
 fn seed(
     ek: &Public<'_>,
@@ -271,6 +275,7 @@ fn seed(
     }
 }
 
+// spec: tpm.activation.kdfa
 /// KDFa: SP 800-108 in counter mode with HMAC; at most one block is ever needed here.
 fn kdf_a(
     hash: HashAlgorithm,

@@ -96,6 +96,7 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
+// spec: tpm.ek.usage
 /// An EK decrypts. Usages do not decide alone: real EK certificates may lack the TCG's extended
 /// usage, so the key usage tells an EK from an AK where it is present.
 fn is_ek(certificate: &Certificate<'_>, key: &AttestationKey) -> Result<(), Error> {

@@ -103,6 +103,7 @@ impl AttestationKey {
         Self::of_info(&certificate.public_key)
     }
 
+    // spec: tpm.ek.oaep-oid
     fn of_info(info: &PublicKeyInfo<'_>) -> Result<Self, Error> {
         let found = || format!("algorithm {}", info.algorithm.oid);
         let kind = key_kind(info).ok_or_else(|| Broken::AkKey { found: found() })?;
@@ -196,6 +197,7 @@ impl AttestationKey {
             .is_ok()
     }
 
+    // spec: tpm.signature.pss-salt, tpm.signature.hash
     /// The schemes that a signature may mean: a TPM's PSS has a salt of the digest's length or
     /// of the greatest possible length.
     fn schemes(&self, signature: &Signature<'_>) -> &'static [Scheme] {
@@ -305,6 +307,7 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     out
 }
 
+// spec: tpm.signature.ecdsa-width
 /// The number filled up with zeros on the left to `width` bytes.
 pub(super) fn padded(bytes: &[u8], width: usize) -> Vec<u8> {
     let mut out = vec![0; width.saturating_sub(bytes.len())];

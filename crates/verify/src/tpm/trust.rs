@@ -70,6 +70,7 @@ impl TrustBasis {
     }
 }
 
+// spec: tpm.ak.trust
 pub(super) fn basis(
     key: &AttestationKey,
     certificate: Option<&[u8]>,
@@ -197,6 +198,7 @@ fn certified(
     Ok(Verified::assertion(facts, trail))
 }
 
+// spec: tpm.ak.certificate
 /// Google's AK certificates carry no extended usage, Azure's carry 2.23.133.8.3: a certificate is
 /// one for attesting when its key usage says "signs", or, without key usage, when the TCG's
 /// extended usage says so.

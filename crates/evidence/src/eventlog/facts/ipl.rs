@@ -63,6 +63,7 @@ impl BootFacts {
         true
     }
 
+    // spec: tpm.log.command-line
     /// systemd-boot and systemd-stub log the command line in UTF-16; its NUL is hashed by some
     /// versions and not by others.
     fn add_utf16_command_line(&mut self, index: usize, event: &Event<'_>) {
@@ -82,6 +83,7 @@ impl BootFacts {
         });
     }
 
+    // spec: tpm.log.stub
     /// A section of a unified kernel image: the first record of each covers its name in ASCII
     /// with one NUL, the second its content.
     fn section(&self, index: usize, event: &Event<'_>, name: String) -> Option<Measured> {
@@ -124,6 +126,7 @@ mod tests {
         tpm::HashAlgorithm,
     };
 
+    // spec: tpm.log.command-line
     #[test]
     fn a_command_line_of_systemd_is_accepted_with_its_nul() {
         let data: Vec<u8> = "root=a\0"
