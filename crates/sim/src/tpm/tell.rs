@@ -94,6 +94,13 @@ impl ToyTpmQuote {
 }
 
 impl ToyTpm {
+    /// Signs a statement with the AK of this machine, whatever it says: a TPM would not, but
+    /// somebody who has the key can. `TPMT_SIGNATURE`.
+    #[must_use]
+    pub fn resign(&self, spec: &TpmSpec, attest: &[u8]) -> Vec<u8> {
+        self.ak(spec.ak, false).sign(attest)
+    }
+
     /// A quote of the machine in `spec`, honest or with one lie, as of `now`.
     ///
     /// Some lies need a machine of their own and change `spec` for it: lies about AK certificates
