@@ -5,7 +5,7 @@ mod told_boot;
 
 use told_boot::{broken, facts, of, policy, reference_values, verdict};
 use zeuge_appraise::{Policy, ReferenceValues, Status, Word};
-use zeuge_sim::{Room, TpmLie};
+use zeuge_sim::{Room, TpmLie, tpm::digest_of};
 
 #[test]
 fn an_honest_boot_is_accepted_but_for_its_toy_root() {
@@ -64,6 +64,50 @@ fn a_refusal_names_the_register_the_record_and_what_stands_there() {
         (level.found.as_str(), level.wanted.as_str()),
         ("nothing", "at least 4")
     );
+}
+
+#[test]
+fn a_refusal_calls_things_by_the_names_that_their_owner_gave_them() {
+    let hex_of = |name: &str| hex::encode(digest_of(name));
+    let names = format!(
+        "names = {{ \"{}\" = \"shim 15.8\", \"{}\" = \"shim 15.7\" }}\ninitrds",
+        hex_of("something else"),
+        hex_of("shim").to_uppercase(),
+    );
+    let values = reference_values().replace("initrds", &names);
+    assert_eq!(broken(&verdict(facts(None), &policy(), &values)), [""; 0]);
+    let verdict = verdict(facts(Some(TpmLie::PolicyBootImage)), &policy(), &values);
+    let failed = verdict.findings.iter().find(|it| it.status == Status::Fail);
+    let failed = failed.expect("another shim");
+    assert_eq!(failed.id, "policy.boot-image");
+    assert!(
+        failed.because.starts_with("PCR 4 differs at event 2"),
+        "{}",
+        failed.because
+    );
+    assert_eq!(
+        failed.found,
+        format!("shim 15.8 {}", hex_of("something else"))
+    );
+    let wanted = format!("shim 15.7 {} or ", hex_of("shim"));
+    assert!(failed.wanted.starts_with(&wanted), "{}", failed.wanted);
+    // The same by the records of a register: names are those of any value.
+    let other = format!(
+        "[[tpm]]\nname = \"other\"\nimages = [\"{0}\"]\nnames = {{ \"{0}\" = \"card of April\" }}\n",
+        hex_of("something else")
+    );
+    let values = format!("{}{other}", reference_values());
+    let verdict = told_boot::verdict(facts(Some(TpmLie::PolicyBootEvent)), &policy(), &values);
+    let failed = verdict.findings.iter().find(|it| it.status == Status::Fail);
+    let failed = failed.expect("another option ROM");
+    assert_eq!(failed.id, "policy.boot-event");
+    assert!(failed.because.starts_with("PCR 2 differs at event "));
+    assert!(
+        failed.found.starts_with("card of April "),
+        "{}",
+        failed.found
+    );
+    assert!(failed.wanted.starts_with("as ever "), "{}", failed.wanted);
 }
 
 #[test]

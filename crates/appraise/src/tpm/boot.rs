@@ -97,14 +97,14 @@ fn is_among(digest: &[u8], known: &[String]) -> bool {
 
 /// Whether everything that this reference value says holds.
 pub(crate) fn is_workload(value: &TpmReference, facts: &TpmFacts) -> bool {
-    differences(value, facts).is_empty()
+    differences(value, facts, Names(&[])).is_empty()
 }
 
 pub(super) fn workload(facts: &TpmFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
     let values = &wanted.reference_values.tpm;
     let nearest = values
         .iter()
-        .map(|value| differences(value, facts))
+        .map(|value| differences(value, facts, Names(values)))
         .min_by_key(Vec::len);
     findings.check("policy.measurement", || {
         Some(match (&nearest, wanted.hardware_only) {
@@ -129,15 +129,47 @@ pub(super) fn workload(facts: &TpmFacts, wanted: &Wanted<'_>, findings: &mut Fin
     }
 }
 
+/// The owner's names of things, from all reference values: what was found instead of one workload
+/// may be known from another.
+#[derive(Clone, Copy)]
+struct Names<'a>(&'a [TpmReference]);
+
+impl<'a> Names<'a> {
+    fn name(self, digest: &str) -> Option<&'a str> {
+        let same = |known: &str| known.eq_ignore_ascii_case(digest);
+        self.0.iter().find_map(|value| {
+            let named = value.names.iter().find(|(known, _)| same(known));
+            let event = || {
+                let mut events = value.events.iter();
+                events.find(|event| same(&event.digest) && !event.name.is_empty())
+            };
+            let named = named.map(|(_, name)| name);
+            let name = named.or_else(|| event().map(|event| &event.name));
+            name.map(String::as_str)
+        })
+    }
+
+    /// The digest with its name, or with this label where the owner has none for it.
+    fn or(self, label: &str, digest: &str) -> String {
+        let name = self.name(digest).unwrap_or(label);
+        format!("{name} {digest}").trim().to_owned()
+    }
+
+    fn all(self, digests: &[String]) -> String {
+        let named: Vec<String> = digests.iter().map(|digest| self.or("", digest)).collect();
+        named.join(" or ")
+    }
+}
+
 /// What differs from a reference value, one finding per term.
-fn differences(value: &TpmReference, facts: &TpmFacts) -> Vec<Finding> {
+fn differences(value: &TpmReference, facts: &TpmFacts, names: Names<'_>) -> Vec<Finding> {
     [
         pcr(value, facts),
-        events(value, facts),
-        digests(facts, &IMAGES, &value.images),
-        digests(facts, &INITRDS, &value.initrds),
-        digests(facts, &FILES, &value.files),
-        sections(value, facts),
+        events(value, facts, names),
+        digests(facts, &IMAGES, &value.images, names),
+        digests(facts, &INITRDS, &value.initrds, names),
+        digests(facts, &FILES, &value.files, names),
+        sections(value, facts, names),
         command_line(value, facts),
     ]
     .into_iter()
@@ -173,7 +205,7 @@ fn pcr(value: &TpmReference, facts: &TpmFacts) -> Option<Finding> {
 }
 
 /// The first record that is not the expected one, PCR by PCR.
-fn events(value: &TpmReference, facts: &TpmFacts) -> Option<Finding> {
+fn events(value: &TpmReference, facts: &TpmFacts, names: Names<'_>) -> Option<Finding> {
     let mut pcrs: Vec<u32> = value.events.iter().map(|event| event.pcr).collect();
     pcrs.sort_unstable();
     pcrs.dedup();
@@ -200,14 +232,13 @@ fn events(value: &TpmReference, facts: &TpmFacts) -> Option<Finding> {
                 || "at its end".to_owned(),
                 |event| format!("at event {}", event.index),
             );
-            let shown = |label: &str, digest: String| format!("{label} {digest}").trim().to_owned();
             let found = found.map_or_else(
                 || "nothing more".to_owned(),
-                |event| shown(&event.label, hex::encode(&event.digest)),
+                |event| names.or(&event.label, &hex::encode(&event.digest)),
             );
             let wanted = wanted.map_or_else(
                 || "nothing more".to_owned(),
-                |event| shown(&event.name, event.digest.clone()),
+                |event| names.or(&event.name, &event.digest),
             );
             let because = format!("PCR {pcr} differs {at} from \"{}\"", value.name);
             return Some(Finding::fail("policy.boot-event", because).difference(found, wanted));
@@ -244,7 +275,12 @@ const FILES: Things = Things {
 };
 
 /// Each measured thing must be a known one, and there must be one.
-fn digests(facts: &TpmFacts, things: &Things, known: &[String]) -> Option<Finding> {
+fn digests(
+    facts: &TpmFacts,
+    things: &Things,
+    known: &[String],
+    names: Names<'_>,
+) -> Option<Finding> {
     if known.is_empty() {
         return None;
     }
@@ -256,7 +292,7 @@ fn digests(facts: &TpmFacts, things: &Things, known: &[String]) -> Option<Findin
         .peekable();
     if found.peek().is_none() {
         let because = format!("the boot log proves no {} at all", things.what);
-        return Some(Finding::fail(things.id, because).difference("none", known.join(" or ")));
+        return Some(Finding::fail(things.id, because).difference("none", names.all(known)));
     }
     let other = found.find(|one| !is_among(&one.digest, known))?;
     let because = format!(
@@ -265,12 +301,12 @@ fn digests(facts: &TpmFacts, things: &Things, known: &[String]) -> Option<Findin
     );
     Some(
         Finding::fail(things.id, because)
-            .difference(hex::encode(&other.digest), known.join(" or ")),
+            .difference(names.or("", &hex::encode(&other.digest)), names.all(known)),
     )
 }
 
 /// Each pinned section of a unified kernel image must have been measured, right behind its name.
-fn sections(value: &TpmReference, facts: &TpmFacts) -> Option<Finding> {
+fn sections(value: &TpmReference, facts: &TpmFacts, names: Names<'_>) -> Option<Finding> {
     let boot = proven(facts, 11);
     for (name, known) in &value.sections {
         let all = boot
@@ -287,11 +323,14 @@ fn sections(value: &TpmReference, facts: &TpmFacts) -> Option<Finding> {
         }
         let (at, found) = content.map_or_else(
             || ("in PCR 11".to_owned(), "none".to_owned()),
-            |one| (format!("at event {}", one.event), hex::encode(&one.digest)),
+            |one| {
+                let digest = hex::encode(&one.digest);
+                (format!("at event {}", one.event), names.or("", &digest))
+            },
         );
         let because = format!("the section {name} of the kernel image differs {at}");
         return Some(
-            Finding::fail("policy.stub-section", because).difference(found, known.join(" or ")),
+            Finding::fail("policy.stub-section", because).difference(found, names.all(known)),
         );
     }
     None

@@ -172,6 +172,10 @@ pub struct TpmReference {
     /// The same as patterns, in which `*` stands for any characters.
     #[serde(default)]
     pub command_line_patterns: Vec<String>,
+    /// What the owner calls things by their digests ("shim 15.7"), for explanations alone: a name
+    /// is never compared, and those of every value are looked up.
+    #[serde(default)]
+    pub names: BTreeMap<String, String>,
 }
 
 /// One record as it should be.
@@ -222,7 +226,8 @@ impl TpmReference {
             .chain(&self.initrds)
             .chain(&self.files)
             .chain(self.sections.values().flatten())
-            .chain(self.events.iter().map(|event| &event.digest));
+            .chain(self.events.iter().map(|event| &event.digest))
+            .chain(self.names.keys());
         let bad = digests.into_iter().find(|text| !is_digest(text))?;
         Some(format!("\"{bad}\" of \"{name}\" is no digest in hex"))
     }
