@@ -1,15 +1,16 @@
 //! The owner's side against a running `zeuged`: two programs, a toy machine in this process, real
 //! sockets. Skips by name where `zeuged` is not built beside `zeuge`.
 
+mod programs;
+
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::Child,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use programs::{run, send, serve, zeuged};
 use serde_json::Value;
 use zeuge_evidence::UnixTime;
 use zeuge_protocol::{
@@ -45,32 +46,6 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap()
 }
 
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn zeuged() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_BIN_EXE_zeuge")).with_file_name("zeuged");
-    if path.is_file() {
-        return Some(path);
-    }
-    println!(
-        "skipped: {} is not built (cargo build -p zeuge-server)",
-        path.display()
-    );
-    None
-}
-
-fn run(program: &Path, folder: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .env("XDG_CONFIG_HOME", folder.join("config"))
-        .env("XDG_CACHE_HOME", folder.join("cache"))
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let code = output.status.code().unwrap();
-    (code, text(output.stdout), text(output.stderr))
-}
-
 impl World {
     fn start() -> Option<Self> {
         let zeuged = zeuged()?;
@@ -94,29 +69,8 @@ impl World {
         fs::write(at.join("token"), said["admin_token"].as_str().unwrap()).unwrap();
         let trust = ToyAmd::shared().trust_file(&Product::ALL);
         fs::write(at.join("trust.json"), trust).unwrap();
-        let mut process = Command::new(&zeuged)
-            .args([
-                "serve",
-                "--data",
-                "data",
-                "--listen",
-                "127.0.0.1:0",
-                "--offline",
-            ])
-            .args(["--dangerous-trust-sim", "trust.json"])
-            .current_dir(at)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let out = process.stdout.take().unwrap();
-        BufReader::new(out).read_line(&mut line).unwrap();
-        let url = line
-            .trim()
-            .strip_prefix("listening on ")
-            .unwrap()
-            .to_owned();
+        let trust = ["--dangerous-trust-sim", "trust.json"];
+        let (process, url) = serve(&zeuged, at, &trust);
         let world = Self {
             process,
             url,
@@ -163,24 +117,7 @@ impl World {
     }
 
     fn send(&self, method: &str, at: &str, body: &[u8]) -> Vec<u8> {
-        let host = self.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(host).unwrap();
-        let head = format!(
-            "{method} {at} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\
-             content-length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let end = answer
-            .windows(4)
-            .position(|four| four == b"\r\n\r\n")
-            .unwrap();
-        let said = String::from_utf8_lossy(&answer).into_owned();
-        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
-        answer.split_off(end + 4)
+        send(&self.url, method, at, body)
     }
 
     /// The toy machine attests.
