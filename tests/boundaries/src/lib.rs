@@ -87,6 +87,7 @@ pub const TARGETS: &[Target] = &[
     target("tpm-attest", 512, tpm::attest),
     target("tpm-bundle", 8192, tpm::bundle),
     target("tpm-public", 1024, tpm::public),
+    target("tpm-roots", 4096, owner::tpm_roots),
     target("tpm-signature", 1024, tpm::signature),
     target("tpm-told", 256, told_tpm::quote),
     target("trust-file", 8192, owner::trust_file),

@@ -47,6 +47,11 @@ pub(crate) fn hardware(bytes: &[u8]) {
     document(bytes, HardwareRegistry::parse);
 }
 
+/// Roots of TPM makers, as their file names them.
+pub(crate) fn tpm_roots(bytes: &[u8]) {
+    document(bytes, zeuge_appraise::tpm::named_roots);
+}
+
 /// Threat knowledge.
 pub(crate) fn knowledge(bytes: &[u8]) {
     document(bytes, Knowledge::parse);

@@ -380,6 +380,10 @@ fn documents(out: &mut BTreeMap<String, Vec<u8>>) {
     zeuge_appraise::HardwareRegistry::parse(&registry).expect("a good registry");
     put("hardware/intel", registry);
     put("knowledge/small", knowledge());
+    let roots = "schema = \"zeuge.tpm-roots.v1\"\n[[root]]\nfile = \"amd-ftpm.der\"\nmaker = \"AMD\"\n\
+                 jurisdiction = \"US\"\norigin = \"https://ftpm.amd.com/pki/aia\"\n";
+    zeuge_appraise::tpm::named_roots(roots).expect("good roots");
+    put("tpm-roots/own", roots.to_owned());
 }
 
 /// The least that threat knowledge may be, with one row that can say something.

@@ -132,6 +132,7 @@ fn toml_of_any_shape_stays_within_its_bound() {
             "release-rule",
             "hardware",
             "knowledge",
+            "tpm-roots",
         ] {
             run(target, name, &bytes);
         }

@@ -295,6 +295,38 @@ mod tests {
     }
 
     #[test]
+    fn no_answer_of_a_tpm_makes_its_readers_panic_or_take_what_is_not_there() {
+        let command = Command::new("test", 0x17e);
+        let mut state = 0x5a5a_u64;
+        let mut next = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        };
+        for _ in 0..20_000 {
+            let length = usize::from(next()) % 64;
+            // Small numbers are lengths that may fit.
+            let bytes: Vec<u8> = (0..length)
+                .map(|_| next() % if next() < 128 { 6 } else { 255 })
+                .collect();
+            if let Ok(size) = size(&bytes) {
+                assert!((10..=ANSWER_BYTES_MAX).contains(&size));
+            }
+            for handles in 0..3 {
+                let Ok(mut answer) = Answer::parse(&command, &bytes, handles) else {
+                    continue;
+                };
+                let mut taken = 0;
+                while let Ok(part) = answer.sized() {
+                    taken += 2 + part.len();
+                }
+                assert!(taken + answer.rest().len() <= bytes.len());
+            }
+        }
+    }
+
+    #[test]
     fn an_answer_that_promises_more_than_it_holds_is_refused() {
         let command = Command::new("Quote", 0x158).authorised(1, Authority::Password);
         let refused = Answer::parse(&command, &[0, 0, 0, 9, 1], 0);
