@@ -78,7 +78,7 @@ pub struct Share {
     pub index: u8,
     /// The witness that keeps it.
     pub witness: Name,
-    value: Zeroizing<[u8; 32]>,
+    value: Box<Zeroizing<[u8; 32]>>,
 }
 
 impl fmt::Debug for Share {
@@ -279,6 +279,13 @@ impl Share {
         share.ok_or_else(|| Error::malformed(ID, 0, "it is not a share"))
     }
 
+    /// The value in its place: a share that is moved must leave no copy on a stack.
+    fn value(bytes: &[u8]) -> Option<Box<Zeroizing<[u8; 32]>>> {
+        let mut value = Box::new(Zeroizing::new([0; 32]));
+        (bytes.len() == value.len()).then(|| value.copy_from_slice(bytes))?;
+        Some(value)
+    }
+
     fn from_value(value: &Value) -> Option<Self> {
         let map = value.as_map()?;
         (map.len() == 7).then_some(())?;
@@ -289,7 +296,7 @@ impl Share {
             generation: map.get(&4.into())?.as_count()?,
             index: u8::try_from(map.get(&5.into())?.as_integer()?).ok()?,
             witness: Name::parse(map.get(&6.into())?.as_text()?).ok()?,
-            value: Zeroizing::new(map.get(&7.into())?.as_array_of()?),
+            value: Self::value(map.get(&7.into())?.as_bytes()?)?,
         })
     }
 
@@ -358,7 +365,7 @@ pub fn encrypt_secret(
     if payload.len() > SECRET_BYTES_MAX {
         return Err(failed("the payload is longer than 1 MiB"));
     }
-    let mut scalar = Zeroizing::new([0; 32]);
+    let mut scalar = Box::new(Zeroizing::new([0; 32]));
     random(scalar.as_mut_slice());
     // Little-endian below 2^252, which is below the order of ristretto255: canonical, and the
     // lost part of the range is a fraction of 2^-127.
