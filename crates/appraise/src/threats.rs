@@ -12,6 +12,7 @@ mod schema;
 mod seen;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
@@ -49,6 +50,8 @@ const BUILT_IN: &str = concat!(
 pub struct Knowledge {
     document: schema::Document,
     digest: [u8; 32],
+    /// Where each threat stands: every verdict asks for every one of them, nine times over.
+    places: BTreeMap<String, usize>,
 }
 
 /// Which knowledge a verdict was made with.
@@ -97,7 +100,13 @@ impl Knowledge {
             because,
         })?;
         let digest = Sha256::digest(text.as_bytes()).into();
-        Ok(Self { document, digest })
+        let ids = document.threat.iter().enumerate();
+        let places = ids.map(|(place, threat)| (threat.id.clone(), place));
+        Ok(Self {
+            places: places.collect(),
+            document,
+            digest,
+        })
     }
 
     /// The knowledge that this program brings along. A test proves that it can be read; were it
@@ -118,6 +127,7 @@ impl Knowledge {
         Self {
             document: schema::Document::default(),
             digest: [0; 32],
+            places: BTreeMap::new(),
         }
     }
 
@@ -145,7 +155,7 @@ impl Knowledge {
     /// The threat with this id.
     #[must_use]
     pub fn threat(&self, id: &str) -> Option<&Threat> {
-        self.document.threat.iter().find(|threat| threat.id == id)
+        self.document.threat.get(*self.places.get(id)?)
     }
 
     /// Every figure, withdrawn ones too.
