@@ -11,6 +11,17 @@ use crate::Problem;
 /// Askers that are counted apart; more share one counter, so that the memory has an end.
 const SOURCES_MAX: usize = 4096;
 const HOUR: i64 = 3600;
+/// Askers that wait for makers at once. A silent maker holds them for many seconds; whoever needs no
+/// maker must not wait behind them.
+pub const ASKING_MAX: usize = 32;
+
+/// `collateral.budget` for one more than [`ASKING_MAX`].
+pub(crate) fn too_many(now: UnixTime) -> Problem {
+    Problem::Budget {
+        source: "all".to_owned(),
+        until: now.plus(1),
+    }
+}
 
 /// Requests per hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

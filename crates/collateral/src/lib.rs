@@ -37,7 +37,7 @@ mod warm;
 
 pub use address::{BaseUrl, Pcs, Sources};
 pub use back_off::retry_after_secs;
-pub use budget::Allowance;
+pub use budget::{ASKING_MAX, Allowance};
 pub use bundle::{BUNDLE_BYTES_MAX, BUNDLE_SCHEMA, Imported};
 pub use cache::{EntryStatus, Status};
 pub use fetch::{Answer, Fetcher, Got, Unreachable};

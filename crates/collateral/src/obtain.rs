@@ -14,7 +14,7 @@ use crate::{
     Allowance, CacheError, EntryStatus, Fetcher, Imported, Problem, Sources, Status, Unreachable,
     Wanted,
     back_off::{BackOff, retry_after_secs},
-    budget::Budget,
+    budget::{self, ASKING_MAX, Budget},
     bundle,
     cache::{Cache, Held, NotFound},
     content::{self, Content},
@@ -153,6 +153,7 @@ struct Inner {
     ages: Ages,
     budget: Mutex<Budget>,
     flights: Mutex<Flights>,
+    asking: tokio::sync::Semaphore,
     warm: Mutex<Warm>,
 }
 
@@ -183,6 +184,7 @@ impl Collateral {
             ages,
             budget: Mutex::new(Budget::new(allowance)),
             flights: Mutex::new(Flights::new()),
+            asking: tokio::sync::Semaphore::new(ASKING_MAX),
             warm: Mutex::default(),
         };
         Ok(Self {
@@ -462,6 +464,10 @@ impl Collateral {
         }
         let Some(fetcher) = &self.inner.fetcher else {
             problems.push(Problem::Offline);
+            return Ok(self.fall_back(wanted, found, problems, now));
+        };
+        let Ok(_asking) = self.inner.asking.try_acquire() else {
+            problems.push(budget::too_many(now));
             return Ok(self.fall_back(wanted, found, problems, now));
         };
         let key = wanted.key();
