@@ -1,6 +1,6 @@
 # The habits of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kubernetes test test-crash test-kubernetes test-vm bench oracles fuzz mutants doc fmt lint
+.PHONY: help demo demo-kubernetes test test-crash test-hostile test-openapi test-kubernetes test-vm bench bench-witness oracles fuzz mutants doc fmt lint
 
 help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
@@ -25,9 +25,16 @@ test: ## all tests of the workspace
 	@command -v chromium >/dev/null || echo "skipped: the report's page in a real browser (chromium)"
 	@echo "skipped: the mutation loop (make mutants)"
 	cargo test --workspace --locked
+	cargo test --locked --package zeuge-server --features traces --lib traces::
 
 test-crash: ## kill and cut the power of a loaded witness 1,000 times each, and 1,000 releases around changes (CRASHES=n)
 	ZEUGE_CRASHES=$(or $(CRASHES),1000) ZEUGE_RACES=$(or $(CRASHES),1000) cargo test --release --locked --package zeuge-server --test witness -- crash:: races:: --nocapture --test-threads 1
+
+test-hostile: ## hostile clients by the 100,000 against a witness; honest ones keep half their rate
+	ZEUGE_HOSTILE=whole cargo test --release --locked --package zeuge-server --test witness hostile:: -- --nocapture --test-threads 1
+
+test-openapi: ## ask schemathesis whether the served description holds (installs it into target/)
+	@scripts/test-openapi
 
 test-kubernetes: ## nodes against a real control plane (builds Kubernetes with Go, once: 11 CPU minutes)
 	@scripts/kubernetes-control-plane build
@@ -40,6 +47,9 @@ test-vm: ## boot a real VM twice (QEMU, OVMF, swtpm) whose agent attests by its 
 bench: ## what a verification and a replay cost, beside bare signatures, hashes and the sev crate
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench -- $(BENCH)
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench_boot -- $(BENCH)
+
+bench-witness: ## what the witness costs beside a bare server that verifies one signature (20 minutes)
+	cargo bench --locked --package zeuge-server --bench witness -- $(BENCH)
 
 oracles: ## ask other verifiers about captures, toys and a million mutations (half an hour)
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml -- --whole yes $(ORACLES)

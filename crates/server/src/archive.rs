@@ -67,6 +67,12 @@ impl Archive {
         self.has_failed.swap(false, Ordering::Relaxed)
     }
 
+    /// Bytes that still fit.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.bytes())
+    }
+
     /// Keeps the bytes durably and returns their SHA-256.
     ///
     /// # Errors

@@ -223,7 +223,21 @@ pub fn check_owners(shelf: &dyn Shelf, keys: &Keys) -> Result<(), Refusal> {
 /// Those of [`owners`]; those of [`Document::verify`] for any document of the tenant that no longer counts;
 /// `document.schema` for one that cannot be read.
 pub fn wishes(shelf: &dyn Shelf, keys: &Keys, tenant: &str, now: i64) -> Result<Wishes, Refusal> {
+    wishes_until(shelf, keys, tenant, now).map(|(wishes, _)| wishes)
+}
+
+/// The same, with the first instant at which any document of it no longer counts.
+///
+/// # Errors
+/// As [`wishes`].
+pub fn wishes_until(
+    shelf: &dyn Shelf,
+    keys: &Keys,
+    tenant: &str,
+    now: i64,
+) -> Result<(Wishes, i64), Refusal> {
     let (epoch, rows) = shelf.documents(tenant)?;
+    let (_, mut until) = successors(&rows, keys, tenant)?;
     let mut wishes = Wishes {
         epoch,
         owners: owners(&rows, keys, tenant, now)?,
@@ -250,12 +264,13 @@ pub fn wishes(shelf: &dyn Shelf, keys: &Keys, tenant: &str, now: i64) -> Result<
         if recovered.is_some_and(|recovered| approved.header().issued < recovered) {
             wishes.unconfirmed.insert((kind, row.name.clone()));
         }
+        until = until.min(document.header.expires);
         take(&approved, &mut wishes)?;
         if kind != Kind::ReleaseRule {
             wishes.texts.push((kind, document.payload));
         }
     }
-    Ok(wishes)
+    Ok((wishes, until))
 }
 
 /// Reads a document's text into the wishes.

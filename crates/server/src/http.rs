@@ -1,16 +1,16 @@
-//! The HTTP API (DESIGN §5.5): routes, limits, and problems whose type ends in a check id.
+//! The HTTP API (DESIGN §5.5): routes, and problems whose type ends in a check id.
 //!
-//! Thin: reads a body within its limit, calls the room that knows, writes the answer. Bounded
-//! everywhere; what does not fit is shed with 429 or 503 and `Retry-After`.
+//! Thin: calls the room that knows, writes the answer. Bodies are read and bounded before, by
+//! [`crate::load`]; what does not fit is shed with 429 or 503 and `Retry-After`.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -19,42 +19,31 @@ use axum::serve::IncomingStream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
-use zeuge_evidence::UnixTime;
 use zeuge_log::tile::TileId;
-use zeuge_protocol::api::{BODY_BYTES_MAX, ChallengeRequest, SecretUpload};
-use zeuge_protocol::document::{DOCUMENT_BYTES_MAX, Document, Kind};
+use zeuge_protocol::api::{ChallengeRequest, SecretUpload};
+use zeuge_protocol::document::{Document, Kind};
 use zeuge_protocol::ear::Jwks;
 use zeuge_protocol::request::Purpose;
 use zeuge_verify::tpm::EnrolledAk;
 
+use crate::audit;
 use crate::documents::{self, KINDS, Shelf as _};
-use crate::enrolment::{ActivationRequest, EnrolmentRequest, REQUEST_BYTES_MAX};
+use crate::door::Seat;
+use crate::enrolment::{ActivationRequest, EnrolmentRequest};
 use crate::feed::{self, Subject};
-use crate::forecast::gauges;
-use crate::metrics::labelled;
+use crate::gauges;
 use crate::openapi;
 use crate::recovery;
 use crate::refusal::Refusal;
 use crate::reports;
-use crate::secrets::{self, UPLOAD_BYTES_MAX, Vault as _};
+use crate::secrets::{self, Vault as _};
 use crate::session::{self, Attested, blocking, malformed};
 use crate::tenants::{self, caller};
-use crate::tls::TlsListener;
 use crate::wire::Form;
 use crate::witness::Witness;
 
-/// Requests under way from one source; an agent needs one, a proxy before many agents some.
-const SOURCE_REQUESTS_MAX: usize = 64;
-/// Requests under way at all.
-const REQUESTS_MAX: usize = 512;
 /// Rows in one answer.
-const ROWS_MAX: u32 = 1000;
-/// The longest request for a challenge in bytes: one name.
-const CHALLENGE_BYTES_MAX: usize = 1024;
-
-/// The longest checkpoint that somebody shows in bytes: a receipt holds an entry of 64 KiB at most,
-/// in base64, and a path.
-pub(crate) const HELD_BYTES_MAX: usize = 256 * 1024;
+pub const ROWS_MAX: u32 = 1000;
 
 /// Unless a token alone is wanted.
 const AS_ANSWER: (Form, &str) = (Form::Answer, "application/json");
@@ -68,12 +57,6 @@ pub struct Peer(pub SocketAddr);
 
 impl Connected<IncomingStream<'_, TcpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-impl Connected<IncomingStream<'_, TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
         Self(*stream.remote_addr())
     }
 }
@@ -99,83 +82,22 @@ impl IntoResponse for Refusal {
 #[derive(Debug, Clone, Copy)]
 struct Refused(&'static str);
 
-/// Requests under way by source.
-#[derive(Debug, Default)]
-struct Load(Mutex<(usize, HashMap<IpAddr, usize>)>);
-
-/// One request under way.
-struct Place {
-    load: Arc<Load>,
-    source: IpAddr,
-}
-
-impl Load {
-    fn enter(self: &Arc<Self>, source: IpAddr) -> Result<Place, Refusal> {
-        let busy = |status, because| Refusal::new("session.busy", status, because).retry_after(1);
-        let Ok(mut load) = self.0.lock() else {
-            return Err(busy(503, "the witness is in disorder"));
-        };
-        let (all, sources) = &mut *load;
-        if *all >= REQUESTS_MAX {
-            return Err(busy(503, "too many requests are under way"));
-        }
-        let own = sources.entry(source).or_default();
-        if *own >= SOURCE_REQUESTS_MAX {
-            return Err(busy(429, "too many requests of this source are under way"));
-        }
-        *own = own.saturating_add(1);
-        *all = all.saturating_add(1);
-        let load = Arc::clone(self);
-        Ok(Place { load, source })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Ok(mut load) = self.load.0.lock() else {
-            return;
-        };
-        let (all, sources) = &mut *load;
-        *all = all.saturating_sub(1);
-        if let Some(own) = sources.get_mut(&self.source) {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                sources.remove(&self.source);
-            }
-        }
-    }
-}
-
 /// All routes of a witness.
 pub fn router(witness: Arc<Witness>) -> Router {
-    let load = Arc::new(Load::default());
-    let counted = Arc::clone(&witness);
+    let watching = Arc::clone(&witness);
     Router::new()
         .route("/v1/challenges", post(challenges))
-        .layer(DefaultBodyLimit::max(CHALLENGE_BYTES_MAX))
-        .merge(
-            Router::new()
-                .route("/v1/appraisals", post(appraisals))
-                .route("/v1/releases", post(releases))
-                .layer(DefaultBodyLimit::max(BODY_BYTES_MAX)),
+        .route("/v1/appraisals", post(appraisals))
+        .route("/v1/releases", post(releases))
+        .route(
+            "/v1/documents/{kind}",
+            put(put_document)
+                .get(list_documents)
+                .delete(retire_document),
         )
-        .merge(
-            Router::new()
-                .route(
-                    "/v1/documents/{kind}",
-                    put(put_document)
-                        .get(list_documents)
-                        .delete(retire_document),
-                )
-                .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX)),
-        )
-        .merge(
-            Router::new()
-                .route(
-                    "/v1/secrets",
-                    put(put_secret).get(list_secrets).delete(delete_secret),
-                )
-                .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
+        .route(
+            "/v1/secrets",
+            put(put_secret).get(list_secrets).delete(delete_secret),
         )
         .route("/v1/tenants", get(tenants::list).post(tenants::add))
         .route(
@@ -184,22 +106,14 @@ pub fn router(witness: Arc<Witness>) -> Router {
                 .post(tenants::make_token)
                 .delete(tenants::remove_token),
         )
-        .merge(
-            Router::new()
-                .route("/v1/enrolments", post(enrol).get(list_enrolments))
-                .route("/v1/enrolments/{id}/activation", post(activate))
-                .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX)),
-        )
+        .route("/v1/enrolments", post(enrol).get(list_enrolments))
+        .route("/v1/enrolments/{id}/activation", post(activate))
         .route("/v1/verdicts", get(verdicts))
         .route("/v1/machines", get(machines))
         .route("/v1/machines/{machine}/report", get(report))
         .route("/v1/collateral/forecast", get(forecast))
         .route("/v1/witness", get(about))
-        .merge(
-            Router::new()
-                .route("/v1/checkpoints", post(held_checkpoint))
-                .layer(DefaultBodyLimit::max(HELD_BYTES_MAX)),
-        )
+        .route("/v1/checkpoints", post(held_checkpoint))
         .route("/log/checkpoint", get(checkpoint))
         .route("/log/vkey", get(vkey))
         .route("/log/tile/{*path}", get(tile))
@@ -209,50 +123,79 @@ pub fn router(witness: Arc<Witness>) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        // Bodies are bounded path by path before they come here.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(
             move |ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next| {
-                let (witness, load) = (Arc::clone(&counted), Arc::clone(&load));
-                async move { watched(&witness, &load, peer.0.ip(), request, next).await }
+                let witness = Arc::clone(&watching);
+                async move { watched(&witness, peer.0.ip(), request, next).await }
             },
         ))
         .with_state(witness)
 }
 
-/// Bounds what is under way; counts and logs every refusal, without the body.
-async fn watched(
-    witness: &Witness,
-    load: &Arc<Load>,
-    source: IpAddr,
-    request: Request,
-    next: Next,
-) -> Response {
+/// Bounds what is under way, counts and times it, and logs every refusal, without the body.
+async fn watched(witness: &Arc<Witness>, source: IpAddr, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match load.enter(source) {
-        Ok(_place) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+    let call = request.extensions().get::<MatchedPath>().cloned();
+    let seat = request.extensions().get::<Arc<Seat>>().cloned();
+    let response = match witness.load.admit(source, request).await {
+        Ok((request, _place)) => {
+            seat.iter().for_each(|seat| seat.busy());
+            next.run(request).await
+        }
+        Err(refusal) => shed(&refusal),
     };
-    // What the framework refuses by itself: unknown paths and methods, bodies over their limit.
-    let status = response.status();
-    let is_own = response.extensions().get::<Refused>().is_some();
-    let response = if is_own || !(status.is_client_error() || status.is_server_error()) {
-        response
-    } else {
-        let because = match status {
-            StatusCode::NOT_FOUND => nothing_under(&path),
-            StatusCode::METHOD_NOT_ALLOWED => "this path has no such method",
-            StatusCode::PAYLOAD_TOO_LARGE => "the body is longer than this path allows",
-            _ => "the request cannot be read",
-        };
-        Refusal::new("request.malformed", status.as_u16(), because).into_response()
-    };
+    seat.iter().for_each(|seat| seat.idle());
+    let response = as_problem(response, &path);
     if let Some(Refused(check)) = response.extensions().get() {
         witness.metrics.count("zeuge_refusals_total", check);
         witness
             .denials
             .count(&source.to_string(), check, witness.clock.wall());
         let status = response.status().as_u16();
-        tracing::warn!(%method, path, %source, check, status, "refused");
+        if *check == "session.busy" {
+            // A flood must not become one of the log: these are counted above, and no more.
+            tracing::debug!(%method, path, %source, check, status, "refused");
+        } else {
+            tracing::warn!(%method, path, %source, check, status, "refused");
+        }
+        audit::denied(witness, check, source, (method.as_str(), &path));
     }
+    let call = call.as_ref().map_or("", MatchedPath::as_str);
+    witness
+        .metrics
+        .took(openapi::known(&method, call), begun.elapsed());
+    response
+}
+
+/// Turns away what there is no room for, and the connection with it: whoever floods must knock anew.
+fn shed(refusal: &Refusal) -> Response {
+    let mut response = refusal.clone().into_response();
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+/// Makes a problem of what the framework refuses by itself: unknown paths and methods.
+fn as_problem(response: Response, path: &str) -> Response {
+    let status = response.status();
+    let is_own = response.extensions().get::<Refused>().is_some();
+    if is_own || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let because = match status {
+        StatusCode::NOT_FOUND => nothing_under(path),
+        StatusCode::METHOD_NOT_ALLOWED => "this path has no such method",
+        StatusCode::PAYLOAD_TOO_LARGE => "the body is longer than this path allows",
+        _ => "the request cannot be read",
+    };
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let mut response = Refusal::new("request.malformed", status.as_u16(), because).into_response();
+    response
+        .headers_mut()
+        .extend(allow.map(|methods| (header::ALLOW, methods)));
     response
 }
 
@@ -416,6 +359,7 @@ async fn put_document(
     let caller = caller(&witness, &headers).await?;
     let kind = known_kind(&kind)?;
     caller.may_change(Document::parse(&body)?.header.tenant.as_str())?;
+    let this = Arc::clone(&witness);
     let row = change(witness, move |witness, now| {
         let store = witness.store.as_ref();
         let (row, leaf) = documents::accept(store, &witness.keys, kind, &body, now)?;
@@ -423,7 +367,8 @@ async fn put_document(
         Ok(row)
     })
     .await?;
-    tracing::info!(kind = row.kind, version = row.version, "document changed");
+    let what = format!("{}/{} version {}", row.kind, row.name, row.version);
+    audit::done(&this, &caller, "document-put", (&row.tenant, &what));
     json_answer(&json!({
         "tenant": row.tenant, "kind": row.kind, "name": row.name, "version": row.version,
     }))
@@ -496,6 +441,13 @@ async fn retire_document(
             documents::RETIRABLE.map(Kind::as_str).join(", "),
         ));
     }
+    let (this, leaf) = (Arc::clone(&witness), caller.leaf("document-retire")?);
+    let tenant = filter.tenant()?.to_owned();
+    let what = format!(
+        "{}/{}",
+        kind.as_str(),
+        filter.name.as_deref().unwrap_or_default()
+    );
     let retired = change(witness, move |witness, now| {
         let name = match (kind, filter.name.as_deref()) {
             (Kind::ReleaseRule, Some(name)) => name,
@@ -506,7 +458,6 @@ async fn retire_document(
             (kind, _) => kind.as_str(),
         };
         let which = (filter.tenant()?, kind, name);
-        let leaf = caller.leaf("document-retire")?;
         witness.store.retire_document(which, &leaf, now)
     })
     .await?;
@@ -514,7 +465,7 @@ async fn retire_document(
         let because = "there is no such document";
         return Err(Refusal::new("document.retire", 404, because));
     }
-    tracing::info!(kind = kind.as_str(), "document retired");
+    audit::done(&this, &caller, "document-retire", (&tenant, &what));
     json_answer(&json!({"retired": 1}))
 }
 
@@ -522,6 +473,7 @@ async fn put_secret(State(witness): Shared, headers: HeaderMap, body: Bytes) -> 
     let caller = caller(&witness, &headers).await?;
     let upload: SecretUpload = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
     caller.may_change(upload.manifest.header.tenant.as_str())?;
+    let this = Arc::clone(&witness);
     let row = change(witness, move |witness, now| {
         let store = witness.store.as_ref();
         let tenant = upload.manifest.header.tenant.as_str();
@@ -532,7 +484,8 @@ async fn put_secret(State(witness): Shared, headers: HeaderMap, body: Bytes) -> 
         Ok(row)
     })
     .await?;
-    tracing::info!(version = row.version, "secret kept");
+    let what = format!("{} version {}", row.path, row.version);
+    audit::done(&this, &caller, "secret-put", (&row.tenant, &what));
     json_answer(&json!({"tenant": row.tenant, "path": row.path, "version": row.version}))
 }
 
@@ -561,8 +514,10 @@ async fn delete_secret(
 ) -> Answer {
     let caller = caller(&witness, &headers).await?;
     caller.may_change(filter.tenant()?)?;
+    let (this, leaf) = (Arc::clone(&witness), caller.leaf("secret-delete")?);
+    let tenant = filter.tenant()?.to_owned();
+    let what = filter.path.clone().unwrap_or_default();
     let count = change(witness, move |witness, now| {
-        let leaf = caller.leaf("secret-delete")?;
         let missing = || Refusal::new("request.malformed", 400, "say which with &path=PATH");
         let path = filter.path.as_deref().ok_or_else(missing)?;
         let store = witness.store.as_ref();
@@ -576,6 +531,7 @@ async fn delete_secret(
             "there is no such secret",
         ));
     }
+    audit::done(&this, &caller, "secret-delete", (&tenant, &what));
     json_answer(&json!({"deleted": count}))
 }
 
@@ -719,57 +675,7 @@ async fn readyz(State(witness): Shared) -> Answer {
 }
 
 async fn metrics(State(witness): Shared) -> Answer {
-    let size = witness
-        .sequencer
-        .checkpoint()
-        .map_or(0, |signed| signed.checkpoint().size);
-    let ready = u64::from(witness.ready().is_ok());
-    let this = Arc::clone(&witness);
-    let ages = blocking(move || {
-        let ages = collateral_ages(&this)?;
-        let coming = gauges(&this.forecasts.all(&this)?);
-        Ok(format!("{ages}{coming}"))
-    })
-    .await?;
-    let counted = witness.metrics.text(&[
-        (
-            "zeuge_archive_bytes",
-            "Bytes of archived evidence.",
-            witness.archive.bytes(),
-        ),
-        ("zeuge_log_size", "Entries under the last checkpoint.", size),
-        ("zeuge_ready", "Whether this witness can release.", ready),
-    ]);
-    Ok(text(format!("{counted}{ages}")))
-}
-
-/// How old the makers' certificates and lists in the caches are.
-fn collateral_ages(witness: &Witness) -> Result<String, Refusal> {
-    let now = UnixTime(witness.clock.wall());
-    let lines = witness.judge.lines();
-    let (mut ages, mut left) = (Vec::new(), Vec::new());
-    for (prefix, line) in [("", Some(&lines.makers)), ("sim/", lines.sim.as_ref())] {
-        let Some(line) = line else {
-            continue;
-        };
-        let held = line.held_ages(now);
-        for age in held.map_err(|error| Refusal::store(&error))? {
-            let key = format!("{prefix}{}", age.key);
-            left.extend(age.left_secs.map(|secs| (key.clone(), secs)));
-            ages.push((key, age.oldest_secs));
-        }
-    }
-    let oldest = labelled(
-        "zeuge_collateral_age_seconds",
-        "Seconds since the oldest of its kind was had from its maker.",
-        "key",
-        &ages,
-    );
-    let ends = labelled(
-        "zeuge_collateral_list_left_seconds",
-        "Seconds until a revocation list in the cache ends.",
-        "key",
-        &left,
-    );
-    Ok(format!("{oldest}{ends}"))
+    let text = blocking(move || gauges::text(&witness)).await?;
+    let kind = HeaderValue::from_static(crate::metrics::MEDIA);
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

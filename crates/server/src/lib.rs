@@ -4,7 +4,7 @@
 //! One datum's way: [`session`] checks challenge and binding, [`appraisal`] verifies and judges,
 //! one transaction of the [`store`] spends the challenge and writes verdict and leaves, the
 //! [`sequencer`] makes tiles and checkpoint durable and mints receipts, [`release`] seals. Doors
-//! to the world: [`http`], [`tls`], [`program`].
+//! to the world: [`door`], [`http`], [`tls`], [`program`].
 //!
 //! Never releases without a receipt of its own log, never logs or answers a secret in the clear,
 //! never fetches an address that stands in evidence. A sole witness that is compromised can read
@@ -13,16 +13,21 @@
 
 pub mod appraisal;
 pub mod archive;
+mod audit;
 pub mod clock;
 pub mod denials;
 pub mod documents;
+pub mod door;
 pub mod endorsements;
 pub mod enrolment;
 pub mod feed;
 pub mod forecast;
+mod gauges;
 pub mod health;
 pub mod http;
 pub mod keys;
+pub mod limits;
+pub mod load;
 pub mod metrics;
 pub mod openapi;
 pub mod program;
@@ -30,6 +35,7 @@ mod quote;
 pub mod recovery;
 pub mod refusal;
 pub mod release;
+pub mod remembered;
 pub mod reports;
 pub mod secrets;
 pub mod sequencer;
@@ -39,6 +45,8 @@ pub mod tenants;
 pub mod tiles;
 pub mod tls;
 pub mod tpm;
+#[cfg(feature = "traces")]
+pub mod traces;
 pub mod wire;
 pub mod witness;
 

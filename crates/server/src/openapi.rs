@@ -53,17 +53,17 @@ const fn post(
 }
 
 const fn owner(
-    method: &'static str,
-    path: &'static str,
+    (method, path): (&'static str, &'static str),
     summary: &'static str,
     (query, body): (&'static [&'static str], &'static str),
+    answer: &'static str,
 ) -> Call {
     Call {
         method,
         admin: true,
         body,
         query,
-        ..get(path, summary, (JSON, "Object"))
+        ..get(path, summary, (JSON, answer))
     }
 }
 
@@ -88,40 +88,40 @@ const CALLS: &[Call] = &[
         "SignedAnswer",
     ),
     owner(
-        "get",
-        "/v1/documents/{kind}",
+        ("get", "/v1/documents/{kind}"),
         "The documents of a kind.",
         (&["tenant!"], ""),
+        "Documents",
     ),
     owner(
-        "put",
-        "/v1/documents/{kind}",
+        ("put", "/v1/documents/{kind}"),
         "Brings a document that the owners signed.",
         (&[], "Document"),
+        "DocumentKept",
     ),
     owner(
-        "delete",
-        "/v1/documents/{kind}",
+        ("delete", "/v1/documents/{kind}"),
         "Takes a release rule or the reference values away; their versions never return.",
         (&["tenant!", "name"], ""),
+        "Retired",
     ),
     owner(
-        "get",
-        "/v1/secrets",
+        ("get", "/v1/secrets"),
         "Paths, versions and digests of manifests.",
         (&["tenant!"], ""),
+        "Secrets",
     ),
     owner(
-        "put",
-        "/v1/secrets",
+        ("put", "/v1/secrets"),
         "Brings a secret: manifest, encrypted payload, share.",
         (&[], "SecretUpload"),
+        "SecretKept",
     ),
     owner(
-        "delete",
-        "/v1/secrets",
+        ("delete", "/v1/secrets"),
         "Deletes all versions of a secret.",
         (&["tenant!", "path!"], ""),
+        "Deleted",
     ),
     post(
         "/v1/enrolments",
@@ -136,72 +136,72 @@ const CALLS: &[Call] = &[
         "Object",
     ),
     owner(
-        "get",
-        "/v1/enrolments",
+        ("get", "/v1/enrolments"),
         "Activated TPMs that the owner's registry does not name yet: maker, model, serial number, AK.",
         (&["tenant!"], ""),
+        "Enrolments",
     ),
     owner(
-        "get",
-        "/v1/tenants",
+        ("get", "/v1/tenants"),
         "The tenants that the token sees.",
         (&[], ""),
+        "Tenants",
     ),
     owner(
-        "post",
-        "/v1/tenants",
+        ("post", "/v1/tenants"),
         "Adds a tenant with its first owners.",
         (&[], "OwnerSet"),
+        "TenantAdded",
     ),
     owner(
-        "get",
-        "/v1/tenants/{tenant}/tokens",
+        ("get", "/v1/tenants/{tenant}/tokens"),
         "Names, roles and ends of the tokens of a tenant.",
         (&[], ""),
+        "Tokens",
     ),
     owner(
-        "post",
-        "/v1/tenants/{tenant}/tokens",
+        ("post", "/v1/tenants/{tenant}/tokens"),
         "Makes a token of a tenant, reader or operator, until expires (90 days when absent), and shows \
          it once.",
         (&[], "TokenRequest"),
+        "TokenMade",
     ),
     owner(
-        "delete",
-        "/v1/tenants/{tenant}/tokens",
+        ("delete", "/v1/tenants/{tenant}/tokens"),
         "Takes a token away.",
         (&["name!"], ""),
+        "Removed",
     ),
     owner(
-        "get",
-        "/v1/verdicts",
+        ("get", "/v1/verdicts"),
         "The newest verdicts; followed live by who accepts text/event-stream (events verdict, \
          closing, dropped, refused; Last-Event-ID resumes).",
         (&["tenant", "limit"], ""),
+        "Verdicts",
     ),
     owner(
-        "get",
-        "/v1/machines",
+        ("get", "/v1/machines"),
         "Machines with their newest verdict; followed live as the verdicts are (event machine).",
         (&["tenant", "limit"], ""),
+        "Machines",
     ),
     owner(
-        "get",
-        "/v1/machines/{machine}/report",
+        ("get", "/v1/machines/{machine}/report"),
         "A machine's newest verdict, or that of a leaf, with everything that it depended on, signed \
          with the report key (zeuge.witness-report.v1).",
         (&["tenant!", "leaf"], ""),
+        "Object",
     ),
     owner(
-        "get",
-        "/v1/collateral/forecast",
+        ("get", "/v1/collateral/forecast"),
         "How machines of Intel's stand in both update channels, and from when they are refused.",
         (&["tenant"], ""),
+        "Forecast",
     ),
     get(
         "/v1/witness",
         "What the witness says of itself.",
-        (JSON, "Object"),
+        (JSON, "About"),
     ),
     Call {
         body: "Text",
@@ -231,22 +231,38 @@ const CALLS: &[Call] = &[
     get(
         "/.well-known/jwks.json",
         "The keys of Attestation Results.",
-        (JSON, "Object"),
+        (JSON, "Jwks"),
     ),
     get(
         "/.well-known/openid-configuration",
         "Where those keys are, for federation.",
-        (JSON, "Object"),
+        (JSON, "Discovery"),
     ),
     get("/openapi.json", "This description.", (JSON, "Object")),
     get("/healthz", "The process answers.", (TEXT, "Text")),
     get("/readyz", "The witness can release.", (TEXT, "Text")),
     get(
         "/metrics",
-        "Counters and gauges for Prometheus.",
-        (TEXT, "Text"),
+        "Counters, durations and gauges (OpenMetrics 1.0).",
+        ("application/openmetrics-text", "Text"),
     ),
 ];
+
+/// The call that a route of the router serves, as the description has it.
+#[must_use]
+pub fn known(method: &axum::http::Method, route: &str) -> Option<(&'static str, &'static str)> {
+    let route = if route.starts_with("/log/tile/") {
+        "/log/tile/{path}"
+    } else {
+        route
+    };
+    let is_it =
+        |call: &&Call| call.path == route && method.as_str().eq_ignore_ascii_case(call.method);
+    CALLS
+        .iter()
+        .find(is_it)
+        .map(|call| (call.method, call.path))
+}
 
 /// The description.
 #[must_use]
@@ -266,7 +282,10 @@ pub fn document() -> Value {
             "title": "Zeuge: the witness",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Every refusal is a problem (RFC 9457) whose type ends in the id of the \
-                            check; zeuge policy explain ID says what it is about.",
+                            check; zeuge policy explain ID says what it is about. Other paths are \
+                            refused with 404, other methods with 405. What is no HTTP/1.1 is \
+                            answered with 400 or 431 and no body, or closed; docs/limits.md has \
+                            every limit.",
             "license": {"name": "Apache-2.0 or MIT"},
         },
         "paths": paths,
@@ -275,6 +294,40 @@ pub fn document() -> Value {
             "schemas": schemas(),
         },
     })
+}
+
+/// With what a call may be refused, and what that means; the check is in the problem's `type`.
+fn refusals(call: &Call) -> Vec<(u16, &'static str)> {
+    let mut all = vec![
+        (400, "The request cannot be read, or contradicts itself."),
+        (408, "The body did not arrive in time."),
+        (413, "The body is longer than this path allows."),
+        (415, "The body is encoded; it is taken as it is."),
+        (
+            429,
+            "This source has as much under way as it may; see Retry-After.",
+        ),
+        (
+            503,
+            "The witness cannot do it now: it is busy, or its clock, store, log or a maker fails.",
+        ),
+    ];
+    if call.admin {
+        all.push((
+            401,
+            "No token, none of this witness, or one whose time is over.",
+        ));
+    }
+    if call.admin || !call.body.is_empty() {
+        all.push((
+            403,
+            "The token does not go so far, or what was sent is not believed.",
+        ));
+    }
+    if call.path.starts_with("/v1/") || call.path.starts_with("/log/") {
+        all.push((404, "There is no such thing, or no such tenant."));
+    }
+    all
 }
 
 fn reference(schema: &str) -> Value {
@@ -310,11 +363,12 @@ fn operation(call: &Call) -> Value {
     }
     let mut operation = json!({
         "summary": call.summary,
-        "responses": {
-            "200": {"description": "Done.", "content": content},
-            "default": {"description": "Refused, by the id of a check.", "content": problem},
-        },
+        "responses": {"200": {"description": "Done.", "content": content}},
     });
+    for (status, because) in refusals(call) {
+        let described = json!({"description": because, "content": problem});
+        operation["responses"][status.to_string()] = described;
+    }
     if !parameters.is_empty() {
         operation["parameters"] = Value::Array(parameters);
     }
@@ -371,14 +425,10 @@ fn token_request_schema() -> Value {
     )
 }
 
-fn schemas() -> Value {
+fn document_schema() -> Value {
     let text = || json!({"type": "string"});
     let bytes = || json!({"type": "string", "contentEncoding": "base64url"});
     let number = || json!({"type": "integer"});
-    let request = json!({
-        "type": "object",
-        "description": "purpose (appraisal or release), secrets, suites, audience, context",
-    });
     let header = object(&[
         ("kind", text()),
         ("tenant", text()),
@@ -388,7 +438,22 @@ fn schemas() -> Value {
         ("expires", number()),
     ]);
     let signature = object(&[("key", text()), ("signature", bytes())]);
-    json!({
+    object(&[
+        ("header", header),
+        ("payload", bytes()),
+        ("signatures", list(signature)),
+    ])
+}
+
+fn schemas() -> Value {
+    let text = || json!({"type": "string"});
+    let bytes = || json!({"type": "string", "contentEncoding": "base64url"});
+    let number = || json!({"type": "integer"});
+    let request = json!({
+        "type": "object",
+        "description": "purpose (appraisal or release), secrets, suites, audience, context",
+    });
+    let mut all = json!({
         "Object": {"type": "object"},
         "Text": {"type": "string"},
         "Problem": problem_schema(),
@@ -419,11 +484,7 @@ fn schemas() -> Value {
             ("payload", bytes()),
             ("signature", bytes()),
         ]),
-        "Document": object(&[
-            ("header", header),
-            ("payload", bytes()),
-            ("signatures", json!({"type": "array", "items": signature})),
-        ]),
+        "Document": document_schema(),
         "OwnerSet": object(&[
             ("tenant", text()),
             ("threshold", number()),
@@ -438,6 +499,72 @@ fn schemas() -> Value {
             ("payload", bytes()),
             ("share", bytes()),
         ]),
+    });
+    if let (Some(all), Value::Object(answers)) = (all.as_object_mut(), answers()) {
+        all.extend(answers);
+    }
+    all
+}
+
+fn list(of: Value) -> Value {
+    json!({"type": "array", "items": of})
+}
+
+/// The schemas of answers to the owner's side, and of what a witness says of itself.
+fn answers() -> Value {
+    let text = || json!({"type": "string"});
+    let number = || json!({"type": "integer"});
+    let any = || json!({"type": "object"});
+    let version = || [("name", text()), ("version", number())];
+    let document = object(&[
+        ("name", text()),
+        ("version", number()),
+        ("document", reference("Document")),
+    ]);
+    let secret = object(&[("path", text()), ("version", number()), ("digest", text())]);
+    let token = || [("name", text()), ("role", text()), ("expires", number())];
+    let row = || {
+        [
+            ("leaf", number()),
+            ("time", number()),
+            ("tenant", text()),
+            ("machine", text()),
+            ("word", text()),
+        ]
+    };
+    let with =
+        |members: &[(&str, Value)], more: &[(&str, Value)]| object(&[members, more].concat());
+    json!({
+        "About": object(&[
+            ("witness", text()),
+            ("answer_key", text()),
+            ("log_vkey", text()),
+            ("issuer", text()),
+        ]),
+        "Deleted": object(&[("deleted", number())]),
+        "Discovery": object(&[("issuer", text()), ("jwks_uri", text())]),
+        "DocumentKept": with(&version(), &[("tenant", text()), ("kind", text())]),
+        "Documents": object(&[
+            ("epoch", number()),
+            ("documents", list(document)),
+            ("retired", list(object(&version()))),
+        ]),
+        "Enrolments": object(&[("enrolments", list(any()))]),
+        "Forecast": object(&[("machines", list(any()))]),
+        "Jwks": object(&[("keys", list(any()))]),
+        "Machines": object(&[("machines", list(with(&row(), &[("verdicts", number())])))]),
+        "Removed": object(&[("removed", number())]),
+        "Retired": object(&[("retired", number())]),
+        "SecretKept": object(&[("tenant", text()), ("path", text()), ("version", number())]),
+        "Secrets": object(&[("secrets", list(secret))]),
+        "TenantAdded": object(&[("tenant", text())]),
+        "Tenants": object(&[("tenants", list(text()))]),
+        "TokenMade": with(&token(), &[("tenant", text()), ("token", text())]),
+        "Tokens": object(&[("tokens", list(object(&token())))]),
+        "Verdicts": object(&[("verdicts", list(with(&row(), &[
+            ("released", list(text())),
+            ("verdict", any()),
+        ])))]),
     })
 }
 

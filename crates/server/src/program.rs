@@ -13,10 +13,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 use zeuge_protocol::name::Name;
 
+use crate::audit;
 use crate::keys::Purpose;
+use crate::limits::SOURCE_PER_SECOND;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +56,7 @@ enum Command {
                             zeuged serve --data /var/lib/zeuge --kds https://kds-mirror.example\n  \
                             zeuged serve --data /var/lib/zeuge --offline\n  \
                             zeuged serve --data /var/lib/zeuge --tpm-roots /etc/zeuge/tpm-roots")]
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Make the next generation of a key; the older ones stay good for what they made.
     #[command(
         after_help = "Example:\n  zeuged rotate --data /var/lib/zeuge --key ear\n\
@@ -160,6 +164,10 @@ struct Serve {
     /// In which state of Intel's knowledge machines are judged: standard or early.
     #[arg(long, value_name = "CHANNEL", default_value = "standard", value_parser = ["standard", "early"])]
     pcs_update: String,
+    /// Requests and connections that one source may begin in a second, twice as many after a pause;
+    /// 0 for no such limit.
+    #[arg(long, value_name = "N", default_value_t = SOURCE_PER_SECOND)]
+    source_per_second: u32,
     /// How the makers are asked.
     #[command(flatten)]
     collateral: CollateralLimits,
@@ -182,6 +190,10 @@ struct Serve {
         conflicts_with = "offline"
     )]
     sim_pcs: Option<String>,
+    /// Append the spans of every attestation to this file, as OTLP in JSON.
+    #[cfg(feature = "traces")]
+    #[arg(long, value_name = "FILE")]
+    traces: Option<PathBuf>,
     /// DANGEROUS: plain HTTP on an address that is not loopback.
     #[arg(long)]
     dangerous_plain_http: bool,
@@ -292,14 +304,7 @@ struct Later {
 #[expect(clippy::print_stderr, reason = "a program for the terminal")]
 pub fn main() -> ExitCode {
     let program = Program::parse_or_exit();
-    tracing_subscriber::fmt()
-        .json()
-        .with_writer(std::io::stderr)
-        .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
-        )
-        .init();
-    let done = match program.command {
+    let done = logged(&program.command).and_then(|()| match program.command {
         Command::Init(init) => folder::init(&init),
         Command::Serve(options) => serve::serve(&options),
         Command::Rotate(rotate) => folder::rotate(&rotate),
@@ -307,13 +312,46 @@ pub fn main() -> ExitCode {
         Command::Restore(restore) => folder::restore(&restore),
         Command::Recover(recover) => recover::recover(&recover),
         Command::Migrate(later) => Err(folder::later("migrate", &later.data)),
-    };
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("zeuged: {error}");
             ExitCode::from(1)
         }
+    }
+}
+
+/// Begins to log, and to trace where that is built in and wanted.
+fn logged(command: &Command) -> std::io::Result<()> {
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .with_writer(std::io::stderr)
+        .with_filter(filter());
+    let log = tracing_subscriber::registry().with(lines);
+    #[cfg(feature = "traces")]
+    let log = {
+        let file = match command {
+            Command::Serve(serve) => serve.traces.as_deref(),
+            _ => None,
+        };
+        let traces = file.map(crate::traces::Traces::append).transpose()?;
+        let own = tracing_subscriber::filter::Targets::new();
+        let own = own.with_target("zeuge_server", tracing::Level::DEBUG);
+        log.with(traces.map(|traces| traces.with_filter(own)))
+    };
+    #[cfg(not(feature = "traces"))]
+    let _ = command;
+    log.init();
+    Ok(())
+}
+
+/// What is logged: as `RUST_LOG` says, and audit events always.
+fn filter() -> EnvFilter {
+    let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    match format!("{}=info", audit::TARGET).parse() {
+        Ok(always) => wanted.add_directive(always),
+        Err(_) => wanted,
     }
 }
 

@@ -13,9 +13,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Deserialize;
-use zeuge_appraise::{Admission, Grant, Suite, Word, admission::ADMISSION_SECS_MAX, admit};
+use tracing::Instrument as _;
+use zeuge_appraise::{Admission, Grant, Status, Suite, Word, admission::ADMISSION_SECS_MAX, admit};
 use zeuge_evidence::UnixTime;
 use zeuge_log::checkpoint::SignedCheckpoint;
 use zeuge_log::hash::sha256;
@@ -32,11 +34,11 @@ use zeuge_protocol::report::{FileDigest, Record};
 use zeuge_protocol::request::{Purpose, Request, Wanted};
 
 use crate::appraisal::{Appraised, Asked, Evidence, Proven, Wishes};
-use crate::documents;
 use crate::endorsements::{Counted, FirstSeen};
 use crate::keys;
 use crate::refusal::Refusal;
 use crate::release::{self, Present, Salts, Secret, release};
+use crate::remembered::Held;
 use crate::secrets::{self, SecretRow, Vault};
 use crate::sequencer::{NewLeaf, salted};
 use crate::tpm::Stand;
@@ -194,6 +196,7 @@ pub async fn attest(
     let now = witness.clock.now()?;
     let head: Head = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     let challenge = recognise(witness, &head, now)?;
+    let _own = witness.load.appraisal(source)?;
     let _slot = Arc::clone(&witness.slots)
         .try_acquire_owned()
         .map_err(|_| Refusal::new("session.busy", 503, "too many appraisals").retry_after(1))?;
@@ -204,7 +207,11 @@ pub async fn attest(
     }
     let span = tracing::info_span!("attest", tenant = %head.tenant, %source);
     let (this, inside, asker) = (Arc::clone(witness), span.clone(), source.to_string());
-    let proving = move || inside.in_scope(|| prove(&this, opened, &asker, now));
+    let proving = move || {
+        let _all = inside.entered();
+        let _part = tracing::debug_span!("prove").entered();
+        prove(&this, opened, &asker, now)
+    };
     let (opened, proven) = blocking(proving).await?;
     // Asking a maker takes its time; what is granted is granted from now on.
     let now = witness.clock.now()?;
@@ -212,14 +219,27 @@ pub async fn attest(
     let gate = Arc::clone(&witness.gate).read_owned().await;
     let this = Arc::clone(witness);
     let inside = span.clone();
-    let decided = blocking(move || inside.in_scope(|| decide(&this, opened, proven, now))).await?;
+    let deciding = move || {
+        let _all = inside.entered();
+        let _part = tracing::debug_span!("decide").entered();
+        decide(&this, opened, proven, now)
+    };
+    let decided = blocking(deciding).await?;
     witness.sequencer.wake();
     let last = decided
         .first
         .saturating_add(u64::try_from(decided.pending.len()).unwrap_or(u64::MAX));
-    let signed = witness.sequencer.published(last).await?;
+    let waits = Instant::now();
+    let publishing = witness.sequencer.published(last);
+    let part = tracing::debug_span!(parent: &span, "publish");
+    let signed = publishing.instrument(part).await?;
+    witness.metrics.published(waits.elapsed());
     let this = Arc::clone(witness);
-    let answering = move || span.in_scope(|| answer(&this, decided, &signed, (now, form)));
+    let answering = move || {
+        let _all = span.entered();
+        let _part = tracing::debug_span!("answer").entered();
+        answer(&this, decided, &signed, (now, form))
+    };
     let answer = blocking(answering).await?;
     drop(gate);
     Ok(answer)
@@ -296,6 +316,11 @@ fn open(
     })
 }
 
+fn wanted_of(witness: &Witness, tenant: &str, now: i64) -> Result<Arc<Held>, Refusal> {
+    let (store, keys) = (witness.store.as_ref(), &witness.keys);
+    witness.remembered.wishes(store, keys, tenant, now)
+}
+
 /// Verifies, perhaps with what a maker adds.
 fn prove(
     witness: &Witness,
@@ -306,18 +331,13 @@ fn prove(
     let tenant = opened.challenge.tenant.as_str();
     // A TPM's key is believed by the owners' word alone.
     let wishes = match opened.bundle.only(Media::TpmQuote) {
-        Some(_) => Some(documents::wishes(
-            witness.store.as_ref(),
-            &witness.keys,
-            tenant,
-            now,
-        )?),
+        Some(_) => Some(wanted_of(witness, tenant, now)?),
         None => None,
     };
     let asked = Asked {
         tenant,
         report_data: opened.binding.report_data(),
-        wishes: wishes.as_ref(),
+        wishes: wishes.as_ref().map(|held| &held.wishes),
         clocks: witness.store.as_ref(),
         source,
         at: UnixTime(now),
@@ -330,17 +350,18 @@ fn prove(
 fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result<Decided, Refusal> {
     let at = UnixTime(now);
     let tenant = opened.challenge.tenant.to_string();
-    let wishes = documents::wishes(witness.store.as_ref(), &witness.keys, &tenant, now)?;
+    let held = wanted_of(witness, &tenant, now)?;
+    let wishes = &held.wishes;
     if proven.epoch.is_some_and(|epoch| epoch != wishes.epoch) {
         let because = "the owners' documents changed while the evidence was verified; attest again";
         return Err(Refusal::new("release.epoch", 503, because).retry_after(0));
     }
-    let appraised = witness.judge.judge(proven, &wishes, at);
+    let appraised = witness.judge.judge(proven, wishes, at);
     let evidence = witness.archive.keep(&opened.evidence)?;
-    let record = record(witness, &opened, &appraised, &wishes, (evidence, now))?;
+    let record = record(witness, &opened, &appraised, wishes, (evidence, now))?;
     let (mut pending, mut refused) = (Vec::new(), Vec::new());
     for wanted in &opened.request.secrets {
-        match grant(witness, &opened, &appraised, &wishes, wanted, now) {
+        match grant(witness, &opened, &appraised, &held, wanted, now) {
             Ok(granted) => pending.push(granted),
             Err(refusal) if refusal.check == crate::store::UNAVAILABLE => return Err(refusal),
             Err(refusal) => {
@@ -353,7 +374,7 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
             }
         }
     }
-    let leaf = verdict_leaf(&tenant, &appraised, &wishes, evidence, now)?;
+    let leaf = verdict_leaf(&tenant, &appraised, wishes, evidence, now)?;
     let grants = pending.iter().map(|pending| pending.leaf.clone());
     let released: Vec<_> = pending.iter().map(|pending| &pending.row.path).collect();
     let counted = appraised.evidence.counted().into_iter();
@@ -379,6 +400,7 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
     let first = witness.store.commit(&decision)?;
     let word = appraised.verdict.word.word();
     witness.metrics.count("zeuge_verdicts_total", word);
+    count_findings(witness, &appraised.verdict);
     tracing::info!(
         leaf = first,
         verdict = word,
@@ -428,6 +450,17 @@ fn record(
         knowledge: FileDigest(knowledge),
         evaluation_number_seen: appraised.seen,
     })
+}
+
+/// Counts what failed or warned, by check id.
+fn count_findings(witness: &Witness, verdict: &zeuge_appraise::Verdict) {
+    for finding in &verdict.findings {
+        match finding.status {
+            Status::Fail => witness.metrics.finding(finding.id, "fail"),
+            Status::Warn => witness.metrics.finding(finding.id, "warn"),
+            Status::Pass | Status::Unchecked => {}
+        }
+    }
 }
 
 fn verdict_leaf(
@@ -492,10 +525,11 @@ fn grant(
     witness: &Witness,
     opened: &Opened,
     appraised: &Appraised,
-    wishes: &Wishes,
+    held: &Held,
     wanted: &Wanted,
     now: i64,
 ) -> Result<Pending, Refusal> {
+    let wishes = &held.wishes;
     let tenant = &opened.challenge.tenant;
     let path = wanted.path.as_str();
     let rule = wishes.rules.get(path).ok_or_else(|| {
@@ -510,7 +544,8 @@ fn grant(
         let because = "there is no such secret, or not in this version";
         Refusal::new("release.secret", 404, because)
     })?;
-    let (document, manifest) = secrets::manifest(&row, &wishes.owners, now)?;
+    let believed = held.manifest(&row, now)?;
+    let (document, manifest) = believed.as_ref();
     let no_key = || Refusal::new("binding.keys", 403, "the binding holds no KEM key");
     let (suite, key) = opened.binding.recipient().ok_or_else(no_key)?;
     let suite = if suite.is_post_quantum() {
@@ -546,11 +581,11 @@ fn grant(
     for salt in &mut salts.salts {
         keys::random(salt);
     }
-    let (leaf, openings) = release::leaf(admission.grant(), &document, &salts)?;
+    let (leaf, openings) = release::leaf(admission.grant(), document, &salts)?;
     Ok(Pending {
         admission,
         row,
-        manifest: document,
+        manifest: document.clone(),
         salts,
         leaf: NewLeaf::new(leaf, openings)?,
     })

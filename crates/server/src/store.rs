@@ -6,6 +6,7 @@
 mod appraisals;
 mod clocks;
 mod enrolments;
+mod measure;
 mod register;
 mod salvage;
 pub mod sqlite;

@@ -25,7 +25,7 @@ use crate::refusal::Refusal;
 use crate::sequencer::{NewLeaf, salted};
 use crate::session::{blocking, malformed};
 use crate::witness::Witness;
-use crate::{documents, keys};
+use crate::{audit, documents, keys};
 
 /// The ids of this file.
 pub const CHECKS: &[&str] = &[
@@ -35,7 +35,7 @@ pub const CHECKS: &[&str] = &[
     "tenant.exists",
 ];
 /// Tokens of one tenant: people and machines that bring documents.
-const TOKENS_MAX: usize = 256;
+pub const TOKENS_MAX: usize = 256;
 /// How long a token counts when nobody says: a quarter.
 const TOKEN_SECS: i64 = 90 * 86_400;
 /// How long at most: what nobody renews within a year and a day, nobody misses.
@@ -165,13 +165,17 @@ impl Caller {
         }
     }
 
-    /// The leaf of what the caller did; who it was stands in it as a commitment.
-    pub(crate) fn leaf(&self, action: &str) -> Result<NewLeaf, Refusal> {
-        let actor = match self {
+    /// Who it is, by the name of the token.
+    pub(crate) fn name(&self) -> String {
+        match self {
             Self::Administrator => "administrator".to_owned(),
             Self::Of(token) => format!("{}/{}", token.tenant, token.name),
-        };
-        let opening = salted("actor", actor.as_bytes());
+        }
+    }
+
+    /// The leaf of what the caller did; who it was stands in it as a commitment.
+    pub(crate) fn leaf(&self, action: &str) -> Result<NewLeaf, Refusal> {
+        let opening = salted("actor", self.name().as_bytes());
         let leaf = Leaf::OperatorAction {
             action: action.to_owned(),
             actor: opening.commit(),
@@ -241,13 +245,14 @@ pub(crate) async fn add(State(witness): Shared, headers: HeaderMap, body: Bytes)
     caller.may_administer()?;
     let owners: OwnerSet = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
     let tenant = owners.tenant.clone();
+    let (this, leaf) = (Arc::clone(&witness), caller.leaf("tenant-add")?);
     change(witness, move |witness, now| {
-        let leaf = caller.leaf("tenant-add")?;
         let sealed = documents::sealed_first(&witness.keys, &owners)?;
         let store = &witness.store;
         store.add_tenant_with(&owners.tenant, &sealed, &leaf, now)
     })
     .await?;
+    audit::done(&this, &caller, "tenant-add", (tenant.as_str(), ""));
     json_answer(&json!({"tenant": tenant}))
 }
 
@@ -283,15 +288,16 @@ pub(crate) async fn make_token(
         expires: lifetime(wanted.expires, now)?,
     };
     let kept = row.clone();
+    let (this, leaf) = (Arc::clone(&witness), caller.leaf("token-make")?);
     change(witness, move |witness, now| {
         if witness.store.tokens(&kept.tenant)?.len() >= TOKENS_MAX {
             let because = "this tenant has as many tokens as it may";
             return Err(Refusal::new("admin.role", 403, because));
         }
-        let leaf = caller.leaf("token-make")?;
         witness.store.put_token(&kept, &hash, &leaf, now)
     })
     .await?;
+    audit::done(&this, &caller, "token-make", (&row.tenant, &row.name));
     json_answer(&json!({
         "tenant": row.tenant, "name": row.name, "role": row.role, "expires": row.expires,
         "token": token.as_str(),
@@ -340,15 +346,22 @@ pub(crate) async fn remove_token(
 ) -> Answer {
     let caller = caller(&witness, &headers).await?;
     caller.may_administer()?;
+    let (this, leaf) = (Arc::clone(&witness), caller.leaf("token-remove")?);
+    let (of, name) = (tenant.clone(), which.name.to_string());
     let removed = change(witness, move |witness, now| {
-        let leaf = caller.leaf("token-remove")?;
-        let name = which.name.as_str();
-        witness.store.remove_token(&tenant, name, &leaf, now)
+        let store = &witness.store;
+        store.remove_token(&of, &name, &leaf, now)
     })
     .await?;
     if !removed {
         let because = "there is no token of this name";
         return Err(Refusal::new("admin.token", 404, because));
     }
+    audit::done(
+        &this,
+        &caller,
+        "token-remove",
+        (&tenant, which.name.as_str()),
+    );
     json_answer(&json!({"removed": 1}))
 }

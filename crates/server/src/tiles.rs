@@ -193,14 +193,21 @@ impl Tiles {
     }
 }
 
+/// How often a tile is looked for while others replace it.
+const LOOKS_MAX: usize = 8;
+
 impl TileSource for Tiles {
     fn tile(&self, id: TileId) -> Option<Vec<u8>> {
-        if let Ok(bytes) = fs::read(self.full(id)) {
-            return Some(bytes);
-        }
-        let widths = self.partials(id).into_iter();
-        let width = widths.filter(|width| *width >= id.width).min()?;
-        fs::read(self.folder.join(TileId { width, ..id }.path())).ok()
+        // A wider one is written before a narrower one is removed: whoever looks while that happens
+        // finds one or the other when looking again.
+        (0..LOOKS_MAX).find_map(|_| {
+            if let Ok(bytes) = fs::read(self.full(id)) {
+                return Some(bytes);
+            }
+            let widths = self.partials(id).into_iter();
+            let width = widths.filter(|width| *width >= id.width).min()?;
+            fs::read(self.folder.join(TileId { width, ..id }.path())).ok()
+        })
     }
 }
 

@@ -18,23 +18,24 @@ use crate::archive::Archive;
 use crate::clock::Clock;
 use crate::denials::Denials;
 use crate::documents;
+use crate::door::{self, Seats};
 use crate::enrolment::{Enrolments, Queue};
 use crate::feed::Feeds;
 use crate::forecast::Forecasts;
 use crate::health::Health;
 use crate::keys::{self, Keys, Purpose};
+use crate::limits::{APPRAISALS_MAX, SOURCE_CONNECTIONS_MAX};
+use crate::load::Load;
 use crate::metrics::Metrics;
 use crate::recovery;
 use crate::refusal::Refusal;
+use crate::remembered::Remembered;
 use crate::sequencer::Sequencer;
 use crate::store::Sqlite;
 use crate::tpm::Makers;
 
 /// The id of a tenant that does not exist.
 pub const TENANT_UNKNOWN: &str = "tenant.unknown";
-/// Appraisals under way at once: each holds a bundle of some MiB at worst and a processor.
-const APPRAISALS_MAX: usize = 64;
-
 /// What `serve` was told.
 #[derive(Debug, Default)]
 pub struct Options {
@@ -58,6 +59,8 @@ pub struct Options {
     pub allowance: Allowance,
     /// In which state of Intel's knowledge machines are judged.
     pub channel: Channel,
+    /// Requests that one source may begin in a second; 0 for no such limit.
+    pub source_per_second: u32,
 }
 
 /// Opens a cache below the data folder; with sources it may ask them.
@@ -106,8 +109,14 @@ pub struct Witness {
     /// them is sealed, for writing by a change of documents: so a change is acknowledged only
     /// when nothing can be released under the old state any more.
     pub gate: Arc<RwLock<()>>,
+    /// What the owners want, as far as it is proven.
+    pub remembered: Remembered,
     /// Who follows the verdicts.
     pub feeds: Feeds,
+    /// What is under way, by source.
+    pub load: Arc<Load>,
+    /// The connections.
+    pub seats: Arc<Seats>,
     /// Slots for appraisals.
     pub slots: Arc<Semaphore>,
     /// SHA-256 of the administrator's token.
@@ -211,7 +220,10 @@ impl Witness {
             metrics: Metrics::default(),
             forecasts: Forecasts::default(),
             gate: Arc::new(RwLock::new(())),
+            remembered: Remembered::default(),
             feeds: Feeds::default(),
+            load: Arc::new(Load::new(options.source_per_second)),
+            seats: Seats::new(door::connections_max(), SOURCE_CONNECTIONS_MAX),
             slots: Arc::new(Semaphore::new(APPRAISALS_MAX)),
             admin,
             store,

@@ -35,7 +35,7 @@ pub(crate) fn flat() {
     }
 }
 
-/// Appends leaves, every second with a verdict's row, as attestations would.
+/// Appends leaves by the thousand, one transaction each time.
 fn fill(witness: &Witness, size: u64) {
     let running = witness.world.start();
     let (store, log) = (&running.witness.store, &running.witness.sequencer);
@@ -59,7 +59,9 @@ fn fill(witness: &Witness, size: u64) {
                 word: "affirming".to_owned(),
                 released: "[]".to_owned(),
                 json: "{}".to_owned(),
+                record: "{}".to_owned(),
             },
+            stand: None,
         };
         store.commit(&decision).unwrap();
         log.sequence().unwrap();

@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{Format, Recover};
-use crate::http::HELD_BYTES_MAX;
+use crate::limits::HELD_BYTES_MAX;
 use crate::recovery::{self, Recovered};
 
 /// The checkpoints and receipts of these files.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use zeuge_appraise::tpm::{OwnRoot, ROOTS_FILE, named_roots};
 use zeuge_collateral::{Ages, Allowance, BaseUrl, Channel, Pcs, Sources};
 use zeuge_verify::Anchors;
@@ -18,9 +19,9 @@ use super::Serve;
 use crate::appraisal::SIM_TENANT;
 use crate::clock::Clock;
 use crate::health;
-use crate::http::{self, Peer};
-use crate::tls::{self, TlsListener};
+use crate::limits::THREADS_MAX;
 use crate::witness::{Options, Witness};
+use crate::{door, http, tls};
 
 /// How often refusals are written into the log.
 const DENIALS: Duration = Duration::from_secs(60);
@@ -29,13 +30,28 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves until a signal comes.
 pub(super) fn serve(options: &Serve) -> io::Result<()> {
+    hardened()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(THREADS_MAX)
         .build()?;
     let done = runtime.block_on(run(options));
     // What still reads the database or hangs at a disk is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
+}
+
+/// Takes this process out of core dumps, and out of the reach of debuggers of the same user: its
+/// memory holds every key.
+fn hardened() -> io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// What the options say about transport: certificate and key, or plain HTTP.
@@ -126,6 +142,7 @@ fn opening(options: &Serve) -> io::Result<Options> {
         sim_makers: Some(sim_makers).filter(|sources| *sources != Sources::default()),
         channel: Channel::served(&options.pcs_update).unwrap_or(Channel::Standard),
         tpm_roots: tpm_roots(&options.tpm_roots)?,
+        source_per_second: options.source_per_second,
     })
 }
 
@@ -167,21 +184,15 @@ async fn run(options: &Serve) -> io::Result<()> {
     let log = tokio::spawn(Arc::clone(&witness.sequencer).run(log_stopped));
     let health = tokio::spawn(health::watch(Arc::clone(&witness), stopped.clone()));
     let denials = tokio::spawn(log_denials(Arc::clone(&witness), stopped.clone()));
-    let mut drain = stopped.clone();
-    let signals = async move {
-        let _ = drain.wait_for(|stop| *stop).await;
+    let router = http::router(Arc::clone(&witness));
+    let acceptor = match &transport {
+        None => None,
+        Some((certificate, key)) => Some(TlsAcceptor::from(tls::config(certificate, key)?)),
     };
-    let service = http::router(Arc::clone(&witness)).into_make_service_with_connect_info::<Peer>();
-    let serving = if let Some((certificate, key)) = transport {
-        let listener = TlsListener::new(socket, tls::config(&certificate, &key)?)?;
-        say("https", address)?;
-        let serving = axum::serve(listener, service).with_graceful_shutdown(signals);
-        tokio::spawn(async move { serving.await })
-    } else {
-        say("http", address)?;
-        let serving = axum::serve(socket, service).with_graceful_shutdown(signals);
-        tokio::spawn(async move { serving.await })
-    };
+    let scheme = if acceptor.is_some() { "https" } else { "http" };
+    say(scheme, address)?;
+    let serving = door::serve(socket, acceptor, router, Arc::clone(&witness), stopped);
+    let serving = tokio::spawn(serving);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

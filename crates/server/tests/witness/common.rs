@@ -418,7 +418,7 @@ impl Client {
         serde_json::from_slice(body).ok().map(Err)
     }
 
-    fn exchange(
+    pub(crate) fn exchange(
         &self,
         (method, at): (&str, &str),
         token: Option<&str>,

@@ -12,6 +12,7 @@ mod recovery;
 mod release;
 mod reports;
 mod storage;
+mod surface;
 mod tdx;
 mod tenants;
 mod time;
