@@ -6,6 +6,7 @@
 mod appraisals;
 mod clocks;
 mod enrolments;
+mod lists;
 mod measure;
 mod register;
 mod salvage;
