@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{RwLock, Semaphore};
 use zeuge_appraise::tpm::OwnRoot;
@@ -129,6 +130,11 @@ pub struct Witness {
     _lock: fs::File,
 }
 
+/// How often the lock of a folder is tried, and how long in between.
+const LOCK_TRIES: u32 = 10;
+/// See [`LOCK_TRIES`].
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Takes the lock of a data folder, so that two witnesses never share one.
 ///
 /// # Errors
@@ -143,11 +149,16 @@ pub fn lock(folder: &Path) -> io::Result<fs::File> {
         return Err(io::Error::other(text));
     }
     let file = fs::File::create(folder.join("lock"))?;
-    file.try_lock().map_err(|_| {
-        let text = format!("another zeuged runs on {}; stop it first", folder.display());
-        io::Error::other(text)
-    })?;
-    Ok(file)
+    // A child that somebody is about to start holds what its parent held until it runs its own
+    // program: for a moment nobody is there, and the lock is.
+    for _ in 0..LOCK_TRIES {
+        if file.try_lock().is_ok() {
+            return Ok(file);
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    }
+    let text = format!("another zeuged runs on {}; stop it first", folder.display());
+    Err(io::Error::other(text))
 }
 
 impl Witness {
