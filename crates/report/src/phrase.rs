@@ -354,6 +354,11 @@ mod tests {
         "Spec ID Event03\\0",
         "GCE NonHostInfo\\0",
         "EFI PART",
+        // What the lists of broken rules are called.
+        "A rule of Intel SGX or TDX, or of Intel's certificates and documents, that does not hold.",
+        "A rule of AWS's attestation documents that does not hold.",
+        "A rule of Google's firmware endorsements that does not hold.",
+        "A link between challenge, virtual TPM, claims and report that does not hold.",
         // Of a toy's trust file, which no verdict names.
         "the trust file of a toy vendor",
         // Said by `zeuge inspect`, whose words are English.
