@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use super::*;
 use crate::model::{Amount, Pods};
 
+mod limits;
+
 const NOW: i64 = 1_000_000;
 
 fn policy() -> Policy {
