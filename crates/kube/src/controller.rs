@@ -42,9 +42,10 @@ use crate::{bypass, cluster, plan};
 const BYPASS_EVERY: Duration = Duration::from_secs(20);
 /// Changes that come together are one pass.
 const SETTLE: Duration = Duration::from_millis(100);
-/// A pass is followed by so many times its own length of rest, so that many changes cost little,
-const REST: u32 = 10;
-/// and by this much at most.
+/// A pass is followed by so many times as much rest as it took to look at all machines, so that
+/// with thousands of them a change here and there costs little; a pass looks at each four times.
+const REST: u32 = 100;
+/// And by this much at most.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// What the controller is started with; never read from the cluster.
@@ -81,6 +82,8 @@ struct Controller {
     read: HashMap<String, String>,
     bypass: Vec<String>,
     bypass_at: Option<Instant>,
+    /// How long it took to look at all machines.
+    look: Duration,
     warned: bool,
 }
 
@@ -111,6 +114,7 @@ pub async fn run(client: Client, settings: Settings) -> Result<(), Error> {
         read: HashMap::new(),
         bypass: Vec::new(),
         bypass_at: None,
+        look: Duration::ZERO,
         warned: false,
     };
     let ended = |_| Error::Local("a watch ended".into());
@@ -203,7 +207,7 @@ impl Controller {
     /// Passes, while the Lease is held; for ever.
     async fn turns(&mut self, wake: &Notify) {
         loop {
-            let (begun, held) = (Instant::now(), self.seat.held());
+            let held = self.seat.held();
             self.metrics.turned();
             self.metrics.set("zeuge_kube_leader", "", held.into());
             if held {
@@ -217,7 +221,7 @@ impl Controller {
                     tracing::warn!(%error, "a pass was not finished");
                 }
             }
-            let rest = (begun.elapsed() * REST).clamp(SETTLE, SETTLE_MAX);
+            let rest = (self.look * REST).clamp(SETTLE, SETTLE_MAX);
             let _ = tokio::time::timeout(self.settings.interval, wake.notified()).await;
             tokio::time::sleep(rest).await;
         }
@@ -246,7 +250,9 @@ impl Controller {
         let now = clock()?;
         let skew_secs = self.skew(now).await?;
         self.learn(&policy, now).await;
+        let begun = Instant::now();
         let mut state = self.state(&policy, skew_secs);
+        self.look = begun.elapsed();
         self.count_pods(&mut state, now).await?;
         let plan = plan::plan(&state, now);
         let refuses = plan::refuses_joins(&plan.holds);
@@ -261,6 +267,8 @@ impl Controller {
                 Err(_) => "zeuge_kube_action_failures_total",
             };
             self.metrics.count(name, &format!("{:?}", action.step));
+            // A long pass is no dead one.
+            self.metrics.turned();
             if let Err(error) = done {
                 tracing::warn!(node = action.node, step = ?action.step, %error, "not done");
             }
