@@ -47,6 +47,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 const REST: u32 = 100;
 /// And by this much at most.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// How many memories one pass writes that nothing depends on.
+const BOOKS_MAX: usize = 50;
 
 /// What the controller is started with; never read from the cluster.
 #[derive(Debug, Clone)]
@@ -376,9 +378,14 @@ impl Controller {
         Ok(())
     }
 
-    /// One condition per machine, written when it changes.
+    /// One condition per machine, written when it changes; some in this pass and others in the
+    /// next, because nothing acts while they are written.
     async fn conditions(&self, state: &State, now: i64) {
+        let mut written = 0_usize;
         for memory in self.memories.state() {
+            if written >= BOOKS_MAX {
+                return;
+            }
             let name = memory.name_any();
             let Some(node) = state.nodes.get(&name) else {
                 continue;
@@ -400,6 +407,7 @@ impl Controller {
             let mut status = next.status.take().unwrap_or_default();
             status.conditions = vec![condition];
             next.status = Some(status);
+            written = written.saturating_add(1);
             match self.remember(&next).await {
                 Err(error) if !error.is(409) => tracing::warn!(node = name, %error, "not told"),
                 // Somebody wrote in between: the next pass sees it.

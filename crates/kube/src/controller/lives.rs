@@ -5,21 +5,19 @@ use kube::api::PostParams;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt as _};
 
-use super::Controller;
+use super::{BOOKS_MAX, Controller};
 use crate::api::{AttestedNode, AttestedNodeSpec};
 use crate::belief;
 use crate::error::Error;
 
-/// How many memories one pass makes: after an installation every node needs one.
-const NEW_MAX: usize = 200;
-
 impl Controller {
-    /// A memory for each Node that has none, and an end for lives whose Node is gone.
+    /// A memory for each Node that has none, and an end for lives whose Node is gone; some in this
+    /// pass and others in the next.
     pub(super) async fn lives(&self, now: i64) {
         let mut new = 0_usize;
         for node in self.nodes.state() {
             let name = node.name_any();
-            if self.memories.get(&ObjectRef::new(&name)).is_none() && new < NEW_MAX {
+            if self.memories.get(&ObjectRef::new(&name)).is_none() && new < BOOKS_MAX {
                 new = new.saturating_add(1);
                 self.told(&name, self.unknown(&name).await);
             }
@@ -46,7 +44,8 @@ impl Controller {
                 }
                 None => status.history.gone(now),
             };
-            if news {
+            if news && new < BOOKS_MAX {
+                new = new.saturating_add(1);
                 next.status = Some(status);
                 self.told(&name, self.remember(&next).await.map(drop));
             }
