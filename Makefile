@@ -1,6 +1,6 @@
 # The habits of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kubernetes test test-crash test-hostile test-openapi test-kubernetes test-vm bench bench-witness oracles fuzz mutants doc fmt lint
+.PHONY: help demo demo-kubernetes test test-crash test-hostile test-openapi test-kubernetes bench-kubernetes test-vm bench bench-witness oracles fuzz mutants doc fmt lint
 
 help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
@@ -39,7 +39,11 @@ test-openapi: ## ask schemathesis whether the served description holds (installs
 test-kubernetes: ## nodes against a real control plane (builds Kubernetes with Go, once: 11 CPU minutes)
 	@scripts/kubernetes-control-plane build
 	@scripts/helm build
-	NO_COLOR=1 ZEUGE_KUBERNETES=1 cargo test --locked --package zeuge-kube --test control_plane --test installation -- --nocapture
+	ZEUGE_KUBERNETES=1 cargo test --locked --package zeuge-kube --test control_plane --test installation -- --nocapture
+
+bench-kubernetes: ## what the controller costs with 5,000 nodes at a real control plane (10 minutes)
+	@scripts/kubernetes-control-plane build
+	ZEUGE_KUBERNETES=1 cargo bench --locked --package zeuge-kube --bench controller
 
 test-vm: ## boot a real VM twice (QEMU, OVMF, swtpm) whose agent attests by its TPM
 	@tests/vm/run

@@ -117,7 +117,7 @@ impl Cluster {
             uid,
             issued: AtomicI64::new(now() - 200),
         };
-        let pinned = json!({"issuer": "https://w1.test", "jwks": Jwks::of(&[witness().public()])});
+        let pinned = json!({"issuer": "https://w1.test", "jwks": jwks()});
         fs::write(cluster.path("witness.json"), pinned.to_string()).unwrap();
         cluster.bootstrap().await;
         cluster
@@ -213,6 +213,10 @@ impl Cluster {
 
     /// The same, for a test that runs several; each writes its own log.
     pub(crate) async fn spawn_controller(&self, log: &str) -> Child {
+        self.spawn_controller_every(log, "1").await
+    }
+
+    pub(crate) async fn spawn_controller_every(&self, log: &str, interval: &str) -> Child {
         use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
         use k8s_openapi::api::core::v1::ServiceAccount;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin.clone(), "zeuge-system");
@@ -238,7 +242,7 @@ impl Cluster {
             .args([
                 "controller",
                 "--interval",
-                "1",
+                interval,
                 "--tenant",
                 "acme",
                 "--audience",
@@ -414,6 +418,11 @@ impl Cluster {
         })
         .await;
     }
+}
+
+/// The witness's keys, as relying parties get them.
+pub(crate) fn jwks() -> Jwks {
+    Jwks::of(&[witness().public()])
 }
 
 pub(crate) fn token(ear: &Ear) -> String {
