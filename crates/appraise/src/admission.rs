@@ -5,7 +5,8 @@
 
 use zeuge_evidence::UnixTime;
 use zeuge_verify::{
-    Verified, composite::CompositeFacts, dcap::QuoteFacts, snp::SnpFacts, tpm::TpmFacts,
+    Verified, azure::AzureFacts, composite::CompositeFacts, dcap::QuoteFacts, nitro::NitroFacts,
+    snp::SnpFacts, tpm::TpmFacts,
 };
 
 use crate::{Facts, ReleaseRule, Status, Suite, Verdict, Wanted, Word, judge};
@@ -73,6 +74,8 @@ impl Admissible for SnpFacts {}
 impl Admissible for QuoteFacts {}
 impl Admissible for TpmFacts {}
 impl Admissible for CompositeFacts {}
+impl Admissible for AzureFacts {}
+impl Admissible for NitroFacts {}
 
 mod sealed {
     /// Nobody else says what may be admitted.
@@ -82,6 +85,8 @@ mod sealed {
     impl Sealed for zeuge_verify::dcap::QuoteFacts {}
     impl Sealed for zeuge_verify::tpm::TpmFacts {}
     impl Sealed for zeuge_verify::composite::CompositeFacts {}
+    impl Sealed for zeuge_verify::azure::AzureFacts {}
+    impl Sealed for zeuge_verify::nitro::NitroFacts {}
 }
 
 /// Judges verified facts under a release rule and admits one grant.

@@ -65,6 +65,7 @@ pub(crate) fn judge_as(
             Kind::Sgx
         }
     };
+    crate::google::judge(&facts.firmware, wanted, findings);
     let all = Facts::from(facts.clone());
     if let Some(registry) = wanted.hardware {
         hardware::check(registry, &all, findings);
@@ -73,6 +74,7 @@ pub(crate) fn judge_as(
     let mut verdict = Verdict::of(all, list, wanted.at);
     verdict.kind = kind;
     verdict.roots = vec![RootNamed::from(&facts.root)];
+    verdict.roots.extend(crate::google::root(&facts.firmware));
     verdict.not_proved = not_proved(facts, wanted);
     verdict.notes = notes(facts);
     verdict.notes.extend(allowed(facts, wanted));

@@ -27,6 +27,7 @@ pub mod dcap;
 pub mod document;
 mod findings;
 mod floor;
+pub mod google;
 pub mod hardware;
 pub mod nitro;
 pub mod outlook;
@@ -66,6 +67,7 @@ pub const CHECKS: &[&[&str]] = &[
     dcap::CHECKS,
     outlook::CHECKS,
     document::CHECKS,
+    google::CHECKS,
     snp::CHECKS,
     hardware::CHECKS,
     nitro::CHECKS,

@@ -14,6 +14,7 @@ use zeuge_evidence::{
 use crate::{
     TcbFloor,
     document::{self, DocumentError},
+    google::GooglePolicy,
     nitro::NitroPolicy,
     tpm::TpmPolicy,
 };
@@ -53,6 +54,9 @@ pub struct Policy {
     /// Machines behind Azure's paravisor.
     #[serde(default)]
     pub azure: AzurePolicy,
+    /// Firmware that Google endorses.
+    #[serde(default)]
+    pub google: GooglePolicy,
     /// Attestation documents of AWS's Nitro hypervisor.
     #[serde(default)]
     pub nitro: NitroPolicy,
@@ -225,6 +229,7 @@ impl Default for Policy {
             intel: IntelPolicy::default(),
             tpm: TpmPolicy::default(),
             azure: AzurePolicy::default(),
+            google: GooglePolicy::default(),
             nitro: NitroPolicy::default(),
         }
     }

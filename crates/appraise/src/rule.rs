@@ -273,6 +273,7 @@ impl ReleaseRule {
                 crate::Cpu::Quote(facts) => (Some(facts), Some(&pair.tpm)),
                 crate::Cpu::Snp(_) => (None, Some(&pair.tpm)),
             },
+            Some(Facts::Azure(facts)) => (None, facts.tpm.as_ref()),
             _ => (None, None),
         };
         let name = self.workload.as_deref().unwrap_or_default();

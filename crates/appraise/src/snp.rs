@@ -59,6 +59,7 @@ pub(crate) fn judge_as(
     versions(facts, wanted, findings);
     workload(facts, profile, wanted, findings);
     signer(facts, wanted, findings);
+    crate::google::judge(&facts.firmware, wanted, findings);
     let all = Facts::from(facts.clone());
     if let Some(registry) = wanted.hardware {
         hardware::check(registry, &all, findings);
@@ -69,6 +70,7 @@ pub(crate) fn judge_as(
     verdict.product = Some(facts.product.name().to_owned());
     verdict.roots = vec![RootNamed::from(&facts.root)];
     verdict.roots.extend(holder(facts));
+    verdict.roots.extend(crate::google::root(&facts.firmware));
     verdict.not_proved = not_proved(facts, wanted);
     verdict.notes = notes(facts);
     verdict

@@ -176,8 +176,9 @@ pub(crate) struct Verify {
     /// clock must not stand before that one's.
     #[arg(long, value_name = "FILE")]
     pub(crate) previous: Option<PathBuf>,
-    /// Roots of TPM makers beyond the shipped ones: a folder with tpm-roots.toml
-    /// (zeuge.tpm-roots.v1: file, maker, jurisdiction, origin), or that file; repeatable.
+    /// Roots of TPM makers, and of AWS's other partitions, beyond the shipped ones: a folder with
+    /// tpm-roots.toml (zeuge.tpm-roots.v1: file, maker, jurisdiction, origin; kind = "nitro" for
+    /// AWS), or that file; repeatable.
     #[arg(long, value_name = "PATH")]
     pub(crate) tpm_roots: Vec<PathBuf>,
     /// Demand no measurement: look at the hardware alone. It shows in the verdict.

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path};
 
 use serde_json::{Value, json};
 use zeuge_evidence::{
-    Malformed, annotate::Node, azure, dcap, der, eventlog, ima, kind, nitro, snp, tpm, x509,
+    Malformed, annotate::Node, azure, dcap, der, eventlog, google, ima, kind, nitro, snp, tpm, x509,
 };
 use zeuge_protocol::api::VerdictWord;
 
@@ -76,6 +76,7 @@ fn tree(bytes: &[u8]) -> Result<(&'static str, Vec<Node>), Malformed> {
         }
         Kind::AzureHcl => Ok(("azure", azure::annotate(bytes).map(one)?)),
         Kind::AzureJson => Ok(("azure", azure_parts(bytes)?)),
+        Kind::GoogleEndorsement => Ok(("google-endorsement", google::annotate(bytes).map(one)?)),
         Kind::NitroCose => {
             let (document, _) = nitro::unwrapped(bytes)?;
             Ok(("nitro", nitro::annotate(&document).map(one)?))

@@ -167,7 +167,7 @@ fn setting(arguments: &Verify) -> Result<Setting, String> {
             .map_err(|error| named(path, error.to_string()))?,
         None => ReferenceValues::default(),
     };
-    let anchors = match &arguments.dangerous_trust_sim {
+    let mut anchors = match &arguments.dangerous_trust_sim {
         Some(path) => {
             crate::complain(
                 "DANGEROUS: the toy vendor of tests is trusted in this call; no silicon vouches \
@@ -178,6 +178,11 @@ fn setting(arguments: &Verify) -> Result<Setting, String> {
         }
         None => Anchors::makers(),
     };
+    let tpm = tpm(arguments)?;
+    for root in &tpm.roots {
+        let added = root.add_to_anchors(&mut anchors);
+        added.map_err(|malformed| format!("--tpm-roots: {malformed}"))?;
+    }
     let makers = arguments.fetch.then(|| {
         let sim = arguments.dangerous_trust_sim.is_some();
         let makers = Makers {
@@ -197,7 +202,7 @@ fn setting(arguments: &Verify) -> Result<Setting, String> {
         reference_values,
         hardware: registry(arguments)?,
         seen: arguments.evaluation_number_seen,
-        tpm: tpm(arguments)?,
+        tpm,
         hardware_only: arguments.hardware_only.then(|| reason.to_owned()),
         at: at(arguments.at.as_deref())?,
         makers: makers.transpose()?,

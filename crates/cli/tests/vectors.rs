@@ -281,8 +281,13 @@ fn every_nitro_document_ends_as_the_index_says_and_debug_is_refused() {
 }
 
 /// Instants at which everything is in force that this set holds about a bundle of Azure's, and the
-/// challenge that its source states (`""`: a quote without one, which answers nothing).
-const AZURE_BUNDLES: [(&str, &str, &str); 8] = [
+/// challenge: the text that its source states, or in hex the one that stands in its quote.
+const AZURE_BUNDLES: [(&str, &str, &str); 9] = [
+    (
+        "trustee__evidence-genoa.json",
+        "2025-12-24T01:10:54Z",
+        GENOA,
+    ),
     (
         "trustee__evidence-v0.json",
         "2025-12-26T08:13:27Z",
@@ -313,6 +318,16 @@ const AZURE_BUNDLES: [(&str, &str, &str); 8] = [
     ),
 ];
 
+/// The challenge of the bundle from Genoa, which its source does not state.
+const GENOA: &str = "0218488bae25d2509232bf676f1a66a30d7372add909109b36016ef136f2938ca05475f8b46094de6b64270ea35d950f";
+
+fn challenge(stated: &str) -> String {
+    match stated {
+        GENOA => GENOA.to_owned(),
+        text => hex::encode(text),
+    }
+}
+
 #[test]
 fn bundles_of_azure_answer_their_own_challenge_and_no_other() {
     let Some(folder) = vectors() else { return };
@@ -334,7 +349,7 @@ fn bundles_of_azure_answer_their_own_challenge_and_no_other() {
             for path in folders(&folder, &names) {
                 command.arg("--endorsements").arg(path);
             }
-            command.args(["--nonce", &hex::encode(nonce)]);
+            command.args(["--nonce", &challenge(nonce)]);
             command.arg(folder.join("open/evidence-bundle").join(name));
             let output = command.output().expect("the program runs");
             let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -357,7 +372,7 @@ fn bundles_of_azure_answer_their_own_challenge_and_no_other() {
             );
         }
         assert_eq!(said["claims"]["azure"]["same_machine"], "proven", "{name}");
-        assert_eq!(said["claims"]["tpm"]["nonce"], hex::encode(nonce), "{name}");
+        assert_eq!(said["claims"]["tpm"]["nonce"], challenge(nonce), "{name}");
         let (other, said) = verify("another challenge");
         assert_eq!(
             (other, &said["failed"][0]),
@@ -365,6 +380,79 @@ fn bundles_of_azure_answer_their_own_challenge_and_no_other() {
             "{name}"
         );
     }
+}
+
+/// The bytes of a part of a bundle, in whatever form.
+fn part(bundle: &serde_json::Value, names: [&str; 2]) -> Vec<u8> {
+    use base64::Engine as _;
+    let part = names.iter().find_map(|name| bundle.get(name));
+    match part.expect("the part") {
+        serde_json::Value::String(text) => base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .decode(text.trim_end_matches('='))
+            .expect("base64url"),
+        list => serde_json::from_value(list.clone()).expect("bytes"),
+    }
+}
+
+#[test]
+fn every_broken_link_of_a_bundle_of_azure_has_its_own_check() {
+    let Some(folder) = vectors() else { return };
+    let bundles = folder.join("open/evidence-bundle");
+    let read = |name: &str| -> serde_json::Value {
+        let bytes = fs::read(bundles.join(name)).expect("a file");
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    let own = read("trustee__evidence-genoa.json");
+    let neighbour = read("trustee__evidence-v0.json");
+    let hcl = part(&own, ["report", "hcl_report"]);
+    let mut claims = hcl.clone();
+    let text = b"\"tpm-enabled\":true";
+    let at = claims.windows(text.len()).position(|part| part == text);
+    claims[at.expect("the claim") + 14..][..4].copy_from_slice(b"null");
+    let mut area = hcl.clone();
+    // The whole report of the neighbour's chip, under the machine's own claims.
+    area[32..1216].copy_from_slice(&part(&neighbour, ["report", "hcl_report"])[32..1216]);
+    let with = |member: &str, value: serde_json::Value| {
+        let mut bundle = own.clone();
+        bundle[member] = value;
+        bundle
+    };
+    let temporary = tempfile::tempdir().expect("a folder");
+    let failed = |bundle: &serde_json::Value, nonce: &str, at: &str| {
+        let file = temporary.path().join("bundle.json");
+        fs::write(&file, bundle.to_string()).expect("a file");
+        let mut command = zeuge();
+        command.args(["verify", "--kind", "azure", "--hardware-only"]);
+        command.args(["--format", "json", "--at", at, "--nonce", nonce]);
+        for path in folders(&folder, &["amd-cert", "crl"]) {
+            command.arg("--endorsements").arg(path);
+        }
+        let output = command.arg(file).output().expect("the program runs");
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (code(&output), said["failed"].to_string())
+    };
+    let at = "2025-12-27T00:00:00Z";
+    let refused = |id: &str| (3, format!("[\"{id}\"]"));
+    let shown = |claim: Vec<u8>| with("report", claim.into());
+    assert_eq!(
+        failed(&shown(claims), GENOA, at),
+        refused("azure.claims.hash")
+    );
+    assert_eq!(
+        failed(&shown(area), GENOA, at),
+        refused("azure.claims.hash")
+    );
+    let other = shown(part(&neighbour, ["report", "hcl_report"]));
+    assert_eq!(failed(&other, GENOA, at), refused("azure.report.machine"));
+    let stranger = with("quote", neighbour["quote"].clone());
+    assert_eq!(failed(&stranger, GENOA, at), refused("azure.ak.signer"));
+    let challenge = hex::encode("another challenge");
+    assert_eq!(failed(&own, &challenge, at), refused("tpm.quote.nonce"));
+    // The neighbour's key, which signed the neighbour's quote, beside the own one: no link at all.
+    let mut signature = own["quote"].clone();
+    signature["signature"] = neighbour["quote"]["signature"].clone();
+    let forged = with("quote", signature);
+    assert_eq!(failed(&forged, GENOA, at), refused("tpm.quote.signature"));
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub enum Kind {
     Crl,
     /// A boot event log, of a TPM or of a confidential machine.
     EventLog,
+    /// Google's launch endorsement of firmware.
+    GoogleEndorsement,
     /// The IMA list of a Linux kernel, text or binary.
     ImaList,
     /// JSON of no known kind.
@@ -95,6 +97,7 @@ fn binary(bytes: &[u8]) -> Kind {
         // A CBOR map with the key of a collection's type.
         [0xa0..=0xbf, ..] if holds(bytes, b"\x68__cmwc_t") => Kind::Bundle,
         [0x30, ..] => der(bytes),
+        [0x0a, ..] if crate::google::looks_like(bytes) => Kind::GoogleEndorsement,
         [0x0a, ..] if let Some(kind) = protobuf(bytes) => kind,
         _ if let Some(kind) = tpm(bytes) => kind,
         _ => header(bytes),

@@ -28,10 +28,12 @@ pub mod dcap;
 pub mod der;
 mod error;
 pub mod eventlog;
+pub mod google;
 pub mod ima;
 pub mod json;
 pub mod kind;
 pub mod nitro;
+mod protobuf;
 pub mod ratls;
 pub mod reader;
 pub mod sgx;
@@ -50,6 +52,7 @@ pub const CHECKS: &[&[&str]] = &[
     dcap::CHECKS,
     ratls::CHECKS,
     eventlog::CHECKS,
+    google::CHECKS,
     ima::CHECKS,
     kind::CHECKS,
     nitro::CHECKS,

@@ -5,7 +5,7 @@
 use std::fmt;
 
 /// Seconds since the Unix epoch, leap seconds not counted. Negative before 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixTime(pub i64);
 
 const SECONDS_PER_DAY: i64 = 86_400;

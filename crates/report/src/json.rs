@@ -216,6 +216,7 @@ fn quote(facts: &zeuge_appraise::QuoteFacts) -> Value {
         "evaluation_number": facts.evaluation_number,
         "collateral_until": facts.collateral_until.to_string(),
         "quote_version": facts.version,
+        "firmware_endorsement": firmware(&facts.firmware),
     });
     let (kind, mut fields) = match &facts.claims {
         zeuge_appraise::Body::Tdx(report) => (
@@ -273,6 +274,22 @@ fn boot_log(boot: &zeuge_appraise::BootLog) -> Value {
     json!({ "explained": explained, "events": events.collect::<Vec<_>>() })
 }
 
+/// What the builder of the measured firmware says about it; nothing where that was not proven.
+fn firmware(firmware: &zeuge_appraise::google::Firmware) -> Value {
+    let zeuge_appraise::google::Firmware::Endorsed(facts) = firmware else {
+        return Value::Null;
+    };
+    json!({
+        "by": facts.root.maker,
+        "svn": facts.svn,
+        "timestamp": facts.timestamp.to_string(),
+        "shapes": facts.shapes,
+        "digest": hex::encode(&facts.digest),
+        "certificate": format!("sha256:{}", hex::encode(facts.signer)),
+        "certificate_until": facts.signer_not_after.to_string(),
+    })
+}
+
 fn snp(facts: &zeuge_appraise::SnpFacts) -> Value {
     let claims = &facts.claims;
     let layout = facts.product.layout();
@@ -305,6 +322,7 @@ fn snp(facts: &zeuge_appraise::SnpFacts) -> Value {
         "report_id": hex::encode(claims.report_id),
         "signing_key": claims.key_info.signing_key().to_string(),
         "firmware": claims.current_version.to_string(),
+        "firmware_endorsement": firmware(&facts.firmware),
         "guest_policy": {
             "abi_major": guest.abi_major(),
             "abi_minor": guest.abi_minor(),

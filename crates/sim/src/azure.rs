@@ -11,7 +11,10 @@ use aws_lc_rs::{
     rsa::{KeyPair, KeySize},
     signature::{KeyPair as _, RSA_PKCS1_SHA256},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
 use zeuge_evidence::UnixTime;
 
@@ -33,9 +36,10 @@ lies! {
     }
     Verify {
         AkClaimed = "azure.ak.claimed": "A neighbour's key lies beside the quote.";
-        AkSigner = "azure.ak.signer": "The quote is a neighbour's, signed by its own virtual TPM.";
+        AkSigner = "azure.ak.signer": "The quote is one that a neighbour's virtual TPM made for somebody else.";
         ClaimsHash = "azure.claims.hash": "The claims were changed after the processor had signed.";
         QuoteAvailable = "azure.quote.available": "The quote of the virtual TPM did not come along.";
+        ReportMachine = "azure.report.machine": "The report is a neighbour's, genuine, with the neighbour's key in its claims.";
         TdQuoteAvailable = "azure.td-quote.available": "The quote of the trust domain did not come along.";
         TdQuoteReport = "azure.td-quote.report": "The quote is of another trust domain with the same report data.";
         UserData = "azure.user-data": "The report was made for the last session.";
@@ -69,6 +73,9 @@ pub struct AzureSpec {
     pub json: u8,
     /// The challenge, at most 64 bytes.
     pub nonce: Vec<u8>,
+    /// What the guest wrote for the report; without it version 2 of the JSON has the challenge
+    /// there, and the others nothing.
+    pub user_data: Option<[u8; 64]>,
 }
 
 impl AzureSpec {
@@ -80,6 +87,7 @@ impl AzureSpec {
             header: 2,
             json: 2,
             nonce: b"the challenge of a witness for a virtual machine".to_vec(),
+            user_data: None,
         }
     }
 }
@@ -95,6 +103,12 @@ pub struct ToyAzureEvidence {
     pub quote: (Vec<u8>, Vec<u8>, Vec<[u8; 32]>),
     /// The AK beside the quote, as SubjectPublicKeyInfo.
     pub ak_public: Vec<u8>,
+    /// The same key as the virtual TPM tells it: `TPMT_PUBLIC`.
+    pub ak_area: Vec<u8>,
+    /// The quote of the trust domain, where there is one.
+    pub td_quote: Option<Vec<u8>>,
+    /// What endorses the silicon in one file: a table of certificates, or Intel's collateral.
+    pub beside: Vec<u8>,
     /// File names and contents of what endorses the silicon.
     pub endorsements: Vec<(String, Vec<u8>)>,
     /// The instant to verify at.
@@ -137,7 +151,37 @@ fn modulus(key: &KeyPair) -> &[u8] {
     &der[der.len() - 5 - 256..der.len() - 5]
 }
 
+impl ToyAzureEvidence {
+    /// The quote as our own agent sends it (`zeuge.tpm-quote.v1`).
+    #[must_use]
+    pub fn own_quote(&self) -> Vec<u8> {
+        let (message, signature, values) = &self.quote;
+        let values: serde_json::Map<String, Value> = values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| (index.to_string(), json!(hex::encode(value))))
+            .collect();
+        // TPMT_SIGNATURE: RSASSA, SHA-256.
+        let signature = [&[0, 0x14, 0, 0x0b][..], &sized(signature)].concat();
+        json!({
+            "schema": "zeuge.tpm-quote.v1",
+            "attest": STANDARD.encode(message),
+            "signature": STANDARD.encode(signature),
+            "ak_public": STANDARD.encode(&self.ak_area),
+            "pcrs": { "sha256": values },
+        })
+        .to_string()
+        .into_bytes()
+    }
+}
+
 impl ToyAzure {
+    /// The TPM name of the machine's AK.
+    #[must_use]
+    pub fn ak_name(&self) -> Vec<u8> {
+        name(&public_area(&self.own, None))
+    }
+
     /// A toy with new random keys.
     #[must_use]
     pub fn new() -> Self {
@@ -185,7 +229,13 @@ impl ToyAzure {
         let hash = digest(&SHA256, &claims);
         let mut report_data = [0; 64];
         report_data[..32].copy_from_slice(hash.as_ref());
-        let (area, endorsements, td_quote, at) = silicon(lie, &spec, report_data, now);
+        let Silicon {
+            area,
+            endorsements,
+            beside,
+            td_quote,
+            at,
+        } = silicon(lie, &spec, report_data, now);
         let claims = match lie {
             Some(Lie::ClaimsHash) => {
                 let text = String::from_utf8(claims).expect("claims are text");
@@ -197,7 +247,7 @@ impl ToyAzure {
         let hcl = report(lie, &spec, &area, &claims);
         let quote = self.quote(lie, &spec);
         let file = json_file(lie, &spec, &hcl, &quote, &endorsements, td_quote.as_deref());
-        let beside = match lie {
+        let shown = match lie {
             Some(Lie::AkClaimed) => &self.neighbour,
             _ => &self.own,
         };
@@ -210,7 +260,10 @@ impl ToyAzure {
             file: if alone { hcl.clone() } else { file },
             hcl,
             quote,
-            ak_public: sequence(&[&algorithm, &bits(0, beside.public_key().as_ref())]),
+            ak_public: sequence(&[&algorithm, &bits(0, shown.public_key().as_ref())]),
+            ak_area: public_area(shown, lie),
+            beside,
+            td_quote,
             endorsements,
             at,
             nonce: spec.nonce,
@@ -228,19 +281,23 @@ impl ToyAzure {
                 "n": URL_SAFE_NO_PAD.encode(modulus(key)),
             })
         };
-        let mut user_data = [0; 64];
-        if spec.json == 2 {
+        let mut user_data = spec.user_data.unwrap_or([0; 64]);
+        if spec.user_data.is_none() && spec.json == 2 {
             user_data[..spec.nonce.len()].copy_from_slice(&spec.nonce);
         }
         if lie == Some(Lie::UserData) {
             user_data[0] ^= 1;
         }
+        let claimed = match lie {
+            Some(Lie::ReportMachine) => &self.neighbour,
+            _ => &self.own,
+        };
         let machine = match lie {
             Some(Lie::Machine) => MACHINE.replace("0001", "0002"),
             _ => MACHINE.to_owned(),
         };
         json!({
-            "keys": [key("HCLAkPub", "sign", &self.own), key("HCLEkPub", "encrypt", &self.neighbour)],
+            "keys": [key("HCLAkPub", "sign", claimed), key("HCLEkPub", "encrypt", &self.neighbour)],
             "vm-configuration": {
                 "root-cert-thumbprint": "",
                 "console-enabled": lie == Some(Lie::Console),
@@ -261,7 +318,11 @@ impl ToyAzure {
             _ => &self.own,
         };
         let values: Vec<[u8; 32]> = (0..24).map(|index| [index; 32]).collect();
-        let message = attest(key, lie, &spec.nonce, &values);
+        let nonce = match lie {
+            Some(AzureLie::AkSigner) => b"the question of somebody else".to_vec(),
+            _ => spec.nonce.clone(),
+        };
+        let message = attest(key, lie, &nonce, &values);
         let mut signature = vec![0; key.public_modulus_len()];
         key.sign(
             &RSA_PKCS1_SHA256,
@@ -284,8 +345,8 @@ fn name(of: &[u8]) -> Vec<u8> {
     [&[0, 0x0b][..], digest(&SHA256, of).as_ref()].concat()
 }
 
-/// `TPMS_ATTEST` over all 24 PCRs of the SHA-256 bank.
-fn attest(key: &KeyPair, lie: Option<AzureLie>, nonce: &[u8], values: &[[u8; 32]]) -> Vec<u8> {
+/// `TPMT_PUBLIC` of an AK, as the paravisor's template makes it.
+fn public_area(key: &KeyPair, lie: Option<AzureLie>) -> Vec<u8> {
     let attributes: u32 = match lie {
         // Without restricted.
         Some(AzureLie::AkTemplate) => 0x0004_0472,
@@ -295,6 +356,12 @@ fn attest(key: &KeyPair, lie: Option<AzureLie>, nonce: &[u8], values: &[[u8; 32]
     public.extend(attributes.to_be_bytes());
     public.extend([0, 0, 0, 0x10, 0, 0x14, 0, 0x0b, 8, 0, 0, 0, 0, 0]);
     public.extend(sized(modulus(key)));
+    public
+}
+
+/// `TPMS_ATTEST` over all 24 PCRs of the SHA-256 bank.
+fn attest(key: &KeyPair, lie: Option<AzureLie>, nonce: &[u8], values: &[[u8; 32]]) -> Vec<u8> {
+    let public = public_area(key, lie);
     let hierarchy = 0x4000_000b_u32.to_be_bytes();
     let mut out = hex::decode("ff5443478018").expect("hex");
     out.extend(sized(&name(&[&hierarchy[..], &name(&public)].concat())));
@@ -307,9 +374,18 @@ fn attest(key: &KeyPair, lie: Option<AzureLie>, nonce: &[u8], values: &[[u8; 32]
     out
 }
 
-type Silicon = (Vec<u8>, Vec<(String, Vec<u8>)>, Option<Vec<u8>>, UnixTime);
+/// What the silicon says.
+struct Silicon {
+    /// The hardware area.
+    area: Vec<u8>,
+    endorsements: Vec<(String, Vec<u8>)>,
+    /// The endorsements in one file: a table of certificates, or Intel's collateral.
+    beside: Vec<u8>,
+    td_quote: Option<Vec<u8>>,
+    at: UnixTime,
+}
 
-/// The hardware area, what endorses it, the quote of a trust domain, and the instant.
+/// A report, or the report and the quote of a trust domain.
 fn silicon(
     lie: Option<AzureLie>,
     spec: &AzureSpec,
@@ -323,7 +399,14 @@ fn silicon(
             machine.measurement = PARAVISOR;
             machine.policy = 0x3_001f;
             let told = ToyAmd::shared().tell(None, &machine, now);
-            (told.report, told.endorsements, None, told.at)
+            let table = told.table_file().split_off(told.report.len());
+            Silicon {
+                area: told.report,
+                endorsements: told.endorsements,
+                beside: table,
+                td_quote: None,
+                at: told.at,
+            }
         }
         AzureCpu::Tdx => {
             let mut machine = QuoteSpec::new(QuoteForm::Tdx4);
@@ -340,8 +423,14 @@ fn silicon(
                 machine.mr_td[0] ^= 1;
             }
             let told = ToyIntel::shared().tell(None, &machine, now);
-            let quote = (lie != Some(AzureLie::TdQuoteAvailable)).then_some(told.quote);
-            (area, told.endorsements, quote, told.at)
+            let quote = (lie != Some(AzureLie::TdQuoteAvailable)).then(|| told.quote.clone());
+            Silicon {
+                area,
+                beside: told.collateral_file(),
+                endorsements: told.endorsements,
+                td_quote: quote,
+                at: told.at,
+            }
         }
     }
 }

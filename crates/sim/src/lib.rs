@@ -3,8 +3,8 @@
 //! [`ToyAmd`] has random roots, certifies chips, keeps revocation lists, answers like AMD's key
 //! service and writes reports of every version for Milan, Genoa and Turin. [`ToyIntel`] certifies
 //! platforms, signs TCB Info and QE Identity, answers like Intel's provisioning service and writes
-//! quotes of SGX and TDX. [`ToyNitro`] signs documents of enclaves as AWS's hypervisor does, [`ToyAzure`] puts a paravisor in front of either. [`ToyTpm`] certifies EKs and AKs, opens credentials, and tells of a boot
-//! in quotes and logs. [`Lie`], [`IntelLie`], [`TpmLie`], [`AzureLie`] and [`NitroLie`] name what they can lie about: each lie
+//! quotes of SGX and TDX. [`ToyNitro`] signs documents of enclaves as AWS's hypervisor does, [`ToyAzure`] puts a paravisor in front of either, [`ToyGoogle`] endorses firmware. [`ToyTpm`] certifies EKs and AKs, opens credentials, and tells of a boot
+//! in quotes and logs. [`Lie`], [`IntelLie`], [`TpmLie`], [`AzureLie`], [`GoogleLie`] and [`NitroLie`] name what they can lie about: each lie
 //! breaks one rule and keeps all others, so that a test can see that this one check catches it and that
 //! no other does.
 //!
@@ -16,6 +16,7 @@
 mod amd;
 pub mod azure;
 mod der_write;
+pub mod google;
 mod intel;
 mod lies;
 pub mod nitro;
@@ -25,6 +26,7 @@ mod x509_write;
 
 pub use amd::{Answer, Product, REPORT_BYTES, ReportSpec, Signer, Tcb, ToyAmd, ToyEvidence};
 pub use azure::{AzureCpu, AzureLie, AzureSpec, ToyAzure, ToyAzureEvidence};
+pub use google::{EndorsementSpec, GoogleLie, ToyGoogle};
 pub use intel::boot_log as td_boot;
 pub use intel::{
     Certification, IntelLie, PckCa, PcsAnswer, QuoteForm, QuoteSpec, RatlsForm, RatlsLie, Tee,

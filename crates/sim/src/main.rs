@@ -207,6 +207,9 @@ fn list_lies() {
     for lie in zeuge_sim::AzureLie::ALL {
         list_lie("Azure", lie.check(), lie.room(), lie.what());
     }
+    for lie in zeuge_sim::GoogleLie::ALL {
+        list_lie("Google", lie.check(), lie.room(), lie.what());
+    }
     for lie in zeuge_sim::RatlsLie::ALL {
         list_lie("RATLS", lie.check(), lie.room(), lie.what());
     }
@@ -221,7 +224,7 @@ fn list_lie(maker: &str, check: &str, room: Room, what: &str) {
         Room::Verify => "verify",
         Room::Appraise => "appraise",
     };
-    println!("{check:<31} {maker:<5} {room:<9} {what}");
+    println!("{check:<31} {maker:<6} {room:<9} {what}");
 }
 
 fn write_snp(snp: &Snp) -> Result<(), String> {

@@ -38,6 +38,7 @@ fn lies_are_listed_one_a_line_by_their_check() {
     let intel = zeuge_sim::IntelLie::ALL.iter().map(|lie| lie.check());
     let aws = zeuge_sim::NitroLie::ALL.iter().map(|lie| lie.check());
     let azure = zeuge_sim::AzureLie::ALL.iter().map(|lie| lie.check());
+    let google = zeuge_sim::GoogleLie::ALL.iter().map(|lie| lie.check());
     let ratls = zeuge_sim::RatlsLie::ALL.iter().map(|lie| lie.check());
     let tpm = zeuge_sim::TpmLie::ALL.iter().map(|lie| lie.check());
     assert_eq!(
@@ -45,6 +46,7 @@ fn lies_are_listed_one_a_line_by_their_check() {
         amd.chain(intel)
             .chain(aws)
             .chain(azure)
+            .chain(google)
             .chain(ratls)
             .chain(tpm)
             .collect::<Vec<_>>()

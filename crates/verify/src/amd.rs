@@ -14,7 +14,6 @@ pub(crate) mod chain;
 pub(crate) mod crl;
 pub mod held;
 pub(crate) mod leaf;
-mod pss;
 
 pub use broken::{Broken, Window};
 pub use crl::Revocation;

@@ -8,13 +8,25 @@ use std::{borrow::Cow, fmt};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use zeuge_evidence::{der, snp::Product, x509::Certificate};
+use zeuge_evidence::{
+    Malformed, der,
+    snp::Product,
+    x509::{CERTIFICATE, Certificate},
+};
 
 /// A trust file names at most a handful of certificates of 3 KiB each; this is far above.
 pub const SIM_TRUST_BYTES_MAX: usize = 1024 * 1024;
 /// A trust file is for one toy vendor; nobody needs more TPM roots than this.
 const TPM_ROOTS_MAX: usize = 16;
+/// Partitions of AWS's beside the commercial one: China, GovCloud, Europe's, the secret ones.
+const PARTITIONS_MAX: usize = 16;
 const SCHEMA: &str = "zeuge.sim-trust.v1";
+/// SHA-256 of `GCE-cc-tcb-root_1.crt`, which <https://pki.goog/cloud_integrity/GCE-cc-tcb-root_1.crt>
+/// publishes in DER; `anchors/google/README.md` says who else pins it.
+const GOOGLE_FIRMWARE_ROOT: [u8; 32] = [
+    0xe8, 0x76, 0xbc, 0x69, 0x78, 0xbf, 0x4f, 0x3d, 0xa4, 0x45, 0xf9, 0x8a, 0x0a, 0x82, 0x36, 0x3c,
+    0x8c, 0x0b, 0xae, 0x5a, 0x1f, 0xc0, 0x33, 0xc6, 0xdf, 0x65, 0x84, 0x6a, 0x6c, 0xb0, 0xf1, 0x8c,
+];
 
 /// SHA-256 of DER-encoded bytes.
 #[must_use]
@@ -29,7 +41,7 @@ pub struct Root {
     pub maker: String,
     /// The law the maker lives under, as an ISO 3166 code; `none` for a toy.
     pub jurisdiction: String,
-    /// What the key vouches for: `cpu`, `hypervisor` or `tpm`.
+    /// What the key vouches for: `cpu`, `firmware`, `hypervisor` or `tpm`.
     pub kind: &'static str,
     /// SHA-256 of the certificate in DER.
     pub fingerprint: [u8; 32],
@@ -160,6 +172,8 @@ struct TrustFile {
     tpm: TpmRoots,
     #[serde(default)]
     aws: AwsRoots,
+    #[serde(default)]
+    google: GoogleRoots,
 }
 
 #[derive(Default, Deserialize)]
@@ -187,6 +201,12 @@ struct AwsRoots {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct GoogleRoots {
+    root: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TpmRoots {
     #[serde(default)]
     roots: Vec<String>,
@@ -200,6 +220,8 @@ pub struct Anchors {
     turin: Anchor,
     intel: Anchor,
     nitro: Anchor,
+    nitro_partitions: Vec<Anchor>,
+    google: Root,
     toy_tpm: Vec<Anchor>,
 }
 
@@ -224,6 +246,14 @@ impl Anchors {
                 "hypervisor",
                 include_bytes!("anchors/nitro/aws-nitro-enclaves-g1.der"),
             ),
+            nitro_partitions: Vec::new(),
+            google: Root {
+                maker: "Google".to_owned(),
+                jurisdiction: "US".to_owned(),
+                kind: "firmware",
+                fingerprint: GOOGLE_FIRMWARE_ROOT,
+                toy: false,
+            },
             toy_tpm: Vec::new(),
         }
     }
@@ -264,6 +294,9 @@ impl Anchors {
         if let Some(pem) = file.aws.root {
             anchors.nitro = Anchor::toy("AWS", "hypervisor", &pem)?;
         }
+        if let Some(pem) = file.google.root {
+            anchors.google = Anchor::toy("Google", "firmware", &pem)?.root;
+        }
         for pem in &file.tpm.roots {
             anchors.toy_tpm.push(Anchor::toy("TPM", "tpm", pem)?);
         }
@@ -292,6 +325,52 @@ impl Anchors {
     #[must_use]
     pub const fn nitro(&self) -> &Anchor {
         &self.nitro
+    }
+
+    /// Adds the root of another partition of AWS's, which somebody has taken from AWS himself.
+    ///
+    /// # Errors
+    /// `x509.certificate` for what is no certificate in DER or PEM, and beyond the most that are
+    /// held.
+    pub fn add_nitro(
+        &mut self,
+        owner: &str,
+        jurisdiction: &str,
+        file: &[u8],
+    ) -> Result<(), Malformed> {
+        let mut blocks = der::pem_blocks(file, &["CERTIFICATE"], 1);
+        let certificate = blocks.pop().unwrap_or_else(|| file.to_vec());
+        Certificate::parse(&certificate)?;
+        if self.nitro_partitions.len() >= PARTITIONS_MAX {
+            let because = "there are more than AWS has partitions";
+            return Err(Malformed::invalid(CERTIFICATE, 0, "roots", because));
+        }
+        let root = Root {
+            maker: owner.to_owned(),
+            jurisdiction: jurisdiction.to_owned(),
+            kind: "hypervisor",
+            fingerprint: fingerprint(&certificate),
+            toy: false,
+        };
+        self.nitro_partitions.push(Anchor {
+            root,
+            certificate: Cow::Owned(certificate),
+        });
+        Ok(())
+    }
+
+    /// The root of Nitro documents with this certificate, if it is one that counts.
+    #[must_use]
+    pub fn nitro_root(&self, certificate: &[u8]) -> Option<&Anchor> {
+        let mut roots = std::iter::once(&self.nitro).chain(&self.nitro_partitions);
+        roots.find(|anchor| anchor.certificate() == certificate)
+    }
+
+    /// Google's root of firmware endorsements, or the toy that stands in its place. Named by its
+    /// fingerprint: the certificate travels with the endorsement.
+    #[must_use]
+    pub const fn google(&self) -> &Root {
+        &self.google
     }
 
     /// The toy roots that stand in the place of the TPM makers', if the trust file named some.

@@ -30,7 +30,7 @@ use crate::{
     tpm::{self, AttestationKey, Nonce, Selection, TpmFacts, TpmRoots},
 };
 
-pub use broken::Broken;
+pub use broken::{Broken, Difference};
 
 /// The ids of the checks in this file.
 pub const CHECKS: &[&str] = &[
@@ -38,6 +38,7 @@ pub const CHECKS: &[&str] = &[
     "azure.ak.signer",
     "azure.claims.hash",
     "azure.quote.available",
+    "azure.report.machine",
     "azure.td-quote.available",
     "azure.td-quote.report",
     "azure.user-data",
@@ -103,8 +104,8 @@ pub struct Context<'a> {
 /// # Errors
 /// The first check that fails, in the order: form of the parts, `azure.claims.hash`, those of the
 /// CPU ([`crate::snp()`], or `azure.td-quote.available`, `azure.td-quote.report` and
-/// [`crate::quote()`]), `azure.quote.available`, `azure.ak.claimed`, `azure.ak.signer`, those of
-/// the quote ([`tpm::verify`], without those about trust in the AK), `azure.user-data`.
+/// [`crate::quote()`]), `azure.quote.available`, `azure.report.machine`, `azure.ak.claimed`,
+/// `azure.ak.signer`, those of the quote ([`tpm::verify`], without those about trust in the AK), `azure.user-data`.
 pub fn verify(
     evidence: &Evidence,
     demand: &Demand<'_>,
@@ -184,11 +185,7 @@ fn commits(hcl: &HclReport<'_>, wanted: &[u8; 64]) -> Result<(), Error> {
     if found == *wanted {
         return Ok(());
     }
-    Err(Broken::ClaimsHash {
-        found: hex::encode(found),
-        wanted: hex::encode(wanted),
-    }
-    .into())
+    Err(Broken::ClaimsHash(Difference::new(hex::encode(found), hex::encode(wanted))).into())
 }
 
 /// The hardware report, down to its maker's root.
@@ -259,10 +256,10 @@ fn same_domain(quote: &Quote<'_>, local: &LocalTdReport) -> Result<(), Error> {
             hex::encode(data)
         )
     };
-    Err(Broken::TdQuoteReport {
-        found: printed(&mr_td.unwrap_or([0; 48]), quote.report_data()),
-        wanted: printed(&local.mr_td, &local.report_data),
-    }
+    Err(Broken::TdQuoteReport(Difference::new(
+        printed(&mr_td.unwrap_or([0; 48]), quote.report_data()),
+        printed(&local.mr_td, &local.report_data),
+    ))
     .into())
 }
 
@@ -274,29 +271,50 @@ fn quoted(
     context: Context<'_>,
     trail: &mut Trail,
 ) -> Result<(TpmFacts, bool), Error> {
-    trail.check("azure.ak.claimed", || is_claimed(quote, claimed))?;
-    // The check above has refused it already.
-    let key = claimed.ok_or_else(|| Broken::AkClaimed {
-        found: "no key".to_owned(),
-        wanted: KEY_AK.to_owned(),
-    })?;
+    let beside = beside(quote)?;
     let attest = Attest::parse(&quote.attest)?;
+    // A signature that cannot be read is refused where it is read.
+    let signature = Signature::parse_any(&quote.signature).ok();
+    let signed = |key: &AttestationKey| {
+        let verify = |signature| key.verify(attest.bytes, signature, context.crypto);
+        signature
+            .as_ref()
+            .is_some_and(|signature| verify(signature).is_ok())
+    };
     let names = |name: &Vec<u8>| qualified_name(ENDORSEMENT, name);
-    let expected = key.name.as_ref().and_then(names).unwrap_or_default();
+    let name = claimed.and_then(|key| key.name.as_ref());
+    let expected = name.and_then(names).unwrap_or_default();
     let is_primary = attest.qualified_signer == expected;
-    trail.check("azure.ak.signer", || {
-        // A signature that cannot be read is refused where it is read.
-        let holds = Signature::parse_any(&quote.signature).map_or(true, |signature| {
-            key.verify(attest.bytes, &signature, context.crypto).is_ok()
-        });
-        if is_primary || holds {
+    let is_own = is_primary || signature.is_none() || claimed.is_some_and(signed);
+    trail.check("azure.report.machine", || {
+        // Whoever answers is a machine: by the key that it brought, or by your own question.
+        let brought = beside.iter().any(signed);
+        let asked = match demand.nonce {
+            Nonce::Exact(nonce) => !nonce.is_empty() && nonce == attest.extra_data,
+            Nonce::Unbound { .. } => false,
+        };
+        if claimed.is_none() || is_own || !(brought || asked) {
             return Ok(());
         }
-        Err(Broken::AkSigner {
-            found: hex::encode(attest.qualified_signer),
-            wanted: hex::encode(&expected),
+        let found = format!(
+            "a report for {}",
+            claimed.map(AttestationKey::text).unwrap_or_default()
+        );
+        let signer = hex::encode(attest.qualified_signer);
+        Err(
+            Broken::ReportMachine(Difference::new(found, format!("the machine of {signer}")))
+                .into(),
+        )
+    })?;
+    trail.check("azure.ak.claimed", || is_claimed(&beside, claimed))?;
+    // The check above has refused it already.
+    let key = claimed.ok_or_else(|| Broken::AkClaimed(Difference::new("no key", KEY_AK)))?;
+    trail.check("azure.ak.signer", || {
+        if is_own {
+            return Ok(());
         }
-        .into())
+        let found = hex::encode(attest.qualified_signer);
+        Err(Broken::AkSigner(Difference::new(found, hex::encode(&expected))).into())
     })?;
     let roots = TpmRoots::none();
     let verified = tpm::verify_committed(
@@ -325,33 +343,31 @@ fn quoted(
 /// `TPM_RH_ENDORSEMENT`: the paravisor's AK is a primary of this hierarchy.
 const ENDORSEMENT: u32 = 0x4000_000b;
 
-/// The key in the claims is the one that came with the quote, where one did.
-fn is_claimed(quote: &QuoteBundle, claimed: Option<&AttestationKey>) -> Result<(), Error> {
-    let refuse = |found: String| {
-        Err(Broken::AkClaimed {
-            found,
-            wanted: claimed.map_or_else(|| KEY_AK.to_owned(), AttestationKey::text),
-        }
-        .into())
-    };
-    let Some(key) = claimed else {
-        return refuse("claims without such a key".to_owned());
-    };
+/// The keys that came with the quote: by itself, in a certificate, in both, or none.
+fn beside(quote: &QuoteBundle) -> Result<Vec<AttestationKey>, Error> {
+    let mut keys = Vec::new();
     if let Some(public) = &quote.ak_public {
-        let other = AttestationKey::read(public)?;
-        if (other.kind, &other.key) != (key.kind, &key.key) {
-            return refuse(other.text());
-        }
+        keys.push(AttestationKey::read(public)?);
     }
     if let Some(file) = &quote.ak_certificate {
         let der = zeuge_evidence::tpm::certificate_in(file)?;
         let certificate = zeuge_evidence::x509::Certificate::parse(&der)?;
-        let other = AttestationKey::of_certificate(&certificate)?;
-        if (other.kind, &other.key) != (key.kind, &key.key) {
-            return refuse(other.text());
-        }
+        keys.push(AttestationKey::of_certificate(&certificate)?);
     }
-    Ok(())
+    Ok(keys)
+}
+
+/// The key in the claims is the one that came with the quote, where one did.
+fn is_claimed(beside: &[AttestationKey], claimed: Option<&AttestationKey>) -> Result<(), Error> {
+    let Some(key) = claimed else {
+        let found = "claims without such a key";
+        return Err(Broken::AkClaimed(Difference::new(found, KEY_AK)).into());
+    };
+    let is_other = |other: &&AttestationKey| (other.kind, &other.key) != (key.kind, &key.key);
+    match beside.iter().find(is_other) {
+        None => Ok(()),
+        Some(other) => Err(Broken::AkClaimed(Difference::new(other.text(), key.text())).into()),
+    }
 }
 
 /// The name of an AK that the paravisor makes from its template: fixedTPM, fixedParent,
@@ -402,10 +418,10 @@ fn user_data(
     trail.check("azure.user-data", || {
         match wishes.iter().find(|wanted| **wanted != found) {
             None => Ok(()),
-            Some(wanted) => Err(Broken::UserData {
-                found: hex::encode(found),
-                wanted: hex::encode(wanted),
-            }
+            Some(wanted) => Err(Broken::UserData(Difference::new(
+                hex::encode(found),
+                hex::encode(wanted),
+            ))
             .into()),
         }
     })

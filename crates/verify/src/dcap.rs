@@ -13,7 +13,11 @@
 use sha2::{Digest as _, Sha256};
 use zeuge_evidence::{UnixTime, x509::Certificate};
 
-use crate::{Anchors, Binding, Endorsements, Error, Root, Trail, Verified, crypto::CryptoProvider};
+use crate::{
+    Anchors, Binding, Endorsements, Error, Root, Trail, Verified,
+    crypto::CryptoProvider,
+    google::{self, Firmware},
+};
 
 mod broken;
 mod ccel;
@@ -144,6 +148,8 @@ pub struct QuoteFacts {
     pub trailing_bytes: usize,
     /// The root that the chain ends in.
     pub root: Root,
+    /// What its builder says about the firmware of a trust domain, where that came along.
+    pub firmware: Firmware,
     /// What was skipped on the way, each with its source and the reason.
     pub notes: Vec<String>,
     /// What the evidence was bound to.
@@ -196,7 +202,15 @@ pub fn quote(
     let standing = standing(&mut trail, quote, &pck.extension, &info, &identity)?;
     notes.sort();
     notes.dedup();
+    let beside = google::Context {
+        endorsements,
+        anchors,
+        at,
+        crypto,
+    };
+    let firmware = google::firmware_of(&quote.body, &beside, &mut trail);
     let facts = QuoteFacts {
+        firmware,
         version: quote.header.version,
         claims: quote.body.clone(),
         platform: pck.extension,

@@ -3,7 +3,7 @@
 //! Never fetches, never orders by trust. A platform asks for what it needs and checks it.
 
 use zeuge_evidence::{
-    Malformed, der,
+    Malformed, der, google,
     x509::{CRL_BYTES_MAX, Certificate, RevocationList},
 };
 
@@ -31,6 +31,8 @@ pub struct Endorsements {
     pub revocation_lists: Vec<Endorsement>,
     /// JSON documents (Intel's TCB Info and identities), as received.
     pub documents: Vec<Endorsement>,
+    /// Google's launch endorsements of firmware, as received.
+    pub firmware: Vec<Endorsement>,
     /// Sources in which nothing was recognised, named in the verdict.
     pub skipped: Vec<String>,
 }
@@ -43,13 +45,15 @@ impl Endorsements {
             certificates: Vec::new(),
             revocation_lists: Vec::new(),
             documents: Vec::new(),
+            firmware: Vec::new(),
             skipped: Vec::new(),
         }
     }
 
     /// Adds one file: DER or PEM certificates and lists (any number of PEM blocks, also hex of a
     /// DER list as Intel's service answers), a JSON document, a dump of Intel's collateral
-    /// structure, or one of the JSON wrappers in which several of these lie together. Anything
+    /// structure, one of the JSON wrappers in which several of these lie together, or a launch
+    /// endorsement of Google's. Anything
     /// else is named in `skipped`. Returns how many endorsements were found. The same bytes are
     /// kept once, under the first of their sources by name.
     pub fn add(&mut self, source: &str, bytes: &[u8]) -> usize {
@@ -67,6 +71,10 @@ impl Endorsements {
         let mut broken = Vec::new();
         for (name, bytes) in beside {
             let source = format!("{name} beside the report");
+            if name == FIRMWARE {
+                push(&mut self.firmware, &source, bytes);
+                continue;
+            }
             if self.add_content(&source, bytes) {
                 continue;
             }
@@ -91,6 +99,9 @@ impl Endorsements {
         for held in &other.documents {
             push(&mut self.documents, &held.source, &held.bytes);
         }
+        for held in &other.firmware {
+            push(&mut self.firmware, &held.source, &held.bytes);
+        }
     }
 
     /// How many endorsements are held.
@@ -100,6 +111,7 @@ impl Endorsements {
             .len()
             .saturating_add(self.revocation_lists.len())
             .saturating_add(self.documents.len())
+            .saturating_add(self.firmware.len())
     }
 
     /// Whether nothing is held.
@@ -122,6 +134,10 @@ impl Endorsements {
             return false;
         }
         if self.add_der(source, bytes) {
+            return true;
+        }
+        if google::looks_like(bytes) {
+            push(&mut self.firmware, source, bytes);
             return true;
         }
         let trimmed = bytes.trim_ascii();
@@ -168,6 +184,8 @@ impl Endorsements {
     }
 }
 
+/// The name of the entry in a certificate table that holds Google's endorsement.
+const FIRMWARE: &str = "GCE_FIRMWARE_ENDORSEMENT";
 const PEM_LABELS: [&str; 4] = [
     "CERTIFICATE",
     "TRUSTED CERTIFICATE",

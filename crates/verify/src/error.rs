@@ -7,7 +7,7 @@ use std::fmt;
 
 use zeuge_evidence::Malformed;
 
-use crate::{amd, azure, binding, composite, dcap, nitro, ratls, tpm};
+use crate::{amd, azure, binding, composite, dcap, google, nitro, ratls, tpm};
 
 /// The first check that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum Untrusted {
     Composite(composite::Broken),
     /// A rule of Intel SGX or TDX, or of Intel's certificates and documents.
     Dcap(dcap::Broken),
+    /// A rule of Google's firmware endorsements.
+    Google(google::Broken),
     /// A rule of AWS's attestation documents.
     Nitro(nitro::Broken),
     /// A certificate that carries a quote does not fit it.
@@ -64,6 +66,7 @@ impl Error {
             Self::Untrusted(Untrusted::Binding(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Composite(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.check(),
+            Self::Untrusted(Untrusted::Google(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Nitro(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Ratls(broken)) => broken.check(),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.check(),
@@ -83,6 +86,7 @@ impl Error {
             Self::Untrusted(Untrusted::Binding(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Composite(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.difference(),
+            Self::Untrusted(Untrusted::Google(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Nitro(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Ratls(broken)) => broken.difference(),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.difference(),
@@ -102,6 +106,7 @@ impl fmt::Display for Error {
             Self::Untrusted(Untrusted::Binding(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Composite(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Dcap(broken)) => broken.fmt(out),
+            Self::Untrusted(Untrusted::Google(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Nitro(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Ratls(broken)) => broken.fmt(out),
             Self::Untrusted(Untrusted::Tpm(broken)) => broken.fmt(out),
@@ -126,12 +131,6 @@ impl From<ratls::Broken> for Error {
 impl From<amd::Broken> for Error {
     fn from(broken: amd::Broken) -> Self {
         Self::Untrusted(Untrusted::Amd(broken))
-    }
-}
-
-impl From<dcap::Broken> for Error {
-    fn from(broken: dcap::Broken) -> Self {
-        Self::Untrusted(Untrusted::Dcap(broken))
     }
 }
 

@@ -21,12 +21,15 @@ pub mod amd;
 pub mod anchors;
 pub mod azure;
 pub mod binding;
+mod broken;
 pub mod composite;
 pub mod crypto;
 pub mod dcap;
 mod endorsements;
 mod error;
+pub mod google;
 pub mod nitro;
+mod pss;
 pub mod ratls;
 pub mod snp;
 pub mod tpm;
@@ -57,6 +60,7 @@ pub const CHECKS: &[&[&str]] = &[
     composite::CHECKS,
     dcap::CHECKS,
     dcap::held::CHECKS,
+    google::CHECKS,
     nitro::CHECKS,
     ratls::CHECKS,
     snp::CHECKS,

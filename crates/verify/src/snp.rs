@@ -16,6 +16,7 @@ use crate::{
     Anchors, Binding, Endorsements, Error, Root, Trail, Verified,
     amd::{Broken, Context, Revocation},
     crypto::{CryptoProvider, Scheme},
+    google::{self, Firmware, Measured},
 };
 
 mod candidates;
@@ -111,6 +112,8 @@ pub struct SnpFacts {
     pub revocation: Revocation,
     /// The root that the chain ends in.
     pub root: Root,
+    /// What its builder says about the measured firmware, where that came along.
+    pub firmware: Firmware,
     /// What was skipped on the way, each with its source and the reason.
     pub notes: Vec<String>,
     /// What the evidence was bound to.
@@ -136,7 +139,13 @@ pub fn snp(
     crypto: &CryptoProvider,
 ) -> Result<Verified<SnpFacts>, Error> {
     let (trail, named, proven) = prove(report, endorsements, anchors, binding, at, crypto)?;
-    Ok(facts(trail, report, named, proven, anchors, binding))
+    let context = google::Context {
+        endorsements,
+        anchors,
+        at,
+        crypto,
+    };
+    Ok(facts(trail, report, named, proven, binding, &context))
 }
 
 /// Every check, in the order of the ids on the trail; the product that the report named.
@@ -158,13 +167,15 @@ fn prove(
 
 /// What is proven, as the caller gets it.
 fn facts(
-    trail: Trail,
+    mut trail: Trail,
     report: &Report<'_>,
     named: Option<Product>,
     proven: Proven,
-    anchors: &Anchors,
     binding: &Binding,
+    context: &google::Context<'_>,
 ) -> Verified<SnpFacts> {
+    let measured = Measured::Snp(&report.claims.measurement);
+    let firmware = google::firmware(measured, context, &mut trail);
     let facts = SnpFacts {
         claims: report.claims.clone(),
         product: proven.product,
@@ -184,7 +195,8 @@ fn facts(
         product_name_agrees: proven.product_name.split('-').next() == Some(proven.product.name()),
         product_name: proven.product_name,
         revocation: proven.revocation,
-        root: anchors.amd(proven.product).root.clone(),
+        root: context.anchors.amd(proven.product).root.clone(),
+        firmware,
         notes: proven.notes,
         binding: binding.clone(),
     };

@@ -143,3 +143,30 @@ fn captured_documents_hold_at_their_instants_and_on_no_other_day() {
         assert_eq!(outcome, Err("nitro.signature"), "{name}");
     }
 }
+
+#[test]
+fn another_partitions_root_counts_where_somebody_brought_it_and_is_named() {
+    let trust: serde_json::Value =
+        serde_json::from_str(&ToyNitro::shared().trust_file()).expect("JSON");
+    let root = trust["aws"]["root"].as_str().expect("PEM");
+    for spec in machines() {
+        let told = ToyNitro::shared().tell(None, &spec, NOW);
+        let demand = Demand::Nonce(&told.nonce);
+        let refused = prove(&told, demand, &Anchors::makers()).expect_err("nobody brought it");
+        assert_eq!(refused.check(), "nitro.root.pinned");
+        let mut anchors = Anchors::makers();
+        let added = anchors.add_nitro("AWS China (Sinnet)", "CN", root.as_bytes());
+        added.expect("a certificate");
+        let (facts, _) = prove(&told, demand, &anchors).expect("honest");
+        assert_eq!(facts.root.maker, "AWS China (Sinnet)");
+        assert_eq!(
+            (facts.root.jurisdiction.as_str(), facts.root.toy),
+            ("CN", false)
+        );
+    }
+    let nothing = Anchors::makers().add_nitro("AWS", "US", b"nothing");
+    assert_eq!(
+        nothing.expect_err("no certificate").check,
+        "x509.certificate"
+    );
+}

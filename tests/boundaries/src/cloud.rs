@@ -1,7 +1,9 @@
-//! What stands before the chip in clouds: Azure's HCL reports and their JSON, AWS's documents.
+//! What stands before the chip in clouds: Azure's HCL reports and their JSON, AWS's documents,
+//! Google's endorsements of firmware.
 
 use zeuge_evidence::{
     azure::{self, Evidence, HclReport, LocalTdReport, RuntimeClaims},
+    google::{self, LaunchEndorsement},
     nitro::{self, Signed},
 };
 
@@ -88,9 +90,33 @@ pub(crate) fn document(bytes: &[u8]) {
     }
 }
 
+/// The endorsement, its measurements by reference, and certificates out of PEM.
+const ENDORSEMENT: Bound = Bound::new(32, 16_384);
+
+/// Google's endorsement of firmware.
+pub(crate) fn endorsement(bytes: &[u8]) {
+    let length = bytes.len();
+    match within(ENDORSEMENT, length, || LaunchEndorsement::parse(bytes)) {
+        Ok(read) => {
+            assert!(read.signed.len() + read.signature.len() <= length);
+            assert!(read.golden.bundle.len() <= 4);
+            let digest = read.golden.digest.len();
+            assert!(digest == 0 || digest == 48);
+            let tree = google::annotate(bytes).expect("what is read can be shown");
+            must::show_in_place(&tree, bytes);
+        }
+        Err(malformed) => {
+            must::refuse(&malformed, length);
+            assert!(google::annotate(bytes).is_err());
+        }
+    }
+}
+
 /// Toy evidence to begin with.
 pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
-    use zeuge_sim::{AzureCpu, AzureSpec, NitroSpec, Product, ToyAzure, ToyNitro};
+    use zeuge_sim::{
+        AzureCpu, AzureSpec, EndorsementSpec, NitroSpec, Product, ToyAzure, ToyGoogle, ToyNitro,
+    };
     let now = zeuge_evidence::UnixTime(crate::seeds::NOW);
     let mut out = Vec::new();
     for (name, cpu, json) in [
@@ -110,5 +136,8 @@ pub(crate) fn seeds() -> Vec<(String, Vec<u8>)> {
         let told = ToyNitro::shared().tell(None, &NitroSpec::new(tpm), now);
         out.push((format!("nitro/{name}"), told.file));
     }
+    let spec = EndorsementSpec::new([0x61; 48], [0x62; 48]);
+    let told = ToyGoogle::shared().tell(None, &spec, now);
+    out.push(("google-endorsement/both".to_owned(), told));
     out
 }

@@ -57,6 +57,7 @@ pub const TARGETS: &[Target] = &[
     target("ek", 4096, tpm::ek_file),
     target("endorsements", 8192, kinds::endorsements),
     target("event-log", 4096, boot::event_log),
+    target("google-endorsement", 8192, cloud::endorsement),
     target("hardware", 4096, owner::hardware),
     target("ima", 2048, boot::ima),
     target("intel-document", 4096, told::intel_document),

@@ -1,4 +1,5 @@
-//! Roots of TPM makers that somebody adds to those that ship: `zeuge.tpm-roots.v1`.
+//! Roots of TPM makers, and of AWS's other partitions, that somebody adds to those that ship:
+//! `zeuge.tpm-roots.v1`.
 //!
 //! Says whose a root is, under whose law, and where it was taken from; a root that does not say so
 //! is refused. Reads no file itself.
@@ -10,13 +11,14 @@
 //! maker = "AMD"
 //! jurisdiction = "US"
 //! origin = "https://ftpm.amd.com/pki/aia/…"
+//! kind = "tpm"                     # or "nitro"
 //! ```
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use zeuge_evidence::Malformed;
-use zeuge_verify::tpm::TpmRoots;
+use zeuge_verify::{Anchors, tpm::TpmRoots};
 
 use crate::document::{self, DocumentError};
 
@@ -45,6 +47,20 @@ pub struct NamedRoot {
     pub jurisdiction: String,
     /// Where the certificate was taken from.
     pub origin: String,
+    /// What it vouches for.
+    #[serde(default)]
+    pub kind: RootKind,
+}
+
+/// What a root vouches for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RootKind {
+    /// TPMs.
+    #[default]
+    Tpm,
+    /// Attestation documents of AWS's Nitro hypervisor in another partition.
+    Nitro,
 }
 
 /// Reads a file that names roots.
@@ -79,22 +95,45 @@ impl OwnRoot {
     pub fn new(named: NamedRoot, certificate: Vec<u8>) -> Result<Self, Malformed> {
         let root = Self { named, certificate };
         root.add_to(&mut TpmRoots::none())?;
+        root.add_to_anchors(&mut Anchors::makers())?;
         Ok(root)
     }
 
-    /// Adds it to the roots that count.
+    /// Adds it to the roots of TPMs that count, if it is one.
     ///
     /// # Errors
     /// `x509.certificate` beyond the most roots that are held.
     pub fn add_to(&self, roots: &mut TpmRoots) -> Result<(), Malformed> {
+        if self.named.kind != RootKind::Tpm {
+            return Ok(());
+        }
         let NamedRoot {
             file: _,
             maker,
             jurisdiction,
             origin,
+            kind: _,
         } = &self.named;
         roots.add(maker, jurisdiction, origin, &self.certificate)?;
         Ok(())
+    }
+
+    /// Adds it to the roots of Nitro's documents, if it is one.
+    ///
+    /// # Errors
+    /// `x509.certificate` beyond the most roots that are held.
+    pub fn add_to_anchors(&self, anchors: &mut Anchors) -> Result<(), Malformed> {
+        match self.named.kind {
+            RootKind::Tpm => Ok(()),
+            RootKind::Nitro => {
+                let NamedRoot {
+                    maker,
+                    jurisdiction,
+                    ..
+                } = &self.named;
+                anchors.add_nitro(maker, jurisdiction, &self.certificate)
+            }
+        }
     }
 }
 
@@ -114,6 +153,13 @@ mod tests {
         assert_eq!(roots[0].jurisdiction, "US");
         let refused = named_roots(&text(" ")).expect_err("nobody's");
         assert!(refused.because.contains("maker and jurisdiction"));
+        let nitro = format!("{}kind = \"nitro\"\n", text("AWS"));
+        let partition = named_roots(&nitro).expect("a good file").remove(0);
+        assert_eq!(
+            (roots[0].kind, partition.kind),
+            (RootKind::Tpm, RootKind::Nitro)
+        );
+        assert!(OwnRoot::new(partition, b"nothing".to_vec()).is_err());
         let malformed = OwnRoot::new(roots[0].clone(), b"nothing".to_vec());
         assert_eq!(
             malformed.expect_err("no certificate").check,

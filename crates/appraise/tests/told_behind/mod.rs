@@ -42,6 +42,16 @@ pub(crate) fn values(profile: &str) -> String {
 
 /// The verdict on a machine, honest or with this lie.
 pub(crate) fn verdict(lie: Option<AzureLie>, spec: &AzureSpec, values: &str) -> Verdict {
+    verdict_under(lie, spec, values, &policy())
+}
+
+/// The same under another policy.
+pub(crate) fn verdict_under(
+    lie: Option<AzureLie>,
+    spec: &AzureSpec,
+    values: &str,
+    policy: &str,
+) -> Verdict {
     let told = ToyAzure::shared().tell(lie, spec, NOW);
     let because = "a report alone answers nothing";
     let nonce = match lie {
@@ -49,7 +59,7 @@ pub(crate) fn verdict(lie: Option<AzureLie>, spec: &AzureSpec, values: &str) -> 
         _ => Nonce::Exact(&told.nonce),
     };
     let (facts, passed) = prove(&told, &trusted(spec, lie), nonce).expect("the toy signs well");
-    let policy = Policy::parse(&policy()).expect("a policy");
+    let policy = Policy::parse(policy).expect("a policy");
     let reference_values = ReferenceValues::parse(values).expect("reference values");
     let wanted = Wanted {
         policy: &policy,

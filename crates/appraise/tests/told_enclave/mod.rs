@@ -42,10 +42,20 @@ pub(crate) fn honest_values() -> String {
 
 /// The verdict on a machine, honest or with this lie.
 pub(crate) fn verdict(lie: Option<NitroLie>, spec: &NitroSpec, values: &str) -> Verdict {
+    verdict_under(lie, spec, values, &policy())
+}
+
+/// The same under another policy.
+pub(crate) fn verdict_under(
+    lie: Option<NitroLie>,
+    spec: &NitroSpec,
+    values: &str,
+    policy: &str,
+) -> Verdict {
     let told = ToyNitro::shared().tell(lie, spec, NOW);
     let demand = Demand::Nonce(&told.nonce);
     let (facts, passed) = prove(&told, demand, &trusted()).expect("the toy signs well");
-    let policy = Policy::parse(&policy()).expect("a policy");
+    let policy = Policy::parse(policy).expect("a policy");
     let reference_values = ReferenceValues::parse(values).expect("reference values");
     let wanted = Wanted {
         policy: &policy,

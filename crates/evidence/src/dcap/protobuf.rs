@@ -8,7 +8,7 @@ use super::{
     QUOTE_BYTES_MAX,
     forms::{Evidence, Form},
 };
-use crate::{Malformed, der, reader::Reader};
+use crate::{Malformed, der, protobuf::varint, reader::Reader};
 
 /// A message that is broken.
 pub(super) const PROTOBUF: &str = "dcap.protobuf";
@@ -202,24 +202,6 @@ fn append(
         }
     }
     Ok(())
-}
-
-/// A number of at most 64 bits, seven bits per byte, lowest first.
-fn varint(at: &mut Reader<'_>) -> Result<u64, Malformed> {
-    let start = at.offset();
-    let mut number = 0u64;
-    for shift in (0u32..64).step_by(7) {
-        let byte = at.u8()?;
-        let bits = u64::from(byte & 0x7f);
-        if shift == 63 && bits > 1 {
-            break;
-        }
-        number |= bits.checked_shl(shift).unwrap_or_default();
-        if byte & 0x80 == 0 {
-            return Ok(number);
-        }
-    }
-    bad(start, "a number is longer than 64 bits")
 }
 
 #[cfg(test)]

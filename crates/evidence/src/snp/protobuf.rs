@@ -5,7 +5,11 @@
 //! occur. The report is put together again byte by byte, so that its signature can be checked.
 
 use super::forms::{Builder, ENDORSEMENTS_MAX, Evidence, Form};
-use crate::{Malformed, der, reader::Reader};
+use crate::{
+    Malformed, der,
+    protobuf::{self, Field, Value},
+    reader::Reader,
+};
 
 /// A message that is broken.
 pub const PROTOBUF: &str = "snp.protobuf";
@@ -82,7 +86,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Evidence, Malformed> {
             (1, Value::Bytes(part)) => evidence.report = report(part.clone())?,
             (2, Value::Bytes(part)) => chain(part.clone(), &mut evidence)?,
             (3, Value::Bytes(_)) => evidence.ignored("field", "product"),
-            (1..=3, _) => return field.refuse("it is no message"),
+            (1..=3, _) => return refuse(&field, "it is no message"),
             (number, _) => evidence.ignored("field", &number.to_string()),
         }
     }
@@ -101,23 +105,23 @@ fn report(part: Reader<'_>) -> Result<Vec<u8>, Malformed> {
         if let Some((_, at, width)) = STRINGS.iter().find(|known| known.0 == field.number) {
             match field.value {
                 Value::Bytes(ref part) if part.left() == *width => builder.put(*at, part.rest()),
-                _ => return field.refuse("it has not the width of its place in the report"),
+                _ => return refuse(&field, "it has not the width of its place in the report"),
             }
             strings = strings.saturating_add(1);
         } else if let Some((_, at, width)) = NUMBERS.iter().find(|known| known.0 == field.number) {
             let Value::Number(number) = field.value else {
-                return field.refuse("it is no number");
+                return refuse(&field, "it is no number");
             };
             if builder.put_number(*at, *width, number).is_none() {
-                return field.refuse("it has not the width of its place in the report");
+                return refuse(&field, "it has not the width of its place in the report");
             }
         } else if let (CPUID, &Value::Number(number)) = (field.number, &field.value) {
             match cpuid(number) {
                 Some(bytes) => builder.put(0x188, &bytes),
-                None => return field.refuse("it is no family, model and stepping"),
+                None => return refuse(&field, "it is no family, model and stepping"),
             }
         } else {
-            return field.refuse("a report has no such field");
+            return refuse(&field, "a report has no such field");
         }
     }
     if strings == STRINGS.len() {
@@ -159,7 +163,7 @@ fn chain(part: Reader<'_>, evidence: &mut Evidence) -> Result<(), Malformed> {
             (None, _) if field.number != EXTRAS => {
                 evidence.ignored("field", &format!("certificate_chain.{}", field.number));
             }
-            _ => return field.refuse("it is no byte string"),
+            _ => return refuse(&field, "it is no byte string"),
         }
     }
     Ok(())
@@ -175,7 +179,7 @@ fn extra(part: Reader<'_>, evidence: &mut Evidence) -> Result<(), Malformed> {
                 key = String::from_utf8_lossy(part.rest()).to_ascii_lowercase();
             }
             (2, Value::Bytes(part)) => value = part.rest().to_vec(),
-            _ => return field.refuse("a map has keys and values only"),
+            _ => return refuse(&field, "a map has keys and values only"),
         }
     }
     let name = super::table::guid_name(&key);
@@ -184,24 +188,6 @@ fn extra(part: Reader<'_>, evidence: &mut Evidence) -> Result<(), Malformed> {
     }
     let short: String = key.chars().take(40).collect();
     evidence.endorse(name.unwrap_or(&short), value, PROTOBUF)
-}
-
-/// One value on the wire.
-enum Value<'a> {
-    Number(u64),
-    Bytes(Reader<'a>),
-}
-
-struct Field<'a> {
-    number: u64,
-    at: usize,
-    value: Value<'a>,
-}
-
-impl Field<'_> {
-    fn refuse<T>(&self, because: &'static str) -> Result<T, Malformed> {
-        Err(Malformed::invalid(PROTOBUF, self.at, "field", because))
-    }
 }
 
 /// The fields of one message, in their order.
@@ -221,59 +207,24 @@ impl<'a> Message<'a> {
     }
 
     fn next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
-        if self.at.is_empty() {
+        let Some(field) = protobuf::field(&mut self.at)? else {
             return Ok(None);
-        }
-        let at = self.at.offset();
-        let refuse = |because| Err(Malformed::invalid(PROTOBUF, at, "field", because));
-        let tag = varint(&mut self.at)?;
-        let number = tag >> 3;
-        let value = match tag & 7 {
-            0 => Value::Number(varint(&mut self.at)?),
-            1 => Value::Number(self.at.u64_le()?),
-            2 => {
-                let length = varint(&mut self.at)?;
-                // A length that does not fit is longer than what is left, and refused as that.
-                let length = usize::try_from(length).unwrap_or(usize::MAX);
-                Value::Bytes(self.at.part(length)?)
-            }
-            5 => Value::Number(u64::from(self.at.u32_le()?)),
-            _ => return refuse("its wire type is not one of today's"),
         };
-        if number == 0 {
-            return refuse("fields count from one");
-        }
-        if self.repeated != Some(number) {
-            if self.seen.contains(&number) {
-                return refuse("it occurs twice");
+        if self.repeated != Some(field.number) {
+            if self.seen.contains(&field.number) {
+                return refuse(&field, "it occurs twice");
             }
             if self.seen.len() > 2 * ENDORSEMENTS_MAX {
-                return refuse("a message has more than 64 kinds of fields");
+                return refuse(&field, "a message has more than 64 kinds of fields");
             }
-            self.seen.push(number);
+            self.seen.push(field.number);
         }
-        Ok(Some(Field { number, at, value }))
+        Ok(Some(field))
     }
 }
 
-/// A number in groups of seven bits, lowest first; at most ten bytes, at most 64 bits.
-fn varint(at: &mut Reader<'_>) -> Result<u64, Malformed> {
-    let start = at.offset();
-    let mut number = 0_u64;
-    for shift in (0_u32..).step_by(7).take(10) {
-        let byte = at.u8()?;
-        let group = u64::from(byte & 0x7f);
-        let shifted = group.checked_shl(shift).unwrap_or_default();
-        if shifted.checked_shr(shift) != Some(group) {
-            break;
-        }
-        number |= shifted;
-        if byte & 0x80 == 0 {
-            return Ok(number);
-        }
-    }
-    let because = "a number is longer than 64 bits";
-    Err(Malformed::invalid(PROTOBUF, start, "varint", because))
+fn refuse<T>(field: &Field<'_>, because: &'static str) -> Result<T, Malformed> {
+    Err(Malformed::invalid(PROTOBUF, field.at, "field", because))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub(super) fn chain(report: &Report<'_>, language: Language) -> String {
             signer_is_provider(verdict.facts.as_ref()),
         ) {
             ("tpm" | "paravisor", _) => words::TPM_KEY,
+            ("firmware", _) => words::FIRMWARE_KEY,
             ("hypervisor", _) | (_, true) => words::PROVIDER_KEY,
             (_, false) => words::CHIP_KEY,
         };

@@ -113,6 +113,10 @@ pub(super) const EVIDENCE: Word = Word::new("Evidence", "Nachweis");
 pub(super) const CHIP_KEY: Word = Word::new("Key of the chip", "Schlüssel des Chips");
 pub(super) const PROVIDER_KEY: Word = Word::new("Key of the provider", "Schlüssel des Anbieters");
 pub(super) const TPM_KEY: Word = Word::new("Key of the TPM", "Schlüssel des TPM");
+pub(super) const FIRMWARE_KEY: Word = Word::new(
+    "Key of the firmware's builder",
+    "Schlüssel des Firmware-Herstellers",
+);
 pub(super) const AT: Word = Word::new("as of", "Stand");
 pub(super) const KNOWLEDGE: Word = Word::new("threat knowledge", "Bedrohungswissen");
 pub(super) const ROOT_OF: Word = Word::new("Root", "Wurzel");

@@ -35,12 +35,12 @@ pub(crate) enum Pss {
     TrailerWritten,
     /// AMD's parameters, DEFAULT omitted (lists, leaves since).
     TrailerOmitted,
-    /// A good PSS signature that is not AMD's: SHA-256 with a salt of 32 bytes.
+    /// A good PSS signature that is not AMD's: SHA-256 with a salt of 32 bytes. Google's are.
     Foreign,
 }
 
 impl Pss {
-    fn identifier(self) -> Vec<u8> {
+    pub(crate) fn identifier(self) -> Vec<u8> {
         let (digest, salt) = match self {
             Self::Foreign => (SHA256, 32),
             Self::TrailerWritten | Self::TrailerOmitted => (SHA384, 48),
@@ -60,7 +60,7 @@ impl Pss {
         sequence(&[&scheme, &element(0x30, &parameters)])
     }
 
-    fn sign(self, key: &rsa::KeyPair, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(self, key: &rsa::KeyPair, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; key.public_modulus_len()];
         let padding = if self == Self::Foreign {
             &RSA_PSS_SHA256

@@ -11,11 +11,12 @@ use zeuge_evidence::{
     x509::{Certificate, PublicKeyInfo},
 };
 
-use super::{Broken, Context, Window, leaf::Kind, leaf::issuer_name, pss};
+use super::{Broken, Context, Window, leaf::Kind, leaf::issuer_name};
 use crate::{
     Error, Trail, Unavailable,
     anchors::{Anchor, fingerprint},
     crypto::Scheme,
+    pss,
     x509::{KeyKind, is_valid_at, key_kind},
 };
 
@@ -215,7 +216,7 @@ pub(crate) fn check<'c>(
     })?;
     // spec: sev-snp.chain.intermediate-signature
     trail.check("amd.ask.signature", || {
-        let amds = pss::is_amds(&ask.algorithm, &ask.inner_algorithm);
+        let amds = pss::AMD.is_named(&ask.algorithm, &ask.inner_algorithm);
         if amds && is_signed_by(context, ask, &ark.public_key) {
             return Ok(());
         }
@@ -246,7 +247,7 @@ pub(crate) fn check_leaf<'c>(
     } = leaf;
     // spec: sev-snp.chain.pss
     trail.check("snp.vcek.algorithm", || {
-        if pss::is_amds(&leaf.algorithm, &leaf.inner_algorithm) {
+        if pss::AMD.is_named(&leaf.algorithm, &leaf.inner_algorithm) {
             return Ok(());
         }
         let (outer, inner) = (leaf.algorithm.raw, leaf.inner_algorithm.raw);

@@ -8,11 +8,12 @@ use zeuge_evidence::{
     x509::{Certificate, RevocationList},
 };
 
-use super::{Broken, Context, pss};
+use super::{Broken, Context};
 use crate::{
     Error, Trail,
     anchors::fingerprint,
     crypto::{CryptoProvider, Scheme},
+    pss,
 };
 
 /// AMD publishes six lists; a folder with their history of ten years has 60. Beyond, the rest is
@@ -169,7 +170,7 @@ pub(crate) fn is_signed(
     ark: &Certificate<'_>,
     crypto: &CryptoProvider,
 ) -> bool {
-    pss::is_amds(&list.algorithm, &list.inner_algorithm)
+    pss::AMD.is_named(&list.algorithm, &list.inner_algorithm)
         && crypto
             .signatures
             .verify(

@@ -2,62 +2,10 @@
 //!
 //! Says nothing about what a machine should be; that is appraisal.
 
-use std::fmt;
+pub use crate::broken::Difference;
 
-use zeuge_evidence::{UnixTime, x509::Certificate};
-
-/// What was found and what was wanted: hex, names or instants.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// What was found.
-    pub found: String,
-    /// What the rule wants.
-    pub wanted: String,
-}
-
-impl Difference {
-    /// A pair.
-    pub(crate) fn new(found: impl Into<String>, wanted: impl Into<String>) -> Self {
-        Self {
-            found: found.into(),
-            wanted: wanted.into(),
-        }
-    }
-
-    /// Two byte strings, in hex.
-    pub(crate) fn hex(found: &[u8], wanted: &[u8]) -> Self {
-        Self::new(hex::encode(found), hex::encode(wanted))
-    }
-
-    /// An instant outside a certificate's window.
-    pub(crate) fn window(at: UnixTime, certificate: &Certificate<'_>) -> Self {
-        let (from, to) = (certificate.not_before, certificate.not_after);
-        Self::new(at.to_string(), format!("{from} to {to}"))
-    }
-}
-
-/// One row per rule: the variant, its id, and the beginning of its sentence.
-macro_rules! rules {
-    ($($(#[$about:meta])* $variant:ident = $check:literal: $sentence:literal;)*) => {
-        /// A rule of Intel SGX or TDX, or of Intel's certificates and documents, that does not
-        /// hold.
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub enum Broken {
-            $($(#[$about])* $variant(Difference),)*
-        }
-
-        impl Broken {
-            const fn parts(&self) -> (&'static str, &'static str, &Difference) {
-                match self {
-                    $(Self::$variant(difference) => ($check, $sentence, difference),)*
-                }
-            }
-        }
-    };
-}
-
-rules! {
+crate::broken::rules! {
+    Dcap, "A rule of Intel SGX or TDX, or of Intel's certificates and documents, that does not hold.":
     /// `dcap.crl.signature`: the only list at hand is not signed by its issuer.
     CrlSignatureBad = "dcap.crl.signature": "the revocation list is not its issuer's";
     /// `dcap.evaluation-numbers.duplicate-key`: a signed list of evaluation numbers says a name twice.
@@ -142,26 +90,4 @@ rules! {
     LoadedModuleUnknown = "tdx.module.loaded": "no identity of the TDX module that is loaded now is known";
     /// `tdx.module.signer`: the TDX module was signed by another key than its identity says.
     ModuleSignerDiffers = "tdx.module.signer": "the TDX module is signed by another key";
-}
-
-impl Broken {
-    /// The id of the check that failed.
-    #[must_use]
-    pub const fn check(&self) -> &'static str {
-        self.parts().0
-    }
-
-    /// What was found and what was wanted.
-    #[must_use]
-    pub fn difference(&self) -> Option<(String, String)> {
-        let difference = self.parts().2;
-        Some((difference.found.clone(), difference.wanted.clone()))
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (_, sentence, Difference { found, wanted }) = self.parts();
-        write!(out, "{sentence}: found {found}, wanted {wanted}")
-    }
 }

@@ -21,7 +21,8 @@ use super::{
     fields,
 };
 use crate::{
-    Anchors, Binding, Endorsements, Error, Trail, Verified, anchors::Anchor, crypto::CryptoProvider,
+    Anchors, Binding, Endorsements, Error, Trail, Verified, anchors::Anchor,
+    crypto::CryptoProvider, google,
 };
 
 /// A verified chain, kept by the caller.
@@ -79,7 +80,13 @@ impl KeptChain {
             proven: proven.clone(),
             passed: trail.passed().get(from..to).unwrap_or_default().to_vec(),
         };
-        let verified = super::facts(trail, report, named, proven, anchors, binding);
+        let context = google::Context {
+            endorsements,
+            anchors,
+            at,
+            crypto,
+        };
+        let verified = super::facts(trail, report, named, proven, binding, &context);
         Ok((verified, kept))
     }
 
@@ -110,7 +117,13 @@ impl KeptChain {
         let data = &report.claims.report_data;
         binding.check(&mut trail, data).ok()?;
         let proven = self.proven.clone();
-        let verified = super::facts(trail, report, named, proven, anchors, binding);
+        let context = google::Context {
+            endorsements,
+            anchors,
+            at,
+            crypto: &self.crypto,
+        };
+        let verified = super::facts(trail, report, named, proven, binding, &context);
         Some(verified)
     }
 
