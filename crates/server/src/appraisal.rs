@@ -14,16 +14,17 @@ use zeuge_appraise::{
     Facts, HardwareRegistry, JudgedBy, Knowledge, Policy, ReferenceValues, ReleaseRule, Verdict,
     Wanted, judge,
 };
-use zeuge_collateral::{Channel, Collateral, Problem, Proof, Question};
+use zeuge_collateral::{Channel, Collateral};
 use zeuge_evidence::UnixTime;
-use zeuge_evidence::snp::{CertificateTable, Report};
 use zeuge_log::hash::sha256;
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::document::{Kind, OwnerSet};
 use zeuge_verify::{
-    Binding, Endorsements, SnpFacts, Verified,
-    composite::{self, CompositeFacts, VerifiedCpu},
+    Endorsements, SnpFacts, Verified,
+    azure::AzureFacts,
+    composite::{self, CompositeFacts, Cpu, VerifiedCpu},
     dcap::QuoteFacts,
+    nitro::NitroFacts,
     tpm::TpmFacts,
 };
 
@@ -115,6 +116,11 @@ pub enum Evidence {
     Tpm(Box<Verified<TpmFacts>>),
     /// A CPU and a TPM that answer one binding.
     Composite(Box<Verified<CompositeFacts>>),
+    /// A machine behind Azure's paravisor: a CPU about the paravisor, its virtual TPM about the
+    /// guest.
+    Azure(Box<Verified<AzureFacts>>),
+    /// A document of AWS's Nitro hypervisor.
+    Nitro(Box<Verified<NitroFacts>>),
 }
 
 impl Evidence {
@@ -124,6 +130,8 @@ impl Evidence {
             Self::Quote(verified) => Facts::from(verified.fact().clone()),
             Self::Tpm(verified) => Facts::from(verified.fact().clone()),
             Self::Composite(verified) => Facts::from(verified.fact().clone()),
+            Self::Azure(verified) => Facts::from(verified.fact().clone()),
+            Self::Nitro(verified) => Facts::from(verified.fact().clone()),
         }
     }
 
@@ -133,6 +141,8 @@ impl Evidence {
             Self::Quote(verified) => verified.trail().passed(),
             Self::Tpm(verified) => verified.trail().passed(),
             Self::Composite(verified) => verified.trail().passed(),
+            Self::Azure(verified) => verified.trail().passed(),
+            Self::Nitro(verified) => verified.trail().passed(),
         }
     }
 
@@ -143,13 +153,15 @@ impl Evidence {
             Self::Quote(verified) => endorsements::of_quote(verified.fact()),
             Self::Tpm(verified) => endorsements::of_tpm(verified.fact()),
             Self::Composite(verified) => {
-                let mut counted = match &verified.fact().cpu {
-                    composite::Cpu::Snp(facts) => endorsements::of_snp(facts),
-                    composite::Cpu::Quote(facts) => endorsements::of_quote(facts),
-                };
+                let mut counted = of_cpu(&verified.fact().cpu);
                 counted.extend(endorsements::of_tpm(&verified.fact().tpm));
                 counted
             }
+            // The paravisor's key has no certificate that counted: the report vouches for it.
+            Self::Azure(verified) => of_cpu(&verified.fact().cpu),
+            // The certificates of Nitro's chain live for hours to weeks and name no chip; the root
+            // is pinned.
+            Self::Nitro(_) => Vec::new(),
         }
     }
 
@@ -159,11 +171,25 @@ impl Evidence {
             Self::Snp(verified) => hex::encode(verified.fact().claims.chip_id),
             Self::Quote(verified) => hex::encode(verified.fact().platform.ppid),
             Self::Tpm(verified) => hex::encode(verified.fact().ak_key),
-            Self::Composite(verified) => match &verified.fact().cpu {
-                composite::Cpu::Snp(facts) => hex::encode(facts.claims.chip_id),
-                composite::Cpu::Quote(facts) => hex::encode(facts.platform.ppid),
-            },
+            Self::Composite(verified) => chip_of(&verified.fact().cpu),
+            Self::Azure(verified) => chip_of(&verified.fact().cpu),
+            // Instance and enclave, in AWS's words.
+            Self::Nitro(verified) => verified.fact().module_id.clone(),
         }
+    }
+}
+
+fn of_cpu(cpu: &Cpu) -> Vec<Counted> {
+    match cpu {
+        Cpu::Snp(facts) => endorsements::of_snp(facts),
+        Cpu::Quote(facts) => endorsements::of_quote(facts),
+    }
+}
+
+fn chip_of(cpu: &Cpu) -> String {
+    match cpu {
+        Cpu::Snp(facts) => hex::encode(facts.claims.chip_id),
+        Cpu::Quote(facts) => hex::encode(facts.platform.ppid),
     }
 }
 
@@ -282,6 +308,16 @@ impl Judge {
     /// witness cannot judge yet; those of the format; those of `zeuge-verify`;
     /// `collateral.rollback` for what holds only under an older list than one seen.
     pub fn verify(&self, bundle: &Bundle, asked: &Asked<'_>) -> Result<Proven, Refusal> {
+        let is_there = |media| {
+            let mut members = bundle.members().values();
+            members.any(|member| member.media == media)
+        };
+        if is_there(Media::AzureHcl) {
+            return self.azure(bundle, asked);
+        }
+        if is_there(Media::NitroDocument) {
+            return self.nitro(bundle, asked);
+        }
         let cpu = match evidence(bundle)? {
             Some((Media::SnpReport, report)) => self.snp(bundle, report, asked)?,
             Some((_, quote)) => self.quote(bundle, quote, asked)?,
@@ -294,7 +330,7 @@ impl Judge {
         let member = match &cpu.evidence {
             Evidence::Snp(report) => VerifiedCpu::Snp(report),
             Evidence::Quote(quote) => VerifiedCpu::Quote(quote),
-            Evidence::Tpm(_) | Evidence::Composite(_) => return Ok(cpu),
+            _ => return Ok(cpu),
         };
         let Evidence::Tpm(quote) = &tpm.evidence else {
             return Ok(tpm);
@@ -307,46 +343,6 @@ impl Judge {
             endorsements: [cpu.endorsements, tpm.endorsements].concat(),
             epoch: tpm.epoch,
             stand: tpm.stand,
-        })
-    }
-
-    fn snp(&self, bundle: &Bundle, report: &[u8], asked: &Asked<'_>) -> Result<Proven, Refusal> {
-        let mut heap = self.at_hand().as_ref().clone();
-        let mut endorsements = Vec::new();
-        if let Some(table) = bundle.only(Media::SnpCertificates) {
-            endorsements.push(table.to_vec());
-            let table = CertificateTable::parse(table).map_err(zeuge_verify::Error::from)?;
-            for entry in &table.entries {
-                heap.add("evidence", entry.data);
-            }
-        }
-        let report = Report::parse(report).map_err(zeuge_verify::Error::from)?;
-        let question = Question {
-            report: &report,
-            heap: &heap,
-            binding: &Binding::ReportData(asked.report_data),
-            source: asked.source,
-            now: asked.at,
-        };
-        let proving = self.line(asked.tenant).prove(&question);
-        let proof = tokio::runtime::Handle::current()
-            .block_on(proving)
-            .map_err(|error| Refusal::store(&error))?;
-        let (verified, heap) = believe(proof)?;
-        let leaf = verified.fact().leaf_fingerprint;
-        for held in heap.certificates.iter().chain(&heap.revocation_lists) {
-            let is_list = heap.revocation_lists.contains(held);
-            if is_list || zeuge_verify::anchors::fingerprint(&held.bytes) == leaf {
-                endorsements.push(held.bytes.clone());
-            }
-        }
-        Ok(Proven {
-            evidence: Evidence::Snp(Box::new(verified)),
-            seen: None,
-            ahead: None,
-            endorsements,
-            epoch: None,
-            stand: None,
         })
     }
 
@@ -402,35 +398,6 @@ impl Judge {
             *held = (stamps, Arc::new(heap));
         }
         Arc::clone(&held.1)
-    }
-}
-
-/// Takes a proof apart: what holds, or the refusal with what stood in the way of mending it.
-fn believe(proof: Proof) -> Result<(Verified<SnpFacts>, Endorsements), Refusal> {
-    let tell =
-        |(key, problem): (String, &Problem)| format!("{key}: {}: {problem}", problem.check());
-    let problems: Vec<_> = proof.problems().map(tell).collect();
-    let refuse = |refusal: Refusal| Refusal {
-        because: match problems.is_empty() {
-            true => refusal.because,
-            false => format!("{}; {}", refusal.because, problems.join("; ")),
-        },
-        ..refusal
-    };
-    if let Some(problem) = &proof.rollback {
-        let (found, wanted) = problem.difference();
-        let because = "the evidence holds only under an older revocation list than one seen before";
-        let refusal = Refusal::new(problem.check(), 403, because);
-        return Err(refuse(refusal.difference(found, wanted)));
-    }
-    match proof.outcome {
-        Ok(verified) => {
-            if !problems.is_empty() {
-                tracing::debug!(problems = problems.join("; "), "held without the makers");
-            }
-            Ok((verified, proof.heap))
-        }
-        Err(error) => Err(refuse(Refusal::from(error))),
     }
 }
 

@@ -4,7 +4,7 @@
 //! Never lets an older revocation list count once a newer one has been seen; how old the documents
 //! are is appraised. What is asked for is asked under the budget of the source.
 
-use zeuge_collateral::{Problem, QuoteProof, QuoteQuestion};
+use zeuge_collateral::{QuoteProof, QuoteQuestion};
 use zeuge_evidence::dcap::Quote;
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::dcap::{self, QuoteFacts, Revocation};
@@ -12,6 +12,7 @@ use zeuge_verify::{Binding, Endorsements};
 
 use crate::appraisal::{Asked, Evidence, Judge, Proven};
 use crate::refusal::Refusal;
+use crate::snp::{because_of, behind};
 
 impl Judge {
     /// Verifies the one quote of a bundle.
@@ -26,19 +27,34 @@ impl Judge {
         if let Some(collateral) = brought {
             heap.add("evidence", collateral);
         }
+        let quote = Quote::parse(quote).map_err(zeuge_verify::Error::from)?;
+        believe(
+            self.quote_proof(&quote, &heap, asked.report_data, asked)?,
+            brought,
+            bundle.only(Media::CcEventLog),
+        )
+    }
+
+    /// Verifies a quote that must carry this report data, with what can be obtained.
+    pub(crate) fn quote_proof(
+        &self,
+        quote: &Quote<'_>,
+        heap: &Endorsements,
+        report_data: [u8; 64],
+        asked: &Asked<'_>,
+    ) -> Result<QuoteProof, Refusal> {
         let question = QuoteQuestion {
-            quote: &Quote::parse(quote).map_err(zeuge_verify::Error::from)?,
-            heap: &heap,
-            binding: &Binding::ReportData(asked.report_data),
+            quote,
+            heap,
+            binding: &Binding::ReportData(report_data),
             channel: self.channel,
             source: asked.source,
             now: asked.at,
         };
         let proving = self.line(asked.tenant).prove_quote(&question);
-        let proof = tokio::runtime::Handle::current()
+        tokio::runtime::Handle::current()
             .block_on(proving)
-            .map_err(|error| Refusal::store(&error))?;
-        believe(proof, brought, bundle.only(Media::CcEventLog))
+            .map_err(|error| Refusal::store(&error))
     }
 }
 
@@ -49,25 +65,13 @@ fn believe(
     brought: Option<&[u8]>,
     log: Option<&[u8]>,
 ) -> Result<Proven, Refusal> {
-    let tell =
-        |(key, problem): (String, &Problem)| format!("{key}: {}: {problem}", problem.check());
-    let problems: Vec<_> = proof.problems().map(tell).collect();
-    let refuse = |refusal: Refusal| Refusal {
-        because: match problems.is_empty() {
-            true => refusal.because,
-            false => format!("{}; {}", refusal.because, problems.join("; ")),
-        },
-        ..refusal
-    };
+    let told = told(&proof);
     if let Some(problem) = &proof.rollback {
-        let (found, wanted) = problem.difference();
-        let because = "the quote holds only under an older revocation list than one seen before";
-        let refusal = Refusal::new(problem.check(), 403, because);
-        return Err(refuse(refusal.difference(found, wanted)));
+        return Err(because_of(behind(problem), &told));
     }
     let mut verified = proof
         .outcome
-        .map_err(|error| refuse(Refusal::from(error)))?;
+        .map_err(|error| because_of(Refusal::from(error), &told))?;
     if let Some(log) = log {
         verified = dcap::with_event_log(&verified, log)?;
     }
@@ -83,8 +87,15 @@ fn believe(
     })
 }
 
+/// What stood in the way of obtaining something, in one line.
+pub(crate) fn told(proof: &QuoteProof) -> String {
+    let problems = proof.problems();
+    let told = problems.map(|(key, problem)| format!("{key}: {}: {problem}", problem.check()));
+    told.collect::<Vec<_>>().join("; ")
+}
+
 /// What lies in the sources that counted, for the archive.
-fn counted(facts: &QuoteFacts, heap: &Endorsements) -> Vec<Vec<u8>> {
+pub(crate) fn counted(facts: &QuoteFacts, heap: &Endorsements) -> Vec<Vec<u8>> {
     let mut sources = vec![&facts.tcb_info.source, &facts.qe_identity.source];
     for list in [&facts.root_revocation, &facts.pck_revocation] {
         if let Revocation::Checked { source, .. } = list {

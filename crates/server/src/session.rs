@@ -569,6 +569,8 @@ fn grant(
         Evidence::Quote(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
         Evidence::Tpm(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
         Evidence::Composite(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
+        Evidence::Azure(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
+        Evidence::Nitro(verified) => admit(verified, rule, &wanted, DOOR, suite, grant),
     };
     let Some(admission) = admitted.admission else {
         return Err(not_admitted(&admitted.verdict));

@@ -82,7 +82,7 @@ impl Makers {
 }
 
 /// The quote of a bundle with the logs that are members of their own.
-fn quoted(bundle: &Bundle) -> Result<QuoteBundle, Refusal> {
+pub(crate) fn quoted(bundle: &Bundle) -> Result<QuoteBundle, Refusal> {
     let refuse = |because: &str| Refusal::new("bundle.evidence", 403, because);
     let file = bundle
         .only(Media::TpmQuote)

@@ -207,12 +207,12 @@ impl Witness {
                 limits,
             )
         });
-        let makers = line(
-            &folder.join("collateral"),
-            options.makers,
-            Anchors::makers(),
-            limits,
-        )?;
+        let mut anchors = Anchors::makers();
+        for root in &options.tpm_roots {
+            root.add_to_anchors(&mut anchors)
+                .map_err(io::Error::other)?;
+        }
+        let makers = line(&folder.join("collateral"), options.makers, anchors, limits)?;
         let lines = Lines {
             makers,
             sim: sim.transpose()?,

@@ -26,7 +26,7 @@ use zeuge_server::clock::Clock;
 use zeuge_server::http::{Peer, router};
 use zeuge_server::keys;
 use zeuge_server::witness::{Options, Witness};
-use zeuge_sim::{Product, ReportSpec, ToyAmd, ToyIntel, ToyTpm};
+use zeuge_sim::{Product, ReportSpec, ToyAmd, ToyIntel, ToyNitro, ToyTpm};
 use zeuge_verify::Anchors;
 
 pub(crate) const SECRET: &[u8] = b"the key of the disk: 4b1d-never-in-the-clear";
@@ -336,6 +336,7 @@ pub(crate) fn trust_file() -> String {
     let mut trust = read(&ToyAmd::shared().trust_file(&Product::ALL));
     trust["intel"] = read(&ToyIntel::shared().trust_file())["intel"].take();
     trust["tpm"] = read(&ToyTpm::shared().trust_file())["tpm"].take();
+    trust["aws"] = read(&ToyNitro::shared().trust_file())["aws"].take();
     trust.to_string()
 }
 

@@ -1,5 +1,6 @@
 //! The witness from outside: the whole loop, the last door, the process.
 
+mod clouds;
 mod collateral;
 mod common;
 mod crash;
