@@ -11,14 +11,17 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use zeuge_protocol::bundle::Bundle;
 use zeuge_protocol::name::Path as SecretPath;
 use zeuge_protocol::request::Wanted;
 
 use crate::commands::{self, Attested};
 use crate::error::Error;
+use crate::nitro::Hypervisor;
 use crate::question::{self, KeyFile};
 use crate::state::{LastResult, STATE};
-use crate::tpm::{CLOSED_PCR, Tpm, Wanted as TpmWanted};
+use crate::tpm::{CLOSED_PCR, Paravisor, Tpm, Wanted as TpmWanted};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,6 +58,21 @@ enum Command {
     /// Attest again and again, and keep a fresh token in a file, until SIGTERM.
     #[command(after_help = EXAMPLES)]
     Run(Run),
+    /// At AWS: print the document of the Nitro hypervisor about this enclave, or by its NitroTPM
+    /// about this instance. It is binary.
+    #[command(
+        after_help = "Example:\n  zeuge-agent nitro --nonce 00112233445566778899aabbccddeeff > document.cbor"
+    )]
+    Nitro {
+        /// The nonce, 8 to 64 bytes in hex.
+        #[arg(long, value_name = "HEX", value_parser = nonce)]
+        nonce: Nonce,
+        /// User data, 8 to 64 bytes in hex.
+        #[arg(long, value_name = "HEX", value_parser = nonce)]
+        user_data: Option<Nonce>,
+        #[command(flatten)]
+        place: TpmPlace,
+    },
     /// The TPM of this machine: who it is, credentials, quotes.
     #[command(
         subcommand,
@@ -115,14 +133,30 @@ enum TpmCommand {
         #[command(flatten)]
         place: TpmPlace,
     },
-    /// Behind Azure's paravisor: print its HCL report and a quote by its key, as a bundle.
+    /// Behind Azure's paravisor: print its HCL report, a quote by its key and the boot log, as a
+    /// bundle; of a TDX machine with its quote from Azure's metadata service.
     #[command(
         after_help = "Example:\n  zeuge-agent tpm azure --nonce 00112233445566778899aabbccddeeff > azure.json"
     )]
     Azure {
-        /// The qualifying data, 8 to 64 bytes in hex.
-        #[arg(long, value_name = "HEX", value_parser = nonce)]
-        nonce: Nonce,
+        /// The qualifying data, 8 to 64 bytes in hex; the report of the CPU is the one of the boot.
+        #[arg(
+            long,
+            value_name = "HEX",
+            value_parser = nonce,
+            required_unless_present = "report_data",
+            conflicts_with = "report_data"
+        )]
+        nonce: Option<Nonce>,
+        /// 64 bytes in hex for a new report of the CPU; the quote answers their SHA-256.
+        #[arg(long, value_name = "HEX", value_parser = report_data)]
+        report_data: Option<[u8; 64]>,
+        /// The boot log of a software TPM; the kernel's logs speak of another one.
+        #[arg(long, value_name = "FILE", requires = "tpm_socket")]
+        event_log: Option<PathBuf>,
+        /// A stand-in for Azure's metadata service, beside a software TPM.
+        #[arg(long, value_name = "URL", requires = "tpm_socket", hide = true)]
+        metadata_service: Option<String>,
         #[command(flatten)]
         place: TpmPlace,
     },
@@ -151,6 +185,13 @@ fn nonce(text: &str) -> Result<Nonce, String> {
         .filter(|bytes| (8..=64).contains(&bytes.len()))
         .map(Nonce)
         .ok_or_else(|| "8 to 64 bytes in hex are wanted".to_owned())
+}
+
+fn report_data(text: &str) -> Result<[u8; 64], String> {
+    let bytes = hex::decode(text)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| "64 bytes in hex are wanted".to_owned())
 }
 
 #[derive(Args)]
@@ -316,6 +357,11 @@ pub(crate) fn main() -> ExitCode {
         Command::Get(get) => self::get(get),
         Command::Run(run) => self::run(run),
         Command::Status(status) => self::status(status),
+        Command::Nitro {
+            nonce,
+            user_data,
+            place,
+        } => nitro(nonce, user_data.as_ref(), place),
         Command::Tpm(command) => tpm(command),
     };
     ExitCode::from(code.unwrap_or_else(|error| {
@@ -345,6 +391,26 @@ fn tpm(command: &TpmCommand) -> Result<u8, Error> {
         | TpmCommand::Quote { place, .. }
         | TpmCommand::Close { place } => place,
     };
+    if let TpmCommand::Azure {
+        nonce,
+        report_data,
+        event_log,
+        metadata_service,
+        ..
+    } = command
+    {
+        let socket = place.tpm_socket.clone();
+        let wanted = TpmWanted::of(socket, event_log.clone(), metadata_service.clone());
+        let mut bundle = Bundle::new();
+        let qualifying = match (nonce, report_data) {
+            (Some(nonce), _) => nonce.0.clone(),
+            (None, data) => Sha256::digest(data.unwrap_or([0; 64])).to_vec(),
+        };
+        let mut paravisor = Paravisor::open(&wanted)?;
+        paravisor.speak(report_data.as_ref(), &qualifying, &mut bundle)?;
+        println!("{}", bundle.to_json());
+        return Ok(0);
+    }
     let mut tpm = Tpm::open(place.tpm_socket.as_deref())?;
     match command {
         TpmCommand::Identity { out, .. } => {
@@ -383,14 +449,24 @@ fn tpm(command: &TpmCommand) -> Result<u8, Error> {
             quote.add_logs(logs.read()?);
             println!("{}", quote.json());
         }
-        TpmCommand::Azure { nonce, .. } => {
-            println!("{}", tpm.azure(&nonce.0)?);
-        }
+        // Done above: it opens more than a TPM.
+        TpmCommand::Azure { .. } => {}
         TpmCommand::Close { .. } => {
             tpm.close()?;
             println!("PCR {CLOSED_PCR} was extended");
         }
     }
+    Ok(0)
+}
+
+/// The document of AWS's hypervisor.
+fn nitro(nonce: &Nonce, user_data: Option<&Nonce>, place: &TpmPlace) -> Result<u8, Error> {
+    let mut hypervisor = Hypervisor::open(place.tpm_socket.as_deref())?;
+    let user_data = user_data.map_or(&[][..], |data| &data.0);
+    let document = hypervisor.document(&nonce.0, user_data)?;
+    std::io::stdout()
+        .write_all(&document)
+        .map_err(|error| Error::local(format!("standard output: {error}")))?;
     Ok(0)
 }
 

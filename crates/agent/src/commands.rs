@@ -12,7 +12,7 @@ use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use zeuge_protocol::api::{Refusal, Verdict, VerdictWord};
-use zeuge_protocol::request::{Request, Wanted};
+use zeuge_protocol::request::{Request, Wanted as Secret};
 use zeuge_protocol::session::agent::{Bound, Opened};
 
 use crate::cli::{Common, Token};
@@ -21,9 +21,10 @@ use crate::device::{self, Machine, Options};
 use crate::error::Error;
 use crate::files::{Folder, place};
 use crate::http::Client;
-use crate::session::Sources;
+use crate::nitro::Hypervisor;
+use crate::session::{Layer, Sources};
 use crate::state::{LastResult, RemoteTiles, State};
-use crate::tpm::Speaker;
+use crate::tpm::{Behind, Paravisor, Speaker, Wanted};
 use crate::{clock, question, random, session};
 
 /// What an attestation gave.
@@ -81,7 +82,7 @@ pub(crate) fn attest(
 /// [`attest`].
 pub(crate) fn get(
     common: &Common,
-    wanted: &[Wanted],
+    wanted: &[Secret],
     out: Option<&Path>,
     dangerous_persistent_target: bool,
     close: bool,
@@ -253,15 +254,18 @@ fn attempt(
             service_provider: common.service_provider.clone(),
         },
     };
-    let tpm = match common.tpm.is_wanted() {
+    let layer = layer(&common.tpm)?;
+    let tpm = match layer.is_none() && common.tpm.is_wanted() {
         true => Some(Speaker::open(&common.tpm)?),
         false => None,
     };
     // Without a CPU that speaks, and only then, the TPM speaks alone.
-    let cpu = (tpm.is_none() || device::is_there()?).then_some(&machine);
+    let alone = tpm.is_none() && layer.is_none();
+    let cpu = (alone || (layer.is_none() && device::is_there()?)).then_some(&machine);
     let mut sources = Sources {
         cpu: cpu.map(|machine| machine as &dyn device::Device),
         tpm,
+        layer,
     };
     let file = read_config(&common.config)?;
     if let Some(because) = &common.dangerous_unpinned_config {
@@ -313,6 +317,20 @@ fn attempt(
     })
 }
 
+/// What a provider put before the CPU: by the caller's word, or because nothing else can speak and
+/// this machine looks like it. A wrong guess ends where nothing answers.
+fn layer(wanted: &Wanted) -> Result<Option<Layer>, Error> {
+    let behind = match wanted.behind() {
+        None if !wanted.is_wanted() && !device::is_there()? => crate::detect::behind_what(),
+        behind => behind,
+    };
+    Ok(match behind {
+        Some(Behind::Azure) => Some(Layer::Azure(Box::new(Paravisor::open(wanted)?))),
+        Some(Behind::Nitro) => Some(Layer::Nitro(Hypervisor::open(wanted.socket())?)),
+        None => None,
+    })
+}
+
 /// Holds the configuration against what this machine was started with.
 fn pinned(file: &[u8], sources: &mut Sources<'_>) -> Result<(), Error> {
     if let Some(cpu) = sources.cpu {
@@ -321,9 +339,10 @@ fn pinned(file: &[u8], sources: &mut Sources<'_>) -> Result<(), Error> {
         random::fill(&mut report_data)?;
         return config::pinned(file, &cpu.report(&report_data)?);
     }
-    let register = match &mut sources.tpm {
-        Some(tpm) => tpm.register(config::PINNING_PCR)?,
-        None => Vec::new(),
+    let register = match (&mut sources.tpm, &mut sources.layer) {
+        (Some(tpm), _) => tpm.register(config::PINNING_PCR)?,
+        (None, Some(layer)) => layer.register(config::PINNING_PCR)?,
+        (None, None) => Vec::new(),
     };
     config::pinned_by_boot(file, &crate::detect::command_line(), &register)
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::device::{CONFIGFS, ROOT, SEV_GUEST, TDX_GUEST, provider_name, td};
+use crate::device::{CONFIGFS, NSM, ROOT, SEV_GUEST, TDX_GUEST, provider_name, td};
 use crate::error::printable;
+use crate::tpm::Behind;
 
 /// The longest attribute that is read.
 const ATTRIBUTE_BYTES_MAX: usize = 64 * 1024;
@@ -19,7 +20,7 @@ const DEVICES: [&str; 6] = [
     "/dev/sgx_enclave",
     "/dev/tpmrm0",
     "/dev/tpm0",
-    "/dev/nsm",
+    NSM,
 ];
 /// CPU flags that say something about isolation.
 const FLAGS: [&str; 7] = [
@@ -180,6 +181,16 @@ fn gather() -> Facts {
     }
 }
 
+/// What seems to speak for this machine in the CPU's place: Hyper-V announces a paravisor, or there
+/// is the module of an enclave. A NitroTPM looks like any TPM and is never guessed.
+pub(crate) fn behind_what() -> Option<Behind> {
+    if Path::new(NSM).exists() {
+        return Some(Behind::Nitro);
+    }
+    let (_, isolation, _) = cpuid::ask();
+    matches!(isolation, Some("snp" | "tdx")).then_some(Behind::Azure)
+}
+
 /// The command line that the kernel was started with; empty where it does not say.
 pub(crate) fn command_line() -> String {
     fs::read_to_string("/proc/cmdline").unwrap_or_default()
@@ -243,12 +254,14 @@ fn behind(cloud: Option<Cloud>, layer: Layer) -> Option<&'static str> {
     match (layer, cloud) {
         (Layer::Paravisor, _) => Some(
             "The paravisor can read all memory of this machine and write every register of its \
-             virtual TPM. Its report lies in NV index 0x01400001; zeuge verify --kind azure takes \
-             it with a quote by the key at 0x81000003.",
+             virtual TPM. Its report lies in NV index 0x01400001, its key at 0x81000003: \
+             zeuge-agent attest --behind azure shows both to a witness, zeuge-agent tpm azure \
+             prints them for zeuge verify --kind azure.",
         ),
         (Layer::NitroHypervisor, _) => Some(
-            "AWS's hypervisor speaks for this machine, and no CPU: zeuge verify --kind nitro takes \
-             its documents (nitro-tpm-attest, or the NSM of an enclave).",
+            "AWS's hypervisor speaks for this machine, and no CPU: zeuge-agent attest --behind nitro \
+             shows its document to a witness (of an enclave, or of an instance with NitroTPM), \
+             zeuge-agent nitro prints it for zeuge verify --kind nitro.",
         ),
         (Layer::None, Some(Cloud::Aws)) => Some(
             "At AWS a key of AWS's signs the CPU's reports (VLEK): which chip it is stays unknown.",
@@ -265,8 +278,11 @@ fn explain(facts: Facts) -> Detected {
     let (cloud, layer) = (cloud(&facts), layer(kind, &facts));
     let device = |name: &str| facts.devices.contains(&name);
     let through_device = kind == Kind::SevSnp && device(SEV_GUEST);
-    let attestable =
-        matches!(kind, Kind::SevSnp | Kind::Tdx) && (facts.provider.is_some() || through_device);
+    let is_cpu = matches!(kind, Kind::SevSnp | Kind::Tdx);
+    let attestable = match kind {
+        Kind::Paravisor => device("/dev/tpmrm0"),
+        _ => is_cpu && (facts.provider.is_some() || through_device) || device(NSM),
+    };
     let mut explanation = vec![opening(kind, &facts)];
     match (kind, attestable) {
         (Kind::SevSnp | Kind::Tdx, true) => explanation.push(format!(
@@ -305,7 +321,7 @@ fn explain(facts: Facts) -> Detected {
         ));
     }
     explanation.push(if device("/dev/tpmrm0") || device("/dev/tpm0") {
-        "There is a TPM. This version does not show its quotes to a witness.".to_owned()
+        "There is a TPM; its quotes go to a witness with --tpm.".to_owned()
     } else {
         "There is no TPM.".to_owned()
     });
@@ -336,7 +352,7 @@ fn opening(kind: Kind, facts: &Facts) -> String {
         }
         Kind::Paravisor => format!(
             "This is a confidential VM ({}) behind a paravisor, which keeps the CPU's interface to \
-             itself. This version cannot attest it.",
+             itself and speaks for this machine by a virtual TPM.",
             facts.hyperv_isolation.unwrap_or_default()
         ),
         Kind::OtherConfidential => format!(

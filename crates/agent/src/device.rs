@@ -32,6 +32,8 @@ pub(crate) const CHECKS: &[&str] = &[
 
 /// Where the kernel shows configfs-tsm.
 pub(crate) const CONFIGFS: &str = "/sys/kernel/config/tsm/report";
+/// The module of a Nitro enclave.
+pub(crate) const NSM: &str = "/dev/nsm";
 /// The older device of SEV-SNP guests.
 pub(crate) const SEV_GUEST: &str = "/dev/sev-guest";
 /// The older device of TDX guests.
@@ -425,9 +427,81 @@ impl Entry {
     }
 }
 
+/// One request to the module of a Nitro enclave, and its answer (CBOR both).
+///
+/// # Errors
+/// `agent.device`.
+pub(crate) fn nsm(request: &[u8]) -> Result<Vec<u8>, Error> {
+    security_module::ask(request)
+}
+
+/// `/dev/nsm`, NSM_IOCTL_RAW (include/uapi/linux/nsm.h).
+mod security_module {
+    use super::{Error, NSM, address, trouble};
+    use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
+    use std::fs::OpenOptions;
+
+    /// The longest answer that the driver gives.
+    const ANSWER_BYTES: usize = 0x3000;
+
+    #[repr(C)]
+    struct Vector {
+        address: u64,
+        length: u64,
+    }
+
+    #[repr(C)]
+    struct Message {
+        request: Vector,
+        response: Vector,
+    }
+
+    const RAW: Opcode = opcode::read_write::<Message>(0x0a, 0);
+
+    // The kernel's layout, by its header.
+    const _: () = assert!(size_of::<Message>() == 32 && RAW == 0xc020_0a00);
+
+    #[expect(
+        unsafe_code,
+        reason = "ioctl has no safe form; the kernel reads and writes through the pointers"
+    )]
+    pub(super) fn ask(request: &[u8]) -> Result<Vec<u8>, Error> {
+        let failed = |error: &dyn std::fmt::Display| trouble(format!("{NSM}: {error}"));
+        let device = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(NSM)
+            .map_err(|error| failed(&error))?;
+        let mut answer = vec![0_u8; ANSWER_BYTES];
+        let length = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap_or(0);
+        let mut message = Message {
+            request: Vector {
+                address: address(request.as_ptr()),
+                length: length(request),
+            },
+            response: Vector {
+                address: address(answer.as_mut_ptr().cast_const()),
+                length: length(&answer),
+            },
+        };
+        // SAFETY: the opcode is that of this structure; both vectors name buffers of these lengths
+        // that live until the call returns, and only the second is written to.
+        let done = unsafe { ioctl(&device, Updater::<{ RAW }, _>::new(&mut message)) };
+        done.map_err(|error| failed(&error))?;
+        let written = usize::try_from(message.response.length).unwrap_or(usize::MAX);
+        answer.truncate(written);
+        Ok(answer)
+    }
+}
+
+/// A pointer as the kernel takes it. Confidential guests and enclaves run on 64-bit machines only.
+fn address<T>(pointer: *const T) -> u64 {
+    u64::try_from(pointer.expose_provenance()).unwrap_or(0)
+}
+
 /// `/dev/sev-guest`, SNP_GET_EXT_REPORT (include/uapi/linux/sev-guest.h).
 mod ioctl {
-    use super::{Errno, Error, Evidence, Options, Provider, SEV_GUEST, trouble};
+    use super::{Errno, Error, Evidence, Options, Provider, SEV_GUEST, address, trouble};
     use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
     use std::fs::OpenOptions;
 
@@ -539,13 +613,13 @@ mod ioctl {
             padding: 0,
         };
         if let Some(pages) = pages {
-            request.certificates_address = address(&raw mut *pages);
+            request.certificates_address = address((&raw mut *pages).cast_const());
             request.certificates_bytes = length.unwrap_or(0);
         }
         let mut guest = GuestRequest {
             version: 1,
-            request: address(&raw mut request),
-            response: address(&raw mut *response),
+            request: address((&raw mut request).cast_const()),
+            response: address((&raw mut *response).cast_const()),
             exit_info: 0,
         };
         // SAFETY: the opcode is that of `GuestRequest` (asserted above), which the kernel reads
@@ -555,11 +629,6 @@ mod ioctl {
         let done = unsafe { ioctl(device, Updater::<{ GET_EXT_REPORT }, _>::new(&mut guest)) };
         done.map_err(|error| (error, guest.exit_info))?;
         Ok(response.0.to_vec())
-    }
-
-    fn address<T>(pointer: *mut T) -> u64 {
-        // Linux runs SNP guests on 64-bit machines only.
-        u64::try_from(pointer.expose_provenance()).unwrap_or(0)
     }
 
     #[cfg(test)]

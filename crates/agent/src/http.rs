@@ -109,6 +109,8 @@ pub(crate) struct Client {
     url: Url,
     tls: Option<Arc<ClientConfig>>,
     time_max: Duration,
+    /// Fields of every request, each with its end of line.
+    fields: &'static str,
 }
 
 impl Client {
@@ -161,6 +163,20 @@ impl Client {
             url: parsed,
             tls,
             time_max,
+            fields: "",
+        })
+    }
+
+    /// A client of the metadata service that a cloud runs on every machine, at a link-local address.
+    ///
+    /// # Errors
+    /// `agent.http` for an address that cannot be read.
+    pub(crate) fn of_metadata(url: &str, time_max: Duration) -> Result<Self, Error> {
+        // It speaks plain HTTP alone, and what it says is believed by nobody.
+        let client = Self::new(url, "", time_max, true)?;
+        Ok(Self {
+            fields: "Metadata: true\r\n",
+            ..client
         })
     }
 
@@ -189,8 +205,8 @@ impl Client {
         let head = format!(
             "{method} {}{path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: zeuge-agent\r\n\
              Accept: application/json, application/problem+json, */*\r\nConnection: close\r\n\
-             {fields}\r\n",
-            self.url.prefix
+             {}{fields}\r\n",
+            self.url.prefix, self.fields
         );
         let trouble = |error: io::Error| {
             let because = format!("{method} {path} at {authority}: {error}");

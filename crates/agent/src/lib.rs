@@ -16,6 +16,7 @@ mod enrol;
 mod error;
 mod files;
 mod http;
+mod nitro;
 mod question;
 mod random;
 mod session;
@@ -34,6 +35,7 @@ pub const CHECKS: &[&[&str]] = &[
     error::CHECKS,
     files::CHECKS,
     http::CHECKS,
+    nitro::CHECKS,
     state::CHECKS,
     tpm::CHECKS,
 ];

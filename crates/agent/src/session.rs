@@ -18,7 +18,8 @@ use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Fault};
 use crate::http::{Answer, Client};
-use crate::tpm::Speaker;
+use crate::nitro::Hypervisor;
+use crate::tpm::{Paravisor, Speaker};
 use crate::{clock, random};
 
 /// How often a conversation is begun: a witness that is busy or a challenge that ran out deserves
@@ -34,14 +35,40 @@ pub(crate) struct Sources<'a> {
     pub(crate) cpu: Option<&'a dyn Device>,
     /// The TPM.
     pub(crate) tpm: Option<Speaker>,
+    /// What a provider put before the CPU; then nobody else speaks.
+    pub(crate) layer: Option<Layer>,
+}
+
+/// What a provider put before the CPU.
+pub(crate) enum Layer {
+    /// Azure's paravisor.
+    Azure(Box<Paravisor>),
+    /// AWS's hypervisor.
+    Nitro(Hypervisor),
+}
+
+impl Layer {
+    /// The value of one register, as it stands now.
+    ///
+    /// # Errors
+    /// `agent.tpm`.
+    pub(crate) fn register(&mut self, index: u32) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Azure(paravisor) => paravisor.register(index),
+            Self::Nitro(hypervisor) => hypervisor.register(index),
+        }
+    }
 }
 
 impl Sources<'_> {
     /// What has to be bound beside the session's key: this, and the keys of those who quote.
     fn bound(&self, more: Bound) -> Bound {
-        let names = self.tpm.iter().map(|tpm| tpm.ak_name().to_vec());
+        let mut names: Vec<_> = self.tpm.iter().map(|tpm| tpm.ak_name().to_vec()).collect();
+        if let Some(Layer::Azure(paravisor)) = &self.layer {
+            names.push(paravisor.ak_name());
+        }
         Bound {
-            attestation_keys: names.collect(),
+            attestation_keys: names,
             ..more
         }
     }
@@ -57,6 +84,13 @@ impl Sources<'_> {
         };
         if let Some(tpm) = &mut self.tpm {
             tpm.speak(qualifying_data, &mut bundle)?;
+        }
+        match &mut self.layer {
+            Some(Layer::Azure(paravisor)) => {
+                paravisor.speak(Some(report_data), qualifying_data, &mut bundle)?;
+            }
+            Some(Layer::Nitro(hypervisor)) => hypervisor.speak(report_data, &mut bundle)?,
+            None => {}
         }
         Ok(bundle)
     }

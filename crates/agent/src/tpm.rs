@@ -7,6 +7,7 @@
 
 mod azure;
 mod channel;
+mod nitro;
 mod speaker;
 
 use std::collections::BTreeMap;
@@ -16,9 +17,10 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use azure::Paravisor;
 pub(crate) use channel::Channel;
 use channel::{Answer, Authority, Command, trouble};
-pub(crate) use speaker::{Logs, Speaker, Wanted};
+pub(crate) use speaker::{Behind, Logs, Speaker, Wanted};
 
 use crate::error::Error;
 
@@ -112,6 +114,25 @@ impl Tpm {
     pub(crate) fn open(socket: Option<&Path>) -> Result<Self, Error> {
         let channel = Channel::open(socket)?;
         Ok(Self { channel })
+    }
+
+    /// Opens the device without the kernel's resource manager, which knows no makers' commands; or
+    /// the socket of a software TPM.
+    ///
+    /// # Errors
+    /// `agent.tpm`.
+    pub(crate) fn open_raw(socket: Option<&Path>) -> Result<Self, Error> {
+        let channel = Channel::open_raw(socket)?;
+        Ok(Self { channel })
+    }
+
+    /// The value of one register of the SHA-256 bank, as the TPM says it now.
+    ///
+    /// # Errors
+    /// `agent.tpm`.
+    pub(crate) fn register(&mut self, index: u32) -> Result<Vec<u8>, Error> {
+        let mut values = self.pcrs(&[index])?;
+        Ok(values.remove(&index).unwrap_or_default())
     }
 
     /// EK, its certificate and the AK. An RSA certificate is preferred, as makers do.

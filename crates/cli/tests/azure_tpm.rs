@@ -6,6 +6,9 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -13,7 +16,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use zeuge_evidence::{UnixTime, tpm::HashAlgorithm};
-use zeuge_sim::{Product, ReportSpec, ToyAmd};
+use zeuge_sim::{Product, QuoteForm, QuoteSpec, ReportSpec, ToyAmd, ToyIntel};
 
 const NOW: UnixTime = UnixTime(1_772_323_200);
 const AT: &str = "2026-03-01T00:00:00Z";
@@ -93,7 +96,9 @@ impl Tpm {
 
     fn agent(&self) -> Output {
         Command::new(agent())
-            .args(["tpm", "azure", "--nonce", NONCE, "--tpm-socket"])
+            .args(["tpm", "azure", "--nonce", NONCE])
+            // Nobody listens there: what it would say is not needed.
+            .args(["--metadata-service", "http://127.0.0.1:9", "--tpm-socket"])
             .arg(self.at("sock"))
             .output()
             .expect("the agent runs")
@@ -112,37 +117,26 @@ impl Tpm {
         (output.status.code().expect("a code"), said.expect("JSON"))
     }
 
+    /// The paravisor's key at its handle; returns its modulus.
+    fn ak(&self) -> Vec<u8> {
+        self.run(
+            "tpm2_createprimary -C e -c ak.ctx -G rsa2048:rsassa-sha256:null -a \
+             fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|sign",
+        );
+        self.run("tpm2_evictcontrol -C o -c ak.ctx 0x81000003");
+        self.run("tpm2_flushcontext -t");
+        self.run("tpm2_readpublic -c 0x81000003 -o ak.pub");
+        let public = fs::read(self.at("ak.pub")).expect("a key");
+        public[public.len() - 256..].to_vec()
+    }
+
     /// An HCL report of the toy's chip that commits to this key, in the index; what endorses it
     /// beside it.
     fn paravisor(&self, modulus: &[u8]) {
-        let claims = serde_json::json!({
-            "keys": [{
-                "kid": "HCLAkPub", "key_ops": ["sign"], "kty": "RSA", "e": "AQAB",
-                "n": URL_SAFE_NO_PAD.encode(modulus),
-            }],
-            "vm-configuration": { "secure-boot": true },
-        })
-        .to_string();
-        let digest = HashAlgorithm::SHA256.digest(&[claims.as_bytes()]);
-        let mut machine = ReportSpec::new(Product::Milan);
-        machine.report_data = [0; 64];
-        machine.report_data[..32].copy_from_slice(&digest.expect("SHA-256"));
-        let told = ToyAmd::shared().tell(None, &machine, NOW);
-        let length = u32::try_from(claims.len()).expect("short");
-        let mut hcl = b"HCLA".to_vec();
-        for number in [1, length + 1236, 2, 0, 0, 0, 0] {
-            hcl.extend(u32::to_le_bytes(number));
-        }
-        hcl.extend(&told.report);
-        for number in [length + 20, 1, 2, 1, length] {
-            hcl.extend(u32::to_le_bytes(number));
-        }
-        hcl.extend(claims.as_bytes());
-        // A software TPM's indexes end at 2048 bytes; Azure's have 2600.
-        hcl.resize(2048, 0);
+        let (hcl, endorsements) = report(Silicon::Amd, modulus, &[0; 64]);
         fs::write(self.at("hcl.bin"), hcl).expect("a file");
         fs::create_dir(self.at("amd")).expect("a folder");
-        for (name, bytes) in &told.endorsements {
+        for (name, bytes) in &endorsements {
             fs::write(self.at("amd").join(name), bytes).expect("a file");
         }
         let trust = ToyAmd::shared().trust_file(&[Product::Milan]);
@@ -159,15 +153,8 @@ fn the_agent_takes_report_and_quote_out_of_the_virtual_tpm() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "there is no report yet");
     assert!(told.contains("holds no HCL report"), "{told}");
-    tpm.run(
-        "tpm2_createprimary -C e -c ak.ctx -G rsa2048:rsassa-sha256:null -a \
-         fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|sign",
-    );
-    tpm.run("tpm2_evictcontrol -C o -c ak.ctx 0x81000003");
-    tpm.run("tpm2_flushcontext -t");
-    tpm.run("tpm2_readpublic -c 0x81000003 -o ak.pub");
-    let public = fs::read(tpm.at("ak.pub")).expect("a key");
-    tpm.paravisor(&public[public.len() - 256..]);
+    let modulus = tpm.ak();
+    tpm.paravisor(&modulus);
     let output = tpm.agent();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{told}");
@@ -179,4 +166,241 @@ fn the_agent_takes_report_and_quote_out_of_the_virtual_tpm() {
     assert_eq!(said["claims"]["tpm"]["nonce"], NONCE);
     let (code, said) = tpm.verify("ffeeddccbbaa99887766554433221100");
     assert_eq!((code, &said["failed"][0]), (3, &"tpm.quote.nonce".into()));
+}
+
+/// The silicon below the paravisor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Silicon {
+    Amd,
+    Intel,
+}
+
+/// What endorses it, by file name.
+type Endorsements = Vec<(String, Vec<u8>)>;
+
+/// What a paravisor leaves in its index: a report whose claims name this key and carry what the
+/// guest wrote.
+fn report(silicon: Silicon, modulus: &[u8], user_data: &[u8]) -> (Vec<u8>, Endorsements) {
+    let claims = serde_json::json!({
+        "keys": [{
+            "kid": "HCLAkPub", "key_ops": ["sign"], "kty": "RSA", "e": "AQAB",
+            "n": URL_SAFE_NO_PAD.encode(modulus),
+        }],
+        "vm-configuration": { "secure-boot": true },
+        "user-data": hex::encode_upper(user_data),
+    })
+    .to_string();
+    let digest = HashAlgorithm::SHA256.digest(&[claims.as_bytes()]);
+    let mut report_data = [0; 64];
+    report_data[..32].copy_from_slice(&digest.expect("SHA-256"));
+    let (kind, area, endorsements) = match silicon {
+        Silicon::Amd => {
+            let machine = ReportSpec {
+                report_data,
+                ..ReportSpec::new(Product::Milan)
+            };
+            let told = ToyAmd::shared().tell(None, &machine, NOW);
+            (2, told.report, told.endorsements)
+        }
+        Silicon::Intel => {
+            let mut area = vec![0; 1184];
+            area[0] = 0x81;
+            area[128..192].copy_from_slice(&report_data);
+            area[528..576].copy_from_slice(&QuoteSpec::new(QuoteForm::Tdx4).mr_td);
+            let told = domain(report_data);
+            (4, area, told.endorsements)
+        }
+    };
+    let length = u32::try_from(claims.len()).expect("short");
+    let mut hcl = b"HCLA".to_vec();
+    for number in [1, length + 1236, 2, 0, 0, 0, 0] {
+        hcl.extend(u32::to_le_bytes(number));
+    }
+    hcl.extend(&area);
+    for number in [length + 20, 1, kind, 1, length] {
+        hcl.extend(u32::to_le_bytes(number));
+    }
+    hcl.extend(claims.as_bytes());
+    // A software TPM's indexes end at 2048 bytes; Azure's have 2600.
+    hcl.resize(2048, 0);
+    (hcl, endorsements)
+}
+
+fn domain(report_data: [u8; 64]) -> zeuge_sim::ToyQuote {
+    let machine = QuoteSpec {
+        report_data,
+        ..QuoteSpec::new(QuoteForm::Tdx4)
+    };
+    ToyIntel::shared().tell(None, &machine, NOW)
+}
+
+/// One command or answer of a TPM.
+fn message(stream: &mut UnixStream) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 10];
+    stream.read_exact(&mut bytes).ok()?;
+    let length = u32::from_be_bytes(bytes[2..6].try_into().expect("four bytes"));
+    bytes.resize(usize::try_from(length).expect("small"), 0);
+    stream.read_exact(&mut bytes[10..]).ok()?;
+    Some(bytes)
+}
+
+/// A TPM command with the owner's empty password.
+fn by_owner(code: u32, index: u32, parameters: &[u8]) -> Vec<u8> {
+    let mut body = 0x4000_0001_u32.to_be_bytes().to_vec();
+    body.extend(index.to_be_bytes());
+    body.extend([0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0]);
+    body.extend(parameters);
+    let length = u32::try_from(body.len() + 10).expect("short");
+    [
+        &[0x80, 2][..],
+        &length.to_be_bytes(),
+        &code.to_be_bytes(),
+        &body,
+    ]
+    .concat()
+}
+
+/// Stands between agent and TPM and is the paravisor: what the guest writes to NV index 0x01400002
+/// goes into a new report in 0x01400001.
+fn paravisor_between(tpm: &Tpm, silicon: Silicon, modulus: Vec<u8>) -> PathBuf {
+    let (outside, inside) = (tpm.at("paravisor"), tpm.at("sock"));
+    let listener = UnixListener::bind(&outside).expect("a socket");
+    std::thread::spawn(move || {
+        let (mut guest, _) = listener.accept().expect("the agent");
+        let mut below = UnixStream::connect(inside).expect("the TPM");
+        let mut ask = |command: &[u8]| {
+            below.write_all(command).expect("written");
+            message(&mut below).expect("an answer")
+        };
+        while let Some(command) = message(&mut guest) {
+            let answer = ask(&command);
+            let is_write = command[6..10] == [0, 0, 1, 0x37];
+            if is_write && command[14..18] == [0x01, 0x40, 0, 0x02] {
+                // Behind two handles and one password: 64 bytes with their length.
+                let (hcl, _) = report(silicon, &modulus, &command[33..97]);
+                for (number, part) in (0_u16..).zip(hcl.chunks(512)) {
+                    let mut parameters = vec![2, 0];
+                    parameters.extend(part);
+                    parameters.extend((number * 512).to_be_bytes());
+                    let done = ask(&by_owner(0x137, 0x0140_0001, &parameters));
+                    assert_eq!(done[6..10], [0; 4], "the report is written");
+                }
+            }
+            guest.write_all(&answer).expect("written");
+        }
+    });
+    outside
+}
+
+/// Stands in for Azure's metadata service: answers requests that carry its field.
+fn metadata(answer: impl Fn(&str) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut request = String::new();
+            let mut part = [0; 4096];
+            // A body ends with its brace; a question without one with an empty line.
+            while !request.ends_with('}') && !request.ends_with("\r\n\r\n")
+                || request.contains("Content-Length") && !request.ends_with('}')
+            {
+                let length = stream.read(&mut part).expect("a request");
+                request.push_str(std::str::from_utf8(&part[..length]).expect("text"));
+            }
+            let (status, body) = match request.contains("\r\nMetadata: true\r\n") {
+                true => ("200 OK", answer(&request)),
+                false => ("400 Bad Request", String::new()),
+            };
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    format!("http://{address}")
+}
+
+/// What the agent prints for this report data through the paravisor, and the verdict on it.
+fn fresh(tpm: &Tpm, silicon: Silicon, modulus: &[u8]) -> (String, i32, serde_json::Value) {
+    let data = "5a".repeat(64);
+    let (hcl, endorsements) = report(silicon, modulus, &[0; 64]);
+    fs::write(tpm.at("hcl.bin"), hcl).expect("a file");
+    tpm.run("tpm2_nvdefine 0x01400001 -C o -s 2048 -a ownerread|ownerwrite");
+    tpm.run("tpm2_nvwrite 0x01400001 -C o -i hcl.bin");
+    let leaf = endorsements.iter().find(|(name, _)| name == "vcek.der");
+    let leaf = leaf.map(|(_, der)| pem(der)).unwrap_or_default();
+    let url = metadata(move |request| {
+        if request.starts_with("GET /metadata/THIM/amd/certification ") {
+            return serde_json::json!({ "vcekCert": leaf }).to_string();
+        }
+        assert!(request.starts_with("POST /acc/tdquote "), "{request}");
+        let body = request.rsplit("\r\n").next().expect("a body");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        let report = URL_SAFE_NO_PAD.decode(body["report"].as_str().expect("a report"));
+        let report = report.expect("base64url");
+        assert_eq!(report.len(), 1024);
+        let told = domain(report[128..192].try_into().expect("64 bytes"));
+        serde_json::json!({ "quote": URL_SAFE_NO_PAD.encode(told.quote) }).to_string()
+    });
+    fs::create_dir(tpm.at("makers")).expect("a folder");
+    for (name, bytes) in endorsements.iter().filter(|(name, _)| name != "vcek.der") {
+        fs::write(tpm.at("makers").join(name), bytes).expect("a file");
+    }
+    let trust = match silicon {
+        Silicon::Amd => ToyAmd::shared().trust_file(&[Product::Milan]),
+        Silicon::Intel => ToyIntel::shared().trust_file(),
+    };
+    fs::write(tpm.at("trust.json"), trust).expect("a file");
+    let socket = paravisor_between(tpm, silicon, modulus.to_vec());
+    let output = Command::new(agent())
+        .args(["tpm", "azure", "--report-data", &data, "--metadata-service"])
+        .arg(url)
+        .arg("--tpm-socket")
+        .arg(socket)
+        .output()
+        .expect("the agent runs");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    fs::write(tpm.at("azure.json"), &output.stdout).expect("a file");
+    let verdict = Command::new(env!("CARGO_BIN_EXE_zeuge"))
+        .args(["verify", "--kind", "azure", "--hardware-only", "--at", AT])
+        .args(["--format", "json", "--report-data", &data, "--endorsements"])
+        .arg(tpm.at("makers"))
+        .arg("--dangerous-trust-sim")
+        .args([tpm.at("trust.json"), tpm.at("azure.json")])
+        .output()
+        .expect("the program runs");
+    let said = serde_json::from_slice(&verdict.stdout).expect("JSON");
+    let bundle = String::from_utf8(output.stdout).expect("text");
+    (bundle, verdict.status.code().expect("a code"), said)
+}
+
+fn pem(der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+}
+
+#[test]
+fn a_fresh_report_is_made_for_the_session_and_the_chips_certificate_comes_from_the_cloud() {
+    let Some(tpm) = Tpm::new() else { return };
+    let modulus = tpm.ak();
+    let (bundle, code, said) = fresh(&tpm, Silicon::Amd, &modulus);
+    assert_eq!(code, 10, "{said}");
+    assert!(bundle.contains("application/vnd.zeuge.snp-certificates"));
+    assert_eq!(said["claims"]["azure"]["user_data"], "5a".repeat(64));
+    let passed = said["checks"].as_array().expect("checks").iter();
+    let passed: Vec<_> = passed.filter(|check| check["status"] == "pass").collect();
+    assert!(passed.iter().any(|check| check["id"] == "azure.user-data"));
+}
+
+#[test]
+fn a_trust_domains_quote_comes_from_the_clouds_metadata_service() {
+    let Some(tpm) = Tpm::new() else { return };
+    let modulus = tpm.ak();
+    let (bundle, code, said) = fresh(&tpm, Silicon::Intel, &modulus);
+    assert_eq!(code, 10, "{said}");
+    assert!(bundle.contains("application/vnd.zeuge.tdx-quote"));
+    assert_eq!(said["claims"]["azure"]["user_data"], "5a".repeat(64));
 }

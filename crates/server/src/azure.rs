@@ -83,6 +83,8 @@ impl Judge {
             ahead: obtained.ahead,
             endorsements,
             epoch: asked.wishes.map(|wishes| wishes.epoch),
+            // The virtual TPM's clock is the paravisor's; the report is of this session.
+            stand: None,
         })
     }
 

@@ -12,6 +12,8 @@ use crate::error::{Error, Fault};
 
 /// The kernel's device with a resource manager.
 pub(crate) const DEVICE: &str = "/dev/tpmrm0";
+/// The same TPM without it.
+const RAW_DEVICE: &str = "/dev/tpm0";
 /// The longest answer in bytes; the kernel's own buffer is one page.
 const ANSWER_BYTES_MAX: usize = 4096;
 /// How often a command is sent again when the TPM says "later".
@@ -40,6 +42,18 @@ impl Channel {
     /// # Errors
     /// `agent.tpm`.
     pub(crate) fn open(socket: Option<&Path>) -> Result<Self, Error> {
+        Self::at(socket, DEVICE)
+    }
+
+    /// The same without the kernel's resource manager.
+    ///
+    /// # Errors
+    /// `agent.tpm`.
+    pub(crate) fn open_raw(socket: Option<&Path>) -> Result<Self, Error> {
+        Self::at(socket, RAW_DEVICE)
+    }
+
+    fn at(socket: Option<&Path>, device: &str) -> Result<Self, Error> {
         if let Some(path) = socket {
             let failed = |error| trouble(format!("{}: {error}", path.display()));
             let stream = UnixStream::connect(path).map_err(failed)?;
@@ -50,9 +64,9 @@ impl Channel {
         OpenOptions::new()
             .read(true)
             .write(true)
-            .open(DEVICE)
+            .open(device)
             .map(Self::Device)
-            .map_err(|error| trouble(format!("{DEVICE}: {error}")))
+            .map_err(|error| trouble(format!("{device}: {error}")))
     }
 
     /// Sends one command and returns the answer's parameters (behind handles and the size of the

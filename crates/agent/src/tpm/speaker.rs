@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::name::Name;
 
@@ -30,19 +30,61 @@ pub(crate) struct Wanted {
     tpm: bool,
     /// The socket of a software TPM (swtpm) in place of /dev/tpmrm0; means --tpm.
     #[arg(long, value_name = "SOCKET")]
-    tpm_socket: Option<PathBuf>,
+    pub(super) tpm_socket: Option<PathBuf>,
     /// PCRs of the SHA-256 bank to quote.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15", value_parser = clap::value_parser!(u32).range(0..=23))]
     tpm_pcrs: Vec<u32>,
     /// The boot log of a software TPM; the kernel's logs speak of another one.
     #[arg(long, value_name = "FILE", requires = "tpm_socket")]
-    tpm_event_log: Option<PathBuf>,
+    pub(super) tpm_event_log: Option<PathBuf>,
+    /// What speaks for this machine in the CPU's place, where it is not to be found out: the
+    /// paravisor of azure, or the nitro hypervisor of AWS (an enclave's, or a NitroTPM).
+    #[arg(long, value_enum, value_name = "WHAT")]
+    behind: Option<Behind>,
+    /// A stand-in for Azure's metadata service, beside a software TPM.
+    #[arg(long, value_name = "URL", requires = "tpm_socket", hide = true)]
+    pub(super) metadata_service: Option<String>,
+}
+
+/// What a provider puts before the CPU and that speaks for the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Behind {
+    /// Azure's paravisor.
+    Azure,
+    /// AWS's Nitro hypervisor.
+    Nitro,
 }
 
 impl Wanted {
     /// Whether the TPM is to speak.
     pub(crate) const fn is_wanted(&self) -> bool {
-        self.tpm || self.tpm_socket.is_some()
+        self.behind.is_none() && (self.tpm || self.tpm_socket.is_some())
+    }
+
+    /// The socket of a software TPM, where one stands in.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        self.tpm_socket.as_deref()
+    }
+
+    /// What speaks in the CPU's place, by the caller's word.
+    pub(crate) const fn behind(&self) -> Option<Behind> {
+        self.behind
+    }
+
+    /// A software TPM in the place of the machine's own.
+    pub(crate) const fn of(
+        tpm_socket: Option<PathBuf>,
+        tpm_event_log: Option<PathBuf>,
+        metadata_service: Option<String>,
+    ) -> Self {
+        Self {
+            tpm: true,
+            tpm_socket,
+            tpm_pcrs: Vec::new(),
+            tpm_event_log,
+            behind: None,
+            metadata_service,
+        }
     }
 }
 
@@ -124,8 +166,7 @@ impl Speaker {
     /// # Errors
     /// `agent.tpm`.
     pub(crate) fn register(&mut self, index: u32) -> Result<Vec<u8>, Error> {
-        let mut values = self.tpm.pcrs(&[index])?;
-        Ok(values.remove(&index).unwrap_or_default())
+        self.tpm.register(index)
     }
 
     /// Adds the quote and the logs to a bundle.
