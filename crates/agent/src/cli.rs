@@ -138,34 +138,38 @@ enum TpmCommand {
     #[command(
         after_help = "Example:\n  zeuge-agent tpm azure --nonce 00112233445566778899aabbccddeeff > azure.json"
     )]
-    Azure {
-        /// The qualifying data, 8 to 64 bytes in hex; the report of the CPU is the one of the boot.
-        #[arg(
-            long,
-            value_name = "HEX",
-            value_parser = nonce,
-            required_unless_present = "report_data",
-            conflicts_with = "report_data"
-        )]
-        nonce: Option<Nonce>,
-        /// 64 bytes in hex for a new report of the CPU; the quote answers their SHA-256.
-        #[arg(long, value_name = "HEX", value_parser = report_data)]
-        report_data: Option<[u8; 64]>,
-        /// The boot log of a software TPM; the kernel's logs speak of another one.
-        #[arg(long, value_name = "FILE", requires = "tpm_socket")]
-        event_log: Option<PathBuf>,
-        /// A stand-in for Azure's metadata service, beside a software TPM.
-        #[arg(long, value_name = "URL", requires = "tpm_socket", hide = true)]
-        metadata_service: Option<String>,
-        #[command(flatten)]
-        place: TpmPlace,
-    },
+    Azure(Azure),
     /// Extend PCR 15 with zeuge:closed: quotes after it say that the boot secrets were fetched.
     #[command(after_help = "Example:\n  zeuge-agent tpm close")]
     Close {
         #[command(flatten)]
         place: TpmPlace,
     },
+}
+
+/// What `tpm azure` collects.
+#[derive(Args)]
+struct Azure {
+    /// The qualifying data, 8 to 64 bytes in hex; the report of the CPU is the one of the boot.
+    #[arg(
+        long,
+        value_name = "HEX",
+        value_parser = nonce,
+        required_unless_present = "report_data",
+        conflicts_with = "report_data"
+    )]
+    nonce: Option<Nonce>,
+    /// 64 bytes in hex for a new report of the CPU; the quote answers their SHA-256.
+    #[arg(long, value_name = "HEX", value_parser = report_data)]
+    report_data: Option<[u8; 64]>,
+    /// The boot log of a software TPM; the kernel's logs speak of another one.
+    #[arg(long, value_name = "FILE", requires = "tpm_socket")]
+    event_log: Option<PathBuf>,
+    /// A stand-in for Azure's metadata service, beside a software TPM.
+    #[arg(long, value_name = "URL", requires = "tpm_socket", hide = true)]
+    metadata_service: Option<String>,
+    #[command(flatten)]
+    place: TpmPlace,
 }
 
 /// Where the TPM is.
@@ -387,29 +391,12 @@ fn tpm(command: &TpmCommand) -> Result<u8, Error> {
         TpmCommand::Identity { place, .. }
         | TpmCommand::Activate { place, .. }
         | TpmCommand::Enroll { place, .. }
-        | TpmCommand::Azure { place, .. }
+        | TpmCommand::Azure(Azure { place, .. })
         | TpmCommand::Quote { place, .. }
         | TpmCommand::Close { place } => place,
     };
-    if let TpmCommand::Azure {
-        nonce,
-        report_data,
-        event_log,
-        metadata_service,
-        ..
-    } = command
-    {
-        let socket = place.tpm_socket.clone();
-        let wanted = TpmWanted::of(socket, event_log.clone(), metadata_service.clone());
-        let mut bundle = Bundle::new();
-        let qualifying = match (nonce, report_data) {
-            (Some(nonce), _) => nonce.0.clone(),
-            (None, data) => Sha256::digest(data.unwrap_or([0; 64])).to_vec(),
-        };
-        let mut paravisor = Paravisor::open(&wanted)?;
-        paravisor.speak(report_data.as_ref(), &qualifying, &mut bundle)?;
-        println!("{}", bundle.to_json());
-        return Ok(0);
+    if let TpmCommand::Azure(options) = command {
+        return azure(options);
     }
     let mut tpm = Tpm::open(place.tpm_socket.as_deref())?;
     match command {
@@ -450,12 +437,30 @@ fn tpm(command: &TpmCommand) -> Result<u8, Error> {
             println!("{}", quote.json());
         }
         // Done above: it opens more than a TPM.
-        TpmCommand::Azure { .. } => {}
+        TpmCommand::Azure(_) => {}
         TpmCommand::Close { .. } => {
             tpm.close()?;
             println!("PCR {CLOSED_PCR} was extended");
         }
     }
+    Ok(0)
+}
+
+/// Report, quote and boot log of a machine behind Azure's paravisor.
+fn azure(options: &Azure) -> Result<u8, Error> {
+    let wanted = TpmWanted::of(
+        options.place.tpm_socket.clone(),
+        options.event_log.clone(),
+        options.metadata_service.clone(),
+    );
+    let qualifying = match (&options.nonce, options.report_data) {
+        (Some(nonce), _) => nonce.0.clone(),
+        (None, data) => Sha256::digest(data.unwrap_or([0; 64])).to_vec(),
+    };
+    let mut bundle = Bundle::new();
+    let mut paravisor = Paravisor::open(&wanted)?;
+    paravisor.speak(options.report_data.as_ref(), &qualifying, &mut bundle)?;
+    println!("{}", bundle.to_json());
     Ok(0)
 }
 

@@ -321,7 +321,10 @@ fn attempt(
 /// this machine looks like it. A wrong guess ends where nothing answers.
 fn layer(wanted: &Wanted) -> Result<Option<Layer>, Error> {
     let behind = match wanted.behind() {
-        None if !wanted.is_wanted() && !device::is_there()? => crate::detect::behind_what(),
+        None if !wanted.is_wanted() => match crate::detect::behind_what() {
+            Some(behind) if !device::is_there()? => Some(behind),
+            _ => None,
+        },
         behind => behind,
     };
     Ok(match behind {

@@ -67,5 +67,5 @@ pub(crate) fn varint(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
         }
     }
     let because = "a number is longer than 64 bits";
-    Err(Malformed::invalid(reader.check(), start, "field", because))
+    Err(Malformed::invalid(reader.check(), start, "varint", because))
 }

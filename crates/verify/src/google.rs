@@ -114,26 +114,7 @@ pub fn endorsed(
     let signer = Certificate::parse(golden.certificate)?;
     let pinned = context.anchors.google();
     let mut trail = Trail::new();
-    let held = context.endorsements.certificates.iter();
-    let mut candidates = golden
-        .bundle
-        .iter()
-        .chain(held.map(|certificate| &certificate.bytes));
-    let root = candidates.find(|der| fingerprint(der) == pinned.fingerprint);
-    trail.check("google.endorsement.root", || match root {
-        Some(_) => Ok(()),
-        None => {
-            let found = match golden.bundle.first() {
-                Some(other) => hex::encode(fingerprint(other)),
-                None => "no root's certificate".to_owned(),
-            };
-            let wanted = hex::encode(pinned.fingerprint);
-            Err(Broken::RootNotPinned(Difference::new(found, wanted)).into())
-        }
-    })?;
-    // Where the check was taken away, the first that claims to be the root stands in its place.
-    let root = root.or_else(|| golden.bundle.first());
-    let root = Certificate::parse(root.map_or(golden.certificate, Vec::as_slice))?;
+    let root = root(&mut trail, golden, context)?;
     trail.check("google.endorsement.validity", || {
         let mut chain = [&root, &signer].into_iter();
         match chain.find(|certificate| !is_valid_at(certificate, context.at)) {
@@ -228,6 +209,36 @@ pub(crate) fn firmware_of(body: &Body, context: &Context<'_>, trail: &mut Trail)
         Body::Tdx(report) => firmware(Measured::Tdx(&report.mr_td), context, trail),
         Body::Sgx(_) => Firmware::NotGiven,
     }
+}
+
+/// The certificate of the pinned root, out of the endorsement or from beside it.
+fn root<'a>(
+    trail: &mut Trail,
+    golden: &'a Golden<'_>,
+    context: &Context<'a>,
+) -> Result<Certificate<'a>, Error> {
+    let pinned = context.anchors.google();
+    let held = context.endorsements.certificates.iter();
+    let mut candidates = golden
+        .bundle
+        .iter()
+        .chain(held.map(|certificate| &certificate.bytes));
+    let root = candidates.find(|der| fingerprint(der) == pinned.fingerprint);
+    let first = golden.bundle.first();
+    trail.check("google.endorsement.root", || match root {
+        Some(_) => Ok(()),
+        None => {
+            let found = first.map_or_else(
+                || "no root's certificate".to_owned(),
+                |other| hex::encode(fingerprint(other)),
+            );
+            let wanted = hex::encode(pinned.fingerprint);
+            Err(Broken::RootNotPinned(Difference::new(found, wanted)).into())
+        }
+    })?;
+    // Where the check was taken away, the first that claims to be the root stands in its place.
+    let root = root.or(first).map(Vec::as_slice);
+    Ok(Certificate::parse(root.unwrap_or_default())?)
 }
 
 /// The root issued the signer's certificate, and may.

@@ -60,6 +60,7 @@ impl Paravisor {
     pub(crate) fn open(wanted: &Wanted) -> Result<Self, Error> {
         let socket = wanted.tpm_socket.as_deref();
         let mut tpm = Tpm::open(socket)?;
+        report(&mut tpm)?;
         let read = Command::new("TPM2_ReadPublic", 0x173).handle(AK);
         let public = tpm.channel.run(&read, 0)?.sized()?;
         let url = wanted.metadata_service.as_deref().unwrap_or(METADATA);
@@ -100,7 +101,7 @@ impl Paravisor {
     ) -> Result<(), Error> {
         let hcl = match report_data {
             Some(data) => self.fresh_report(data)?,
-            None => self.report()?,
+            None => report(&mut self.tpm)?,
         };
         let quote = self.quote(qualifying)?;
         let mut put = |label: &str, media, bytes| {
@@ -131,24 +132,12 @@ impl Paravisor {
         Ok(())
     }
 
-    fn report(&mut self) -> Result<Vec<u8>, Error> {
-        self.tpm.nv(HCL_REPORT).map_err(|error| {
-            trouble(format!(
-                "NV index {HCL_REPORT:#010x} holds no HCL report: is this a confidential machine of \
-                 Azure's? ({})",
-                error.because
-            ))
-        })
-    }
-
     /// Lets the paravisor make a report that carries these bytes.
     fn fresh_report(&mut self, data: &[u8; 64]) -> Result<Vec<u8>, Error> {
-        // Before anything is written: an ordinary TPM is left alone.
-        self.report()?;
         self.tpm.write_owned(USER_DATA, data)?;
         let start = Instant::now();
         loop {
-            let hcl = self.report()?;
+            let hcl = report(&mut self.tpm)?;
             if user_data(&hcl).as_deref() == Some(data) {
                 return Ok(hcl);
             }
@@ -218,6 +207,17 @@ impl Paravisor {
         table.extend(der.as_ref());
         Some(table)
     }
+}
+
+/// The report as it lies there. An ordinary TPM has none, and is left alone.
+fn report(tpm: &mut Tpm) -> Result<Vec<u8>, Error> {
+    tpm.nv(HCL_REPORT).map_err(|error| {
+        trouble(format!(
+            "NV index {HCL_REPORT:#010x} holds no HCL report: is this a confidential machine of \
+             Azure's? ({})",
+            error.because
+        ))
+    })
 }
 
 /// What a report says that the guest wrote: 64 bytes.

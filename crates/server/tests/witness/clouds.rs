@@ -82,19 +82,15 @@ type Show = fn(&ToyAzureEvidence, &mut Bundle);
 fn whole(told: &ToyAzureEvidence, bundle: &mut Bundle) {
     put(bundle, "hcl", Media::AzureHcl, told.hcl.clone());
     put(bundle, "tpm", Media::TpmQuote, told.own_quote());
-    match &told.td_quote {
-        Some(quote) => {
-            put(bundle, "tdx", Media::TdxQuote, quote.clone());
-            let collateral = told.beside.clone();
-            put(bundle, "tdx.collateral", Media::IntelCollateral, collateral);
-        }
-        None => put(
-            bundle,
-            "snp.certificates",
-            Media::SnpCertificates,
-            told.beside.clone(),
-        ),
+    if let Some(quote) = &told.td_quote {
+        put(bundle, "tdx", Media::TdxQuote, quote.clone());
     }
+    // The kind of the hardware report.
+    let (label, media) = match told.hcl[1224] {
+        4 => ("tdx.collateral", Media::IntelCollateral),
+        _ => ("snp.certificates", Media::SnpCertificates),
+    };
+    put(bundle, label, media, told.beside.clone());
 }
 
 fn ask_azure(
