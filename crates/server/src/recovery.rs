@@ -20,7 +20,7 @@ use zeuge_log::tree;
 use zeuge_protocol::name::Name;
 
 use crate::clock::Clock;
-use crate::keys::{self, Keys};
+use crate::keys::{self, Keys, Purpose};
 use crate::refusal::Refusal;
 use crate::sequencer::{Entries, NewLeaf, compare, opened, salted};
 use crate::store::Sqlite;
@@ -259,7 +259,9 @@ pub fn recover(folder: &Path, held: &[Vec<u8>]) -> io::Result<Recovered> {
     let id = String::from_utf8(id.unwrap_or_default()).map_err(io::Error::other)?;
     let id = Name::parse(&id).map_err(io::Error::other)?;
     let origin = origin(&store, &id).map_err(io::Error::other)?;
-    let keys = Keys::open(&folder.join("keys"), &origin)?;
+    let keys_folder = folder.join("keys");
+    keys::ensure(&keys_folder, Purpose::Report)?;
+    let keys = Keys::open(&keys_folder, &origin)?;
     let patient = Patient {
         folder,
         key: keys.log.verifier().clone(),

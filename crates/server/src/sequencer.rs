@@ -266,12 +266,6 @@ impl Sequencer {
         let _ = self.shown.send_replace(Err(refusal));
     }
 
-    /// Nothing is shown until the log could be written again.
-    pub fn stumble(&self, refusal: Refusal) {
-        let _ = self.shown.send_replace(Err(refusal));
-        self.wake();
-    }
-
     /// Demands that the log continues a checkpoint that somebody holds, as a note or in a receipt.
     ///
     /// # Errors
@@ -389,12 +383,18 @@ impl Sequencer {
         number: u64,
         entry: &[u8],
     ) -> Result<Receipt, Refusal> {
-        Receipt::mint(signed, &self.tiles, number, entry).map_err(|error| {
-            // The next batch finds out whether tiles or database are damaged.
-            self.is_suspect.store(true, Ordering::Relaxed);
-            self.wake();
-            Refusal::from(error).retry_after(1)
-        })
+        let mint = || Receipt::mint(signed, &self.tiles, number, entry);
+        if let Ok(receipt) = mint() {
+            return Ok(receipt);
+        }
+        // Not beside a writer, who may be putting tiles in the place of damaged ones.
+        let poisoned = |_| Refusal::store(&"an earlier batch failed in the middle");
+        let _writing = self.writing.lock().map_err(poisoned)?;
+        if let Ok(receipt) = mint() {
+            return Ok(receipt);
+        }
+        self.mend()?;
+        Ok(mint()?)
     }
 
     /// Publishes batches until told to stop, and once more then.
@@ -455,11 +455,11 @@ impl Sequencer {
         let done = self
             .tiles
             .remake(self.entries.as_ref(), (last.size, last.root));
-        if done
-            .as_ref()
-            .is_err_and(|refusal| refusal.check != "log.rollback")
-        {
-            self.is_suspect.store(true, Ordering::Relaxed);
+        match &done {
+            // What the database lost does not come back by itself.
+            Err(refusal) if refusal.check == "log.rollback" => self.stop(refusal.clone()),
+            Err(_) => self.is_suspect.store(true, Ordering::Relaxed),
+            Ok(()) => {}
         }
         done
     }

@@ -1,6 +1,6 @@
 //! What recovery reads and changes in the database.
 
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 
 use super::sqlite::{Sqlite, append, mark_time};
 use crate::recovery::{Reopening, Salvage};
@@ -21,13 +21,13 @@ impl Salvage for Sqlite {
         let keep = i64::try_from(reopening.keep).map_err(|error| Refusal::store(&error))?;
         self.write(|transaction| {
             mark_time(transaction, reopening.now)?;
-            for sql in [
+            transaction.execute(
                 "DELETE FROM leaves WHERE number >= ?1 OR number < 0",
-                "DELETE FROM openings WHERE leaf >= ?1",
-                "DELETE FROM verdicts WHERE leaf >= ?1",
-                "DELETE FROM endorsements WHERE leaf >= ?1",
-            ] {
-                transaction.execute(sql, [keep])?;
+                [keep],
+            )?;
+            for table in about_leaves(transaction)? {
+                let sql = format!("DELETE FROM {table} WHERE leaf >= ?1");
+                transaction.execute(&sql, [keep])?;
             }
             transaction.execute_batch(
                 "DELETE FROM checkpoint; DELETE FROM tokens;
@@ -43,5 +43,33 @@ impl Salvage for Sqlite {
             }
             Ok(())
         })
+    }
+}
+
+/// The tables whose rows belong to leaves, by their column `leaf`: also those that come later.
+fn about_leaves(transaction: &Transaction<'_>) -> Result<Vec<String>, Refusal> {
+    let mut statement = transaction.prepare(
+        "SELECT held.name FROM sqlite_schema AS held
+         JOIN pragma_table_info(held.name) AS columns
+         WHERE held.type = 'table' AND columns.name = 'leaf'",
+    )?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_belongs_to_a_leaf_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("db")).unwrap();
+        let mut tables = store.write(about_leaves).unwrap();
+        tables.sort();
+        assert_eq!(
+            tables,
+            ["appraisals", "endorsements", "openings", "verdicts"]
+        );
     }
 }

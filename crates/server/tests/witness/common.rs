@@ -95,6 +95,11 @@ impl World {
 
     /// The same with a data folder that somebody prepares; nothing when that cannot be done.
     pub(crate) fn within(prepare: impl FnOnce(&Path) -> bool) -> Option<Self> {
+        // Captured with the test, and shown when it fails.
+        let _ = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_test_writer()
+            .try_init();
         let folder = tempfile::tempdir().unwrap();
         if !prepare(&folder.path().join("data")) {
             return None;
