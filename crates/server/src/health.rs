@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often the disk is asked when nothing else says that it fails.
 const BEAT: Duration = Duration::from_secs(10);
 /// How long one durable write may take: an admission lives no longer.
-const SLOW: Duration = Duration::from_secs(5);
+pub const SLOW: Duration = Duration::from_secs(5);
 
 /// The beat.
 #[derive(Debug, Default)]
@@ -40,18 +40,20 @@ struct State {
 }
 
 impl Health {
-    /// Whether the last beat succeeded, and the one under way does not take too long.
+    /// Whether the last beat succeeded, and the one under way does not take too long. A beat that
+    /// waits its turn while the log moves on (`is_moving`) says that there is much to do, not that
+    /// the disk is slow.
     ///
     /// # Errors
     /// `store.unavailable`.
-    pub fn demand(&self) -> Result<(), Refusal> {
+    pub fn demand(&self, is_moving: bool) -> Result<(), Refusal> {
         let state = self.state.lock();
         let state = state.map_err(|_| Refusal::store(&"an earlier beat failed in the middle"))?;
         if let Some(refusal) = &state.failed {
             return Err(refusal.clone());
         }
         match state.begun.map(|begun| begun.elapsed()) {
-            Some(waited) if waited > SLOW => {
+            Some(waited) if waited > SLOW && !is_moving => {
                 let because = "the disk of the data folder is too slow: one durable write takes \
                                longer than an admission lives. Look at the disk; the witness goes \
                                on by itself";

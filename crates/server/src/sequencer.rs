@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use zeuge_log::checkpoint::{Checkpoint, SignedCheckpoint, VerifiedCheckpoint};
@@ -117,6 +117,8 @@ pub struct Sequencer {
     stopped: OnceLock<Refusal>,
     /// Whether tiles were found that do not fit.
     is_suspect: AtomicBool,
+    /// When a batch was published last.
+    moved: Mutex<Option<Instant>>,
 }
 
 /// The last checkpoint that was signed, or that of a log without entries.
@@ -254,6 +256,7 @@ impl Sequencer {
             writing: Mutex::new(()),
             stopped: OnceLock::new(),
             is_suspect: AtomicBool::new(false),
+            moved: Mutex::new(None),
         };
         sequencer.sequence()?;
         Ok(sequencer)
@@ -320,6 +323,13 @@ impl Sequencer {
         let _writing = self.writing.lock().map_err(poisoned)?;
         let file = self.tiles.checkpoint_file().with_file_name(".room");
         write_durably(&file, &[0; 4096]).map_err(|error| disk(&error))
+    }
+
+    /// Whether a batch was published this short a while ago.
+    #[must_use]
+    pub fn moved_within(&self, time: Duration) -> bool {
+        let moved = self.moved.lock().ok().and_then(|moved| *moved);
+        moved.is_some_and(|moved| moved.elapsed() <= time)
     }
 
     /// Says that there are new leaves.
@@ -491,6 +501,9 @@ impl Sequencer {
             })?;
             let path = self.tiles.checkpoint_file();
             write_durably(&path, note.as_bytes()).map_err(|error| disk(&error))?;
+            if let Ok(mut moved) = self.moved.lock() {
+                *moved = Some(Instant::now());
+            }
             self.shown.send_modify(|shown| {
                 *shown = match self.stopped.get() {
                     Some(refusal) => Err(refusal.clone()),

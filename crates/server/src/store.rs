@@ -11,6 +11,7 @@ mod measure;
 mod register;
 mod salvage;
 pub mod sqlite;
+mod vault;
 
 pub use appraisals::AppraisalRow;
 pub use sqlite::Sqlite;

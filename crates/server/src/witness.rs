@@ -23,7 +23,7 @@ use crate::door::{self, Seats};
 use crate::enrolment::{Enrolments, Queue};
 use crate::feed::Feeds;
 use crate::forecast::Forecasts;
-use crate::health::Health;
+use crate::health::{self, Health};
 use crate::keys::{self, Keys, Purpose};
 use crate::limits::{APPRAISALS_MAX, SOURCE_CONNECTIONS_MAX};
 use crate::load::Load;
@@ -257,7 +257,8 @@ impl Witness {
     pub fn ready(&self) -> Result<(), Refusal> {
         self.clock.now()?;
         self.sequencer.checkpoint()?;
-        self.health.demand()
+        let is_moving = self.sequencer.moved_within(health::SLOW);
+        self.health.demand(is_moving)
     }
 
     /// Writes the refusals of the window into the log.
