@@ -33,11 +33,7 @@ use crate::model::{Amount, Policy, Rung, Stage};
     printcolumn(name = "Reaction", type_ = "string", json_path = ".spec.reaction"),
     printcolumn(name = "Held", type_ = "string", json_path = ".status.holds[*].check"),
     printcolumn(name = "Bypass", type_ = "string", json_path = ".status.bypass[*]"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    )
+    printcolumn(name = "Waivers", type_ = "string", json_path = ".status.waivers[*]")
 )]
 #[x_kube(validation = Rule::new("!self.forceAfterDeadline || self.reaction in ['NoExecute', 'Credentials', 'Delete']").message("force needs a reaction that reaches NoExecute"))]
 #[serde(rename_all = "camelCase")]
@@ -79,6 +75,10 @@ pub struct AttestationPolicySpec {
     /// Nodes that are being worked on: nothing beyond the taint happens to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub maintenance: Vec<Maintenance>,
+    /// Waivers as owners signed them (zeuge-kube waive).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 16384)))]
+    pub waivers: Vec<String>,
 }
 
 const fn age_default() -> i64 {
@@ -188,6 +188,10 @@ pub struct Maintenance {
     pub node: String,
     /// Until when.
     pub until: Time,
+    /// What firmware or image is expected afterwards, for people: nothing is judged by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub expected: Option<String>,
 }
 
 /// What the controller last saw.
@@ -200,6 +204,9 @@ pub struct AttestationPolicyStatus {
     /// Who passes the controller-manager's own approver, and so joins without attestation.
     #[serde(default)]
     pub bypass: Vec<String>,
+    /// The waivers that count now, one sentence each, and those that were refused.
+    #[serde(default)]
+    pub waivers: Vec<String>,
 }
 
 /// A hold.
@@ -230,6 +237,11 @@ pub struct HoldStatus {
     printcolumn(name = "Failed", type_ = "string", json_path = ".status.failed"),
     printcolumn(name = "Judged", type_ = "date", json_path = ".status.judgedAt"),
     printcolumn(name = "Step", type_ = "string", json_path = ".status.step"),
+    printcolumn(
+        name = "Certificate until",
+        type_ = "string",
+        json_path = ".status.certificateUntil"
+    ),
     printcolumn(
         name = "Age",
         type_ = "date",
@@ -275,6 +287,9 @@ pub struct AttestedNodeStatus {
     /// SHA-256 of the client keys that were approved for the name, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// Until when the newest certificate counts that was signed for the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_until: Option<Time>,
     /// The log's receipt of the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,

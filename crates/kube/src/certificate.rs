@@ -109,6 +109,16 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(der: Vec<u8>, pem: Vec<u8>) {
+            let _ = validity(&pem);
+            let text = crate::request::armour("CERTIFICATE", &der);
+            let _ = validity(text.as_bytes());
+            let _ = instant(&mut Reader(&der));
+        }
+    }
+
     #[test]
     fn times_are_of_the_forms_of_rfc_5280_alone() {
         let read = |tag: u8, text: &str| {

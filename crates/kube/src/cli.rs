@@ -12,14 +12,19 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Api, Client, Config};
+use serde::de::DeserializeOwned;
 
+use crate::api::AttestationPolicy;
 use crate::belief::Pinned;
 use crate::cluster::START_TAINT;
 use crate::controller::{self, Settings};
 use crate::error::Error;
 use crate::install::{self, Inside, Shape};
 use crate::node::{self, Identity};
+use crate::owner::OwnerKey;
+use crate::preflight;
+use crate::waiver::{self, Waiver};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,7 +37,18 @@ Examples:
       zeuge-agent attest --config /etc/zeuge/agent.json
   zeuge-kube uninstall --kubeconfig admin.kubeconfig
 
-Exit codes: 0 done, 1 usage or local trouble, 4 the API server is unavailable or the Lease is not held.";
+Exit codes: 0 done, 1 usage or local trouble, 4 the API server is unavailable or the Lease is not held,
+5 preflight refuses.";
+
+const WAIVING: &str = "\
+Examples:
+  zeuge-kube waive --key owner/owner.key --node worker-1 --check policy.tcb --hours 2 \\
+      --because \"firmware is being rolled out\"
+  zeuge-kube waive --key anna.key --key berta.key --node worker-1 --check kube.node.stale \\
+      --hours 4 --because \"the witness is down\" --print
+
+Puts the waiver into the AttestationPolicy; with --print it is only printed. It counts where the
+controller knows its signers (--owners), for this cluster alone, and shows in every verdict.";
 
 /// Kubernetes nodes that join only if attested.
 #[derive(Parser)]
@@ -53,6 +69,15 @@ enum Command {
     /// Put definitions, rights and admission policies into a cluster; taints no node.
     #[command(after_help = EXAMPLES)]
     Install(Install),
+    /// Ask a cluster for what must hold before attestation means anything there; changes nothing.
+    #[command(
+        after_help = "Example:\n  zeuge-kube preflight --witness witness.json --outage-hours 24\n\n\
+                      Exit codes: 0 all holds or cannot be told, 5 something does not hold."
+    )]
+    Preflight(Preflight),
+    /// Break-glass: sign that nodes count as good for at most four hours although checks fail.
+    #[command(after_help = WAIVING)]
+    Waive(Waive),
     /// Take everything back, taints and labels of nodes too.
     #[command(after_help = "Example:\n  zeuge-kube uninstall --kubeconfig admin.kubeconfig")]
     Uninstall(Place),
@@ -90,6 +115,48 @@ struct Controller {
     /// Show numbers for Prometheus and /healthz over plain HTTP; no names are among them.
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<std::net::SocketAddr>,
+    /// The owner set whose waivers count (owner.pub of zeuge owner init); without it none does.
+    #[arg(long, value_name = "FILE")]
+    owners: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Preflight {
+    #[command(flatten)]
+    place: Place,
+    /// A witness as the controller is given it. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    witness: Vec<PathBuf>,
+    /// For how long the witness may be away, in hours.
+    #[arg(long, value_name = "HOURS")]
+    outage_hours: Option<u32>,
+}
+
+#[derive(Args)]
+struct Waive {
+    #[command(flatten)]
+    place: Place,
+    /// An owner's key; repeatable where the owner set demands several.
+    #[arg(long, value_name = "FILE", required = true)]
+    key: Vec<PathBuf>,
+    /// A node. May be repeated.
+    #[arg(long, value_name = "NAME", required = true)]
+    node: Vec<String>,
+    /// A check that may fail; kube.node.stale and kube.node.rebooted together waive silence.
+    #[arg(long, value_name = "ID", required = true)]
+    check: Vec<String>,
+    /// For how long.
+    #[arg(long, value_name = "HOURS", value_parser = clap::value_parser!(u8).range(1..=4))]
+    hours: u8,
+    /// Why.
+    #[arg(long, value_name = "SENTENCE")]
+    because: String,
+    /// The AttestationPolicy to put it into.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    policy: String,
+    /// Print it, and put it nowhere.
+    #[arg(long)]
+    print: bool,
 }
 
 #[derive(Args)]
@@ -138,7 +205,7 @@ impl Install {
         let inside = match (&self.inside, &self.witness) {
             (Some(image), Some(witness)) => {
                 // What cannot be read here could not be read there.
-                pinned(witness)?;
+                read_json::<Pinned>(witness)?;
                 let read = std::fs::read_to_string(witness);
                 Some(Inside {
                     image: image.clone(),
@@ -301,7 +368,7 @@ async fn run(command: &Command) -> Result<(), Error> {
                 witnesses: options
                     .witness
                     .iter()
-                    .map(|it| pinned(it))
+                    .map(|it| read_json(it))
                     .collect::<Result<_, _>>()?,
                 audience: options.audience.clone(),
                 tenant: options.tenant.clone(),
@@ -309,6 +376,7 @@ async fn run(command: &Command) -> Result<(), Error> {
                 start_taint: options.place.start_taint.clone(),
                 interval: Duration::from_secs(options.interval),
                 metrics: options.metrics,
+                owners: options.owners.as_deref().map(read_json).transpose()?,
             };
             controller::run(client(&options.place).await?, settings).await
         }
@@ -343,6 +411,8 @@ async fn run(command: &Command) -> Result<(), Error> {
             }
         }
         Command::Install(options) => options.run().await,
+        Command::Preflight(options) => preflight(options).await,
+        Command::Waive(options) => waive(options).await,
         Command::Uninstall(place) => {
             for line in install::remove(&client(place).await?, &place.start_taint).await? {
                 println!("removed {line}");
@@ -352,13 +422,63 @@ async fn run(command: &Command) -> Result<(), Error> {
     }
 }
 
-fn pinned(path: &Path) -> Result<Pinned, Error> {
+/// Tells every point; an error names the first one that does not hold.
+async fn preflight(options: &Preflight) -> Result<(), Error> {
+    let witnesses = options.witness.iter().map(|it| read_json::<Pinned>(it));
+    let witnesses = witnesses.map(|it| it.map(|it| it.issuer));
+    let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
+    let outage = options.outage_hours.map(|it| i64::from(it) * 3600);
+    let config = config(&options.place).await?;
+    let points = preflight::preflight(&config, &witnesses, outage).await?;
+    print!("{}", preflight::text(&points));
+    match points.iter().find(|it| it.holds == preflight::Holds::No) {
+        Some(point) => Err(Error::Refused(point.check)),
+        None => Ok(()),
+    }
+}
+
+/// Signs a waiver and puts it beside those that still count.
+async fn waive(options: &Waive) -> Result<(), Error> {
+    let keys = options.key.iter().map(|it| OwnerKey::read(it));
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
+    let client = client(&options.place).await?;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
+    let uid = namespaces.get("kube-system").await?.metadata.uid;
+    let uid = uid.ok_or_else(|| Error::Local("kube-system has no UID".into()))?;
+    let now = jiff::Timestamp::now().as_second();
+    let waiver = Waiver {
+        because: options.because.clone(),
+        from: now,
+        until: now.saturating_add(i64::from(options.hours) * 3600),
+        ..Waiver::new(uid, options.node.clone(), options.check.clone())
+    };
+    let signed = waiver::sign(&waiver, &keys);
+    if options.print {
+        println!("{signed}");
+        return Ok(());
+    }
+    let policies: Api<AttestationPolicy> = Api::all(client);
+    let mut policy = policies.get(&options.policy).await?;
+    let waivers = &mut policy.spec.waivers;
+    waivers.retain(|it| waiver::until(it).is_some_and(|until| until > now));
+    waivers.push(signed);
+    let put = kube::api::PostParams::default();
+    policies.replace(&options.policy, &put, &policy).await?;
+    println!("waived; the policy's status says whether the controller believes it");
+    Ok(())
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let failed = |because: String| Error::Local(format!("{}: {because}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
 }
 
 async fn client(place: &Place) -> Result<Client, Error> {
+    Ok(Client::try_from(config(place).await?)?)
+}
+
+async fn config(place: &Place) -> Result<Config, Error> {
     let bad = |error: &dyn std::fmt::Display| Error::Local(format!("kubeconfig: {error}"));
     let mut config = match &place.kubeconfig {
         None => Config::infer().await.map_err(|error| bad(&error))?,
@@ -371,5 +491,5 @@ async fn client(place: &Place) -> Result<Client, Error> {
     };
     // A disruption budget answers 429: trying again inside of one request would hold up the pass.
     config.default_retry = false;
-    Ok(Client::try_from(config)?)
+    Ok(config)
 }

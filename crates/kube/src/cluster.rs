@@ -124,6 +124,9 @@ pub fn machine(
         denied: denied.is_some_and(|labels| labels.contains_key(DENIED_LABEL)),
         compromised: policy.compromised.iter().any(|it| it.node == name),
         maintenance_until: announced.and_then(|it| belief::seconds(Some(&it.until))),
+        // Waivers are not the cluster's: crate::waiver puts them in.
+        waived_until: None,
+        silence_waived_until: None,
     }
 }
 

@@ -7,10 +7,11 @@
 //! remembers stands in AttestedNode objects; what it believes is in its own files.
 
 mod act;
+mod certificates;
 mod gate;
 mod lives;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,11 +24,12 @@ use k8s_openapi::api::core::v1::{Namespace, Node as KubeNode, Pod};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{ListParams, PostParams};
-use kube::runtime::reflector::{self, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
+use zeuge_protocol::document::OwnerSet;
 
 use crate::api::{AttestationPolicy, AttestationPolicyStatus, AttestedNode, HoldStatus};
 use crate::belief::{self, Pinned};
@@ -35,8 +37,8 @@ use crate::error::{Error, reason};
 use crate::join::Facts;
 use crate::leader::{self, Seat};
 use crate::metrics::{self, Metrics};
-use crate::model::{Believed, Health, Hold, Plan, Pods, State, Step};
-use crate::{bypass, cluster, plan};
+use crate::model::{Believed, Cordon, Health, Hold, Plan, Pods, State, Step};
+use crate::{bypass, cluster, plan, waiver};
 
 /// How often who passes the built-in approver is looked up: an alarm is due within a minute.
 const BYPASS_EVERY: Duration = Duration::from_secs(20);
@@ -67,6 +69,8 @@ pub struct Settings {
     pub interval: Duration,
     /// Where numbers are shown, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// Whose waivers count; with none, no waiver does.
+    pub owners: Option<OwnerSet>,
 }
 
 struct Controller {
@@ -82,6 +86,8 @@ struct Controller {
     policies: Store<AttestationPolicy>,
     /// The version of each AttestedNode whose results were read.
     read: HashMap<String, String>,
+    /// Requests whose certificates were looked at.
+    signed: HashSet<String>,
     bypass: Vec<String>,
     bypass_at: Option<Instant>,
     /// How long it took to look at all machines.
@@ -114,6 +120,7 @@ pub async fn run(client: Client, settings: Settings) -> Result<(), Error> {
         settings,
         cluster_uid,
         read: HashMap::new(),
+        signed: HashSet::new(),
         bypass: Vec::new(),
         bypass_at: None,
         look: Duration::ZERO,
@@ -255,6 +262,7 @@ impl Controller {
         let begun = Instant::now();
         let mut state = self.state(&policy, skew_secs);
         self.look = begun.elapsed();
+        let waived = self.waivers(&policy, &mut state, now);
         self.count_pods(&mut state, now).await?;
         let plan = plan::plan(&state, now);
         let refuses = plan::refuses_joins(&plan.holds);
@@ -278,8 +286,9 @@ impl Controller {
         self.count(&state, &plan, now);
         self.conditions(&state, now).await;
         self.lives(now).await;
+        self.certificates().await;
         self.look_for_bypass().await?;
-        self.report(&policy, &plan.holds).await
+        self.report(&policy, &plan.holds, waived).await
     }
 
     /// How far our clock is from the API server's.
@@ -360,14 +369,38 @@ impl Controller {
         }
     }
 
-    /// Counts pods where a decision depends on them: on machines that fail, and on those that
-    /// wait while they are not ready.
+    /// Puts into the state what owners waived; a sentence for each waiver, also for one that does
+    /// not count.
+    fn waivers(&self, policy: &AttestationPolicy, state: &mut State, now: i64) -> Vec<String> {
+        let (mut believed, mut said) = (Vec::new(), Vec::new());
+        for text in &policy.spec.waivers {
+            let read = match &self.settings.owners {
+                None => Err("the controller knows no owners (--owners)".to_owned()),
+                Some(owners) => waiver::believe(text, owners, &self.cluster_uid, now),
+            };
+            let (check, text) = match &read {
+                Ok(it) => ("kube.waiver", it.to_string()),
+                Err(because) => ("kube.waiver.refused", because.clone()),
+            };
+            said.push(format!("{check}: {text}"));
+            believed.extend(read);
+        }
+        let failed = |name: &str| {
+            let memory = self.memories.get(&ObjectRef::new(name));
+            memory.and_then(|it| Some(it.status.as_ref()?.failed.clone()))
+        };
+        waiver::apply(&believed, &mut state.nodes, &failed);
+        said
+    }
+
+    /// Counts pods where a decision depends on them: on machines that fail and are cordoned, and on
+    /// those that wait while they are not ready.
     async fn count_pods(&self, state: &mut State, now: i64) -> Result<(), Error> {
         let pods: Api<Pod> = Api::all(self.client.clone());
         let policy = state.policy.clone();
         for (name, node) in state.nodes.iter_mut().filter(|(_, node)| node.live) {
             let failed = plan::health(node, &policy, now) == Health::Failed;
-            if failed || (node.start_taint && !node.ready) {
+            if (failed && node.cordon != Cordon::No) || (node.start_taint && !node.ready) {
                 let there = ListParams::default().fields(&format!("spec.nodeName={name}"));
                 let list = pods.list(&there).await?;
                 node.pods = Pods {
@@ -426,6 +459,7 @@ impl Controller {
             ("never", Health::Never),
             ("rebooted", Health::Rebooted),
             ("stale", Health::Stale),
+            ("waived", Health::Waived),
         ] {
             let like = live().filter(|node| plan::health(node, &state.policy, now) == wanted);
             self.metrics
@@ -469,17 +503,26 @@ impl Controller {
         Ok(())
     }
 
-    /// Writes what holds actions back and who bypasses us, when it changed.
-    async fn report(&self, policy: &AttestationPolicy, holds: &[Hold]) -> Result<(), Error> {
+    /// Writes what holds actions back, who bypasses us and what is waived, when it changed.
+    async fn report(
+        &self,
+        policy: &AttestationPolicy,
+        holds: &[Hold],
+        waivers: Vec<String>,
+    ) -> Result<(), Error> {
         let status = AttestationPolicyStatus {
             holds: holds.iter().map(hold).collect(),
             bypass: self.bypass.clone(),
+            waivers,
         };
         if policy.status.as_ref() == Some(&status) {
             return Ok(());
         }
         for hold in &status.holds {
             tracing::error!(check = hold.check, "{}", hold.message);
+        }
+        for sentence in &status.waivers {
+            tracing::warn!("{sentence}");
         }
         let mut next = policy.clone();
         next.status = Some(status);
@@ -524,6 +567,7 @@ fn condition(health: Health, failed: &[String], now: i64) -> Condition {
         Health::Never => ("Unknown", "", "it was never judged"),
         Health::Stale => ("Unknown", "", "its last verdict is too old"),
         Health::Rebooted => ("Unknown", "", "it booted since its last verdict"),
+        Health::Waived => ("False", "", "owners signed that it counts for now"),
     };
     let own = health.check().unwrap_or(check);
     // What failed says more than that something failed.

@@ -15,6 +15,8 @@ pub enum Error {
     Lease,
     /// A file, an option or the clock.
     Local(String),
+    /// Something that must hold does not; it has been told.
+    Refused(&'static str),
 }
 
 impl Error {
@@ -25,6 +27,7 @@ impl Error {
             Self::Api(_) => "kube.api",
             Self::Lease => "kube.lease",
             Self::Local(_) => "kube.local",
+            Self::Refused(check) => check,
         }
     }
 
@@ -34,6 +37,7 @@ impl Error {
         match self {
             Self::Api(_) | Self::Lease => 4,
             Self::Local(_) => 1,
+            Self::Refused(_) => 5,
         }
     }
 
@@ -54,6 +58,7 @@ impl fmt::Display for Error {
                 self.check()
             ),
             Self::Local(because) => write!(out, "{}: {because}", self.check()),
+            Self::Refused(check) => write!(out, "{check} does not hold"),
         }
     }
 }

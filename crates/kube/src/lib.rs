@@ -22,10 +22,13 @@ pub mod leader;
 pub mod metrics;
 pub mod model;
 pub mod node;
+pub mod owner;
 pub mod pkcs10;
 pub mod plan;
 mod plugin;
+pub mod preflight;
 pub mod request;
+pub mod waiver;
 
 pub use error::{Error, reason};
 
@@ -36,6 +39,8 @@ pub const CHECKS: &[&[&str]] = &[
     join::CHECKS,
     leader::CHECKS,
     plan::CHECKS,
+    preflight::CHECKS,
+    waiver::CHECKS,
 ];
 
 /// Runs `kubectl-zeuge`, which kubectl finds as `kubectl zeuge`; returns its exit code.

@@ -147,6 +147,10 @@ pub struct Node {
     pub compromised: bool,
     /// A person announced maintenance until then: nothing beyond the taint happens.
     pub maintenance_until: Option<i64>,
+    /// Owners waived what fails until then.
+    pub waived_until: Option<i64>,
+    /// Owners waived silence and reboots until then.
+    pub silence_waived_until: Option<i64>,
 }
 
 impl Node {
@@ -207,6 +211,8 @@ pub enum Health {
     Stale,
     /// Booted since it was judged.
     Rebooted,
+    /// Not good, and owners signed that it counts as good for now.
+    Waived,
 }
 
 /// What the controller shall do next to one machine.

@@ -56,6 +56,7 @@ impl Health {
             Self::Never => Some("kube.node.never"),
             Self::Stale => Some("kube.node.stale"),
             Self::Rebooted => Some("kube.node.rebooted"),
+            Self::Waived => Some("kube.waiver"),
         }
     }
 }
@@ -63,6 +64,20 @@ impl Health {
 /// What is known about a machine at `now`.
 #[must_use]
 pub fn health(node: &Node, policy: &Policy, now: i64) -> Health {
+    let health = without_waivers(node, policy, now);
+    let waived = match health {
+        // No waiver passes a key that is declared compromised.
+        Health::Failed if !node.compromised => node.waived_until,
+        Health::Stale | Health::Rebooted => node.silence_waived_until,
+        _ => None,
+    };
+    if waived.is_some_and(|until| now < until) {
+        return Health::Waived;
+    }
+    health
+}
+
+fn without_waivers(node: &Node, policy: &Policy, now: i64) -> Health {
     match &node.believed {
         Believed::Failed { .. } => Health::Failed,
         _ if node.compromised => Health::Failed,
@@ -181,7 +196,7 @@ pub fn plan(state: &State, now: i64) -> Plan {
         let step = match health(node, &state.policy, now) {
             Health::Failed => expel(node, &state.policy, reach(&holds, node), &mut free, now),
             _ if frozen => None,
-            Health::Good => readmit(node),
+            Health::Good | Health::Waived => readmit(node),
             Health::Rebooted => (!node.start_taint).then_some(Step::Restart),
             Health::Stale => (node.trusted || !node.no_schedule).then_some(Step::Distrust),
             // It may run pods since before we came: an installation taints nothing.

@@ -13,6 +13,8 @@ use zeuge_kube::api::{AttestationPolicy, AttestedNode};
 use zeuge_kube::cluster::{START_TAINT, UNTRUSTED};
 
 mod cluster;
+mod killed;
+mod lying;
 
 use cluster::{Cluster, Machine, cordoned, eventually, tainted, token, trusted};
 
@@ -48,6 +50,7 @@ async fn nodes_join_only_if_attested_and_lose_and_regain_their_work() {
     if !wanted("nodes_join_only_if_attested_and_lose_and_regain_their_work") {
         return;
     }
+    let _alone = cluster::alone().await;
     let mut cluster = furnished().await;
     gate(&cluster).await;
     let mut worker = cluster.join("worker-1").await;

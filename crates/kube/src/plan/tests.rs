@@ -46,6 +46,8 @@ fn good() -> Node {
         denied: false,
         compromised: false,
         maintenance_until: None,
+        waived_until: None,
+        silence_waived_until: None,
     }
 }
 
@@ -176,6 +178,28 @@ fn maintenance_ends_the_ladder_at_the_taint() {
     assert_eq!(steps(&state), [("n0".into(), Step::Distrust)]);
     apply(state.nodes.get_mut("n0").unwrap(), Step::Distrust, NOW);
     assert_eq!(steps(&state), []);
+}
+
+#[test]
+fn a_waiver_counts_as_good_until_it_ends_and_never_for_a_compromised_key() {
+    let mut bad = good();
+    (bad.believed, bad.waived_until) = (failed(NOW), Some(NOW + 1));
+    assert_eq!(health(&bad, &policy(), NOW), Health::Waived);
+    assert_eq!(health(&bad, &policy(), NOW + 1), Health::Failed);
+    assert_eq!(steps(&cluster([bad.clone(), good(), good()])), []);
+    (bad.cordon, bad.trusted) = (Cordon::Ours, false);
+    assert_eq!(
+        steps(&cluster([bad.clone(), good(), good()])),
+        [("n0".into(), Step::Uncordon)]
+    );
+    bad.compromised = true;
+    assert_eq!(health(&bad, &policy(), NOW), Health::Failed);
+    let mut silent = good();
+    silent.believed = Believed::Good { at: NOW - 900 };
+    silent.waived_until = Some(NOW + 1);
+    assert_eq!(health(&silent, &policy(), NOW), Health::Stale);
+    silent.silence_waived_until = Some(NOW + 1);
+    assert_eq!(health(&silent, &policy(), NOW), Health::Waived);
 }
 
 #[test]
@@ -310,7 +334,7 @@ fn guaranteed(state: &State, action: &Action) {
         assert!(node.denied && node.no_execute && node.pods.movable == 0);
     }
     if action.step == Step::Trust {
-        assert_eq!(health, Health::Good);
+        assert!(matches!(health, Health::Good | Health::Waived));
     }
 }
 

@@ -40,6 +40,7 @@ fn word(health: Health) -> &'static str {
         Health::Never => "never",
         Health::Stale => "stale",
         Health::Rebooted => "rebooted",
+        Health::Waived => "waived",
     }
 }
 
@@ -212,6 +213,7 @@ fn sentence(health: Health, node: &Node, status: &AttestedNodeStatus, of: &Pictu
         Health::Never => "It was never judged, so nothing is known and nothing is done.".into(),
         Health::Stale => format!("Judged {age} ago, a verdict counts for {limit}: no new pods."),
         Health::Rebooted => "It booted since it was judged: no new pods until it is again.".into(),
+        Health::Waived => "Owners signed that it counts as good for now (kube.waiver).".into(),
     }
 }
 

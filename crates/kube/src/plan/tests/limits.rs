@@ -186,6 +186,8 @@ fn machine() -> impl Strategy<Value = Node> {
                 drain_since: drain,
                 compromised: key && rebooted,
                 maintenance_until: (work && denied).then_some(NOW + 5),
+                waived_until: None,
+                silence_waived_until: None,
             }
         },
     )
