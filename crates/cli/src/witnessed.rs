@@ -38,6 +38,8 @@ use crate::{
 
 /// The name of the evidence in the archive.
 const EVIDENCE: &str = "evidence.cmw";
+/// The check of what is coming.
+const OUTLOOK: &str = "policy.tcb-outlook";
 /// The folder of endorsements in the archive.
 const ENDORSEMENTS: &str = "endorsements";
 
@@ -198,8 +200,17 @@ impl Held {
             leaf: self.leaf,
             size: self.size,
             root: self.root,
+            alone: self.alone().then(|| OUTLOOK.to_owned()),
             differences,
         }
+    }
+
+    /// Whether the witness warned of what is coming: it needs documents that are not yet in force
+    /// and not among those that the verdict rested on.
+    fn alone(&self) -> bool {
+        let checks = &self.statement.verdict.checks;
+        let mut about = checks.iter().filter(|check| check.id == OUTLOOK);
+        about.any(|check| check.status == api::CheckStatus::Warn)
     }
 
     /// The same in one sentence.
@@ -217,15 +228,24 @@ impl Held {
 
     /// What differs between the verdict of then and this one, in everything that both can know.
     pub(crate) fn differences(&self, now: &api::Verdict) -> Result<Vec<String>, String> {
-        let both = [&self.statement.verdict, now].map(comparable);
+        let both = [&self.statement.verdict, now].map(|one| comparable(one, self.alone()));
         let [then, now] = both;
         Ok(archive::differences(&then?, &now?))
     }
 }
 
-/// A verdict without its sentences and what only one side can know: the name of a file, and whether
-/// somebody holds checkpoints of the witness's log.
-fn comparable(verdict: &api::Verdict) -> Result<Value, String> {
+/// A verdict without its sentences and what only one side can know: the name of a file, whether
+/// somebody holds checkpoints of the witness's log, and, where the witness warned of it, what is
+/// coming.
+fn comparable(verdict: &api::Verdict, but_outlook: bool) -> Result<Value, String> {
+    let mut verdict = verdict.clone();
+    if but_outlook {
+        verdict.checks.retain(|check| check.id != OUTLOOK);
+        let word = &mut verdict.verdict;
+        if *word == VerdictWord::Warning {
+            *word = VerdictWord::Affirming;
+        }
+    }
     let mut whole = serde_json::to_value(verdict).map_err(|error| error.to_string())?;
     if let Some(fields) = whole.as_object_mut() {
         fields.remove("file");
@@ -389,4 +409,76 @@ fn trusted(arguments: &Arguments, option: &mut impl FnMut(&str, &str)) -> Result
         option("tpm-roots", &path.to_string_lossy());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use zeuge_protocol::{keys::SigningKey, report::Record};
+
+    fn verdict(word: &str, checks: &[(&str, &str)]) -> api::Verdict {
+        let rows = checks
+            .iter()
+            .map(|(id, status)| json!({"id": id, "status": status}));
+        serde_json::from_value(json!({
+            "schema": "zeuge.verdict.v1", "verdict": word, "at": "2026-03-01T00:00:00Z",
+            "checks": rows.collect::<Vec<_>>(), "failed": [], "claims": {}, "roots": [],
+            "threats": [], "adversaries": [], "not_proved": [],
+        }))
+        .unwrap()
+    }
+
+    fn held(verdict: api::Verdict) -> Held {
+        let name = |text| Name::parse(text).unwrap();
+        Held {
+            statement: Statement {
+                schema: String::new(),
+                witness: name("w1"),
+                tenant: name("acme"),
+                machine: "web-1".to_owned(),
+                made: 0,
+                record: Record {
+                    program: String::new(),
+                    at: 0,
+                    report_data: String::new(),
+                    evidence: FileDigest([0; 32]),
+                    endorsements: Vec::new(),
+                    documents: BTreeMap::new(),
+                    knowledge: FileDigest([0; 32]),
+                    evaluation_number_seen: None,
+                },
+                verdict,
+                receipt: String::new(),
+                openings: Vec::new(),
+            },
+            key: SigningKey::from_seed(&[1; 32]).unwrap().public(),
+            origin: "w1".to_owned(),
+            leaf: 0,
+            size: 1,
+            root: [0; 32],
+        }
+    }
+
+    #[test]
+    fn a_warning_of_what_is_coming_is_told_and_every_other_difference_counts() {
+        let here = verdict("affirming", &[("policy.debug", "pass")]);
+        let warned = [("policy.debug", "pass"), (OUTLOOK, "warn")];
+        let then = held(verdict("warning", &warned));
+        assert_eq!(then.differences(&here), Ok(Vec::new()));
+        assert_eq!(then.told(Vec::new()).alone.as_deref(), Some(OUTLOOK));
+        let other = held(verdict("warning", &[("policy.debug", "warn")]));
+        let differences = other.differences(&here).unwrap();
+        assert!(differences[0].starts_with("checks: "), "{differences:?}");
+        assert!(differences[1].starts_with("verdict: "), "{differences:?}");
+        assert_eq!(other.told(Vec::new()).alone, None);
+        let worse = verdict("contraindicated", &[("policy.debug", "fail")]);
+        assert_eq!(then.differences(&worse).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_machines_name_is_one_segment_of_a_path() {
+        assert_eq!(escaped("web-1.rack_7~"), "web-1.rack_7~");
+        assert_eq!(escaped("a/b?c d"), "a%2Fb%3Fc%20d");
+    }
 }

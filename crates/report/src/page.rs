@@ -52,6 +52,8 @@ pub struct Witnessed {
     pub size: u64,
     /// The root of that checkpoint.
     pub root: [u8; 32],
+    /// The check that only the witness could make, where it warned.
+    pub alone: Option<String>,
     /// What came out otherwise here; empty where the same did.
     pub differences: Vec<String>,
 }
@@ -112,6 +114,7 @@ pub fn json(report: &Report<'_>) -> Value {
             "witness": told.witness, "tenant": told.tenant, "machine": told.machine,
             "report_key": told.key, "at": told.at, "log": told.log, "leaf": told.leaf,
             "size": told.size, "root": hex::encode(told.root), "same": told.differences.is_empty(),
+            "alone": told.alone,
             "differences": told.differences,
         })),
     })

@@ -75,10 +75,23 @@ pub(super) fn plain_reason(report: &Report<'_>, one: &Adversary, language: Langu
             )
             .to_owned(),
         (None, Some(reason)) => {
-            assessed::deciding(reason, report.verdict, report.knowledge, language)
+            let (verdict, knowledge) = (report.verdict, report.knowledge);
+            as_sentence(&assessed::deciding(reason, verdict, knowledge, language))
         }
         (None, None) => String::new(),
     }
+}
+
+/// A line of a list as a sentence of its own.
+fn as_sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    let mut out: String = first.into_iter().flatten().collect();
+    out.push_str(letters.as_str());
+    if !out.ends_with('.') {
+        out.push('.');
+    }
+    out
 }
 
 /// Remedies that stand behind the most adversaries, most first.
@@ -424,6 +437,7 @@ pub(super) fn said_by_witness(told: &Witnessed, language: Language) -> Vec<Strin
         leaf,
         size,
         root,
+        alone,
         differences,
     } = told;
     let root = hex::encode(root);
@@ -449,6 +463,18 @@ pub(super) fn said_by_witness(told: &Witnessed, language: Language) -> Vec<Strin
             ),
         ],
     };
+    if let Some(check) = alone {
+        lines.push(match language {
+            Language::En => format!(
+                "The witness also warned of what is coming ({check}); that needs documents which \
+                 are not in force yet, and it is not repeated here."
+            ),
+            Language::De => format!(
+                "Der Zeuge hat auch vor Kommendem gewarnt ({check}); dazu braucht es Dokumente, die \
+                 noch nicht gelten, und hier wird es nicht wiederholt."
+            ),
+        });
+    }
     if differences.is_empty() {
         let same = language.pick(
             "Judged again here from the same bytes, it comes out the same.",
