@@ -5,7 +5,9 @@
 //! about stands in its leaf as a salted commitment; nothing here names tenants or people.
 
 use zeuge_log::leaf::Leaf;
+use zeuge_verify::Endorsements;
 use zeuge_verify::amd;
+use zeuge_verify::anchors::fingerprint;
 use zeuge_verify::dcap::{self, QuoteFacts};
 use zeuge_verify::snp::{Signer, SnpFacts};
 use zeuge_verify::tpm::{TpmFacts, TrustBasis};
@@ -34,6 +36,33 @@ pub struct FirstSeen {
     pub fingerprint: [u8; 32],
     /// Its leaf.
     pub leaf: NewLeaf,
+}
+
+/// The name of the key with which Intel signs documents, as it stands in its certificate; no fact
+/// of a quote names that certificate.
+const DOCUMENT_SIGNER: &[u8] = b"SGX TCB Signing";
+/// Certificates of that key that are kept: one, or two while Intel changes it.
+const SIGNERS_MAX: usize = 4;
+
+/// Of what was at hand, the certificates and lists that counted, for the archive: with them, the
+/// evidence and Intel's documents the same comes out again.
+pub(crate) fn kept(heap: &Endorsements, counted: &[Counted]) -> Vec<Vec<u8>> {
+    let is_counted = |bytes: &[u8]| {
+        let fingerprint = fingerprint(bytes);
+        counted.iter().any(|one| one.fingerprint == fingerprint)
+    };
+    let held = heap.certificates.iter().chain(&heap.revocation_lists);
+    let held = held.filter(|held| is_counted(&held.bytes));
+    let mut kept: Vec<_> = held.map(|held| held.bytes.clone()).collect();
+    if counted.iter().any(|one| one.kind == "tcb-info") {
+        let signs = |bytes: &[u8]| {
+            let mut parts = bytes.windows(DOCUMENT_SIGNER.len());
+            parts.any(|part| part == DOCUMENT_SIGNER)
+        };
+        let signers = heap.certificates.iter().filter(|held| signs(&held.bytes));
+        kept.extend(signers.take(SIGNERS_MAX).map(|held| held.bytes.clone()));
+    }
+    kept
 }
 
 impl Counted {

@@ -11,6 +11,7 @@ use zeuge_verify::dcap::{self, QuoteFacts, Revocation};
 use zeuge_verify::{Binding, Endorsements};
 
 use crate::appraisal::{Asked, Evidence, Judge, Proven};
+use crate::endorsements;
 use crate::refusal::Refusal;
 use crate::snp::{because_of, behind};
 
@@ -104,5 +105,7 @@ pub(crate) fn counted(facts: &QuoteFacts, heap: &Endorsements) -> Vec<Vec<u8>> {
     }
     let held = heap.documents.iter().chain(&heap.revocation_lists);
     let counted = held.filter(|held| sources.contains(&&held.source));
-    counted.map(|held| held.bytes.clone()).collect()
+    let mut kept: Vec<_> = counted.map(|held| held.bytes.clone()).collect();
+    kept.extend(endorsements::kept(heap, &endorsements::of_quote(facts)));
+    kept
 }

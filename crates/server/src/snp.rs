@@ -11,6 +11,7 @@ use zeuge_verify::snp::SnpFacts;
 use zeuge_verify::{Binding, Endorsements, Verified};
 
 use crate::appraisal::{Asked, Evidence, Judge, Proven};
+use crate::endorsements;
 use crate::refusal::Refusal;
 
 impl Judge {
@@ -75,15 +76,9 @@ impl Judge {
     }
 }
 
-/// The leaf and the lists that counted, for the archive.
+/// The certificates and lists that counted, for the archive.
 pub(crate) fn counted(facts: &SnpFacts, heap: &Endorsements) -> Vec<Vec<u8>> {
-    let leaf = |bytes: &[u8]| zeuge_verify::anchors::fingerprint(bytes) == facts.leaf_fingerprint;
-    let certificates = heap.certificates.iter().filter(|held| leaf(&held.bytes));
-    let lists = heap.revocation_lists.iter();
-    certificates
-        .chain(lists)
-        .map(|held| held.bytes.clone())
-        .collect()
+    endorsements::kept(heap, &endorsements::of_snp(facts))
 }
 
 /// Takes a proof apart: what holds, or the refusal with what stood in the way of mending it.

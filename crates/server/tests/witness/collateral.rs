@@ -14,6 +14,7 @@ use zeuge_protocol::suite::Suite;
 use zeuge_sim::{Product, ReportSpec, ToyAmd};
 
 use crate::common::{Attempt, Running, World, evidence, name};
+use crate::reports::{newest, prove_again};
 
 /// The toy's key service.
 pub(crate) struct Kds {
@@ -153,6 +154,8 @@ fn a_machine_without_its_certificate_is_released_to_and_again_when_the_maker_is_
     kds.down();
     ask(&world, &running).unwrap();
     assert_eq!(kds.asked(), 3, "the cache has everything");
+    // So has the report, though the machine brought nothing.
+    prove_again(&world, &running, &newest(&world, &running, "sim")).unwrap();
     let metrics = String::from_utf8(running.get("/metrics").unwrap()).unwrap();
     for line in [
         "zeuge_collateral_age_seconds{key=\"sim/amd/vcek\"} 0\n",

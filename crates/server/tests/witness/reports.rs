@@ -2,15 +2,18 @@
 
 use serde_json::{Value, json};
 use zeuge_appraise::Knowledge;
+use zeuge_evidence::{UnixTime, dcap::Quote, snp::Report};
 use zeuge_log::leaf::{Leaf, Outcome};
 use zeuge_log::note::VerifierKey;
 use zeuge_log::receipt::WireReceipt;
 use zeuge_protocol::api::Problem;
+use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::document::{Document, Kind};
 use zeuge_protocol::keys::{PublicKey, SigningKey};
 use zeuge_protocol::report::{FileDigest, Statement, WitnessReport};
+use zeuge_verify::{Anchors, Binding, Endorsements, Error, crypto::AWS_LC};
 
-use crate::common::{Attempt, Running, World, evidence};
+use crate::common::{Attempt, Running, World, evidence, trust_file};
 
 fn id<T: std::fmt::Debug>(refused: Result<T, Box<Problem>>) -> String {
     refused.unwrap_err().check().unwrap().to_owned()
@@ -22,11 +25,36 @@ fn attested(world: &World, running: &Running, tenant: &str) -> (String, Vec<u8>)
     let bundle = evidence(attempt.binding.report_data(), world.now());
     let body = attempt.body(&bundle);
     running.attest(&body).unwrap();
+    (newest(world, running, tenant), body.bundle)
+}
+
+/// The machine of the newest verdict.
+pub(crate) fn newest(world: &World, running: &Running, tenant: &str) -> String {
     let at = format!("/v1/verdicts?tenant={tenant}&limit=1");
     let rows = running.admin("GET", &at, &world.admin, b"").unwrap();
     let rows: Value = serde_json::from_slice(&rows).unwrap();
-    let machine = rows["verdicts"][0]["machine"].as_str().unwrap().to_owned();
-    (machine, body.bundle)
+    rows["verdicts"][0]["machine"].as_str().unwrap().to_owned()
+}
+
+/// Proves the CPU's evidence of a machine once more, from the files of its report and nothing else.
+pub(crate) fn prove_again(world: &World, running: &Running, machine: &str) -> Result<(), Error> {
+    let at = format!("/v1/machines/{machine}/report?tenant=sim");
+    let (report, Statement { record, .. }) = report(world, running, &at);
+    let bundle = Bundle::parse(report.file(record.evidence).unwrap()).unwrap();
+    let mut heap = Endorsements::new();
+    for digest in &record.endorsements {
+        heap.add(&digest.to_string(), report.file(*digest).unwrap());
+    }
+    let mut wanted = [0; 64];
+    hex::decode_to_slice(&record.report_data, &mut wanted).unwrap();
+    let (binding, at) = (Binding::ReportData(wanted), UnixTime(record.at));
+    let anchors = Anchors::dangerous_sim(&trust_file()).unwrap();
+    if let Some(quote) = bundle.only(Media::TdxQuote) {
+        let quote = Quote::parse(quote)?;
+        return zeuge_verify::quote(&quote, &heap, &anchors, &binding, at, &AWS_LC).map(drop);
+    }
+    let snp = Report::parse(bundle.only(Media::SnpReport).unwrap())?;
+    zeuge_verify::snp(&snp, &heap, &anchors, &binding, at, &AWS_LC).map(drop)
 }
 
 fn report(world: &World, running: &Running, at: &str) -> (WitnessReport, Statement) {

@@ -16,6 +16,7 @@ use zeuge_sim::{IntelLie, QuoteForm, QuoteSpec, ToyIntel, td_boot};
 use zeuge_verify::{Anchors, Binding, Endorsements, crypto::AWS_LC, dcap};
 
 use crate::common::{Attempt, Running, SECRET, World, name, rule, trust_file};
+use crate::reports::prove_again;
 use crate::whole_loop::{id, open, read, refused};
 
 const DAY: i64 = 86_400;
@@ -223,6 +224,11 @@ fn what_a_machine_brought_serves_the_next_and_nobody_goes_behind_it() {
         let (_, answer) = ask(&world, &running, &spec, next).unwrap();
         assert_eq!(answer.secrets.len(), 1, "{:?}", refused(&answer));
     }
+    // The report of the newest verdict holds all that it rested on, though the machine brought
+    // nothing of it.
+    let (_, answer) = ask(&world, &running, &spec, (None, 0, false)).unwrap();
+    assert_eq!(answer.secrets.len(), 1);
+    prove_again(&world, &running, "rack-7").unwrap();
     // What was kept and the marks outlive the process together: nothing is refused for want of it,
     // and nothing older counts.
     drop(running);
