@@ -48,9 +48,10 @@ bench-kubernetes: ## what the controller costs with 5,000 nodes at a real contro
 test-vm: ## boot a real VM twice (QEMU, OVMF, swtpm) whose agent attests by its TPM
 	@tests/vm/run
 
-bench: ## what a verification and a replay cost, beside bare signatures, hashes and the sev crate
+bench: ## what a verification and a replay cost, beside bare signatures, hashes, sev and dcap-qvl
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench -- $(BENCH)
 	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench_boot -- $(BENCH)
+	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml --bin bench_quote -- $(BENCH)
 
 bench-witness: ## what the witness costs beside a bare server that verifies one signature (20 minutes)
 	cargo bench --locked --package zeuge-server --bench witness -- $(BENCH)

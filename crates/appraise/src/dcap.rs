@@ -491,6 +491,15 @@ fn notes(facts: &QuoteFacts) -> Vec<String> {
             facts.trailing_bytes
         ));
     }
+    if let Body::Tdx(report) = &facts.claims
+        && let Some(newer) = &report.td15
+        && newer.mr_service_td != [0; 48]
+    {
+        let service = hex::encode(newer.mr_service_td);
+        out.push(format!(
+            "a service TD is bound to this trust domain (MRSERVICETD {service}); no check knows it"
+        ));
+    }
     let end = facts.collateral_until;
     out.push(format!(
         "Intel's documents about this platform count until {end}"

@@ -19,7 +19,7 @@ use crate::{
     cache::{Cache, Held, NotFound},
     content::{self, Content},
     mark::Mark,
-    warm::Warm,
+    warm::Kept,
 };
 
 /// How long things are kept before they are asked for again.
@@ -154,7 +154,7 @@ struct Inner {
     budget: Mutex<Budget>,
     flights: Mutex<Flights>,
     asking: tokio::sync::Semaphore,
-    warm: Mutex<Warm>,
+    warm: Kept,
 }
 
 /// The cache and the road to the makers. Cheap to clone: all clones are one.
@@ -185,7 +185,7 @@ impl Collateral {
             budget: Mutex::new(Budget::new(allowance)),
             flights: Mutex::new(Flights::new()),
             asking: tokio::sync::Semaphore::new(ASKING_MAX),
-            warm: Mutex::default(),
+            warm: Kept::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -226,9 +226,9 @@ impl Collateral {
         &self.inner.ages
     }
 
-    /// The chains of machines that were verified before.
-    pub(crate) fn warm(&self) -> MutexGuard<'_, Warm> {
-        held(&self.inner.warm)
+    /// What was proven about machines before.
+    pub(crate) fn warm(&self) -> &Kept {
+        &self.inner.warm
     }
 
     /// The roots that everything is held against.
@@ -793,6 +793,6 @@ fn cached(wanted: &Wanted, found: &Found, now: UnixTime) -> (Option<Vec<u8>>, Ou
 }
 
 /// A panic elsewhere leaves nothing half done here: every change is written whole.
-fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -176,17 +176,18 @@ fn verify(
 ) -> Result<Verified<SnpFacts>, Error> {
     let (report, binding, at) = (question.report, question.binding, question.now);
     let (key, anchors) = (warm::key(report), collateral.anchors());
-    let kept = collateral.warm().chain(&key);
+    let kept = collateral.warm().chains().held(&key);
     let answer = kept.and_then(|chain| chain.verify(report, heap, anchors, binding, at));
     if let Some(verified) = answer {
         return Ok(verified);
     }
-    let Some(bytes) = warm::size(heap) else {
+    let size = collateral.warm().chains().size(heap);
+    let Some(bytes) = size else {
         return zeuge_verify::snp(report, heap, anchors, binding, at, &AWS_LC);
     };
     let (verified, chain) =
         KeptChain::verify_and_keep(report, heap, anchors, binding, at, &AWS_LC)?;
-    collateral.warm().keep(key, chain, bytes);
+    collateral.warm().chains().keep(key, chain, bytes);
     Ok(verified)
 }
 

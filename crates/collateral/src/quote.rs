@@ -12,7 +12,7 @@
 use zeuge_verify::{
     Binding, Endorsements, Error, UnixTime, Verified,
     crypto::AWS_LC,
-    dcap::{self, Issue, Quote, QuoteFacts, Revocation, ca_of, needs},
+    dcap::{self, Issue, KeptPlatform, Quote, QuoteFacts, Revocation, ca_of, needs},
 };
 
 use crate::{
@@ -428,19 +428,30 @@ fn chain(pool: &Endorsements) -> String {
     text
 }
 
+/// By what is kept of this platform if that answers, else anew, and then it is kept.
 pub(crate) fn verify(
     collateral: &Collateral,
     question: &QuoteQuestion<'_>,
     heap: &Endorsements,
 ) -> Result<Verified<QuoteFacts>, Error> {
-    dcap::quote(
-        question.quote,
-        heap,
-        collateral.anchors(),
-        question.binding,
-        question.now,
-        &AWS_LC,
-    )
+    let (quote, binding, at) = (question.quote, question.binding, question.now);
+    let anchors = collateral.anchors();
+    let key = KeptPlatform::name(quote);
+    let kept = key.and_then(|key| collateral.warm().platforms().held(&key));
+    let answer = kept.and_then(|kept| kept.verify(quote, heap, anchors, binding, at));
+    if let Some(verified) = answer {
+        return Ok(verified);
+    }
+    let size = collateral.warm().platforms().size(heap);
+    let (Some(key), Some(bytes)) = (key, size) else {
+        return dcap::quote(quote, heap, anchors, binding, at, &AWS_LC);
+    };
+    let (verified, kept) =
+        KeptPlatform::verify_and_keep(quote, heap, anchors, binding, at, &AWS_LC)?;
+    if let Some(kept) = kept {
+        collateral.warm().platforms().keep(key, kept, bytes);
+    }
+    Ok(verified)
 }
 
 fn is_of_collateral(check: &str) -> bool {

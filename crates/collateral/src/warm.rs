@@ -1,69 +1,163 @@
-//! Chains of machines that were verified before, so that the next report of the same machine
-//! costs one signature instead of four.
+//! What was proven about machines before, so that the next report of the same machine costs one
+//! signature instead of four, and the next quote two instead of nine.
 //!
-//! Only keeps; whether a kept chain answers is [`KeptChain`]'s business, and its answer is the one
-//! that verification anew would give. Bounded in chains and in bytes; the oldest goes first.
+//! Only keeps; whether what is kept answers is [`KeptChain`]'s and [`KeptPlatform`]'s business, and their
+//! answer is the one that verification anew would give. Bounded in machines and in bytes; the oldest
+//! goes first.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeuge_verify::{
     Endorsements,
+    dcap::KeptPlatform,
     snp::{KeptChain, Report},
 };
 
-/// Chains that are kept: a fleet on a few racks.
-const CHAINS_MAX: usize = 4096;
-/// Bytes of endorsements that all kept chains hold together.
-const BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Machines that are kept: a fleet on a few racks.
+const MACHINES_MAX: usize = 4096;
+/// Bytes of endorsements that all kept chains of AMD's machines hold together.
+const CHAINS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that one may hold: what one machine brings, not a folder of many.
 const CHAIN_BYTES_MAX: usize = 32 * 1024;
+/// The same for Intel's machines: documents and lists of a platform have some 100 KiB.
+const PLATFORMS_BYTES_MAX: usize = 64 * 1024 * 1024;
+const PLATFORM_BYTES_MAX: usize = 512 * 1024;
 
 /// Chip and TCB, which its certificate is about.
-type Key = ([u8; 64], [u8; 8]);
+pub(crate) type ChipKey = ([u8; 64], [u8; 8]);
+/// Hash of what a quote brings to prove its platform.
+pub(crate) type PlatformKey = [u8; 32];
 
-/// The kept chains.
-#[derive(Debug, Default)]
-pub(crate) struct Warm {
-    chains: HashMap<Key, (Arc<KeptChain>, usize)>,
-    order: VecDeque<Key>,
-    bytes: usize,
+/// What is kept of all machines.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    chains: Mutex<Warm<ChipKey, KeptChain>>,
+    platforms: Mutex<Warm<PlatformKey, KeptPlatform>>,
 }
 
-/// What a chain is kept under.
-pub(crate) fn key(report: &Report<'_>) -> Key {
+impl Default for Kept {
+    fn default() -> Self {
+        Self {
+            chains: Mutex::new(Warm::chains()),
+            platforms: Mutex::new(Warm::platforms()),
+        }
+    }
+}
+
+impl Kept {
+    /// The chains of AMD's machines.
+    pub(crate) fn chains(&self) -> MutexGuard<'_, Warm<ChipKey, KeptChain>> {
+        self.chains.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Intel's platforms.
+    pub(crate) fn platforms(&self) -> MutexGuard<'_, Warm<PlatformKey, KeptPlatform>> {
+        let platforms = self.platforms.lock();
+        platforms.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is kept of machines of one maker.
+#[derive(Debug)]
+pub(crate) struct Warm<K, V> {
+    machines: HashMap<K, (Arc<V>, usize)>,
+    order: VecDeque<K>,
+    bytes: usize,
+    bytes_max: usize,
+    one_bytes_max: usize,
+}
+
+/// What an SNP report's chain is kept under.
+pub(crate) fn key(report: &Report<'_>) -> ChipKey {
     (report.claims.chip_id, report.claims.reported_tcb.0)
 }
 
-/// Whether so much may be kept for one machine.
-pub(crate) fn size(heap: &Endorsements) -> Option<usize> {
-    let held = heap.certificates.iter().chain(&heap.revocation_lists);
-    let held = held.chain(&heap.documents);
-    let bytes = held.fold(0_usize, |sum, held| sum.saturating_add(held.bytes.len()));
-    (bytes <= CHAIN_BYTES_MAX).then_some(bytes)
+impl Warm<ChipKey, KeptChain> {
+    /// Nothing yet of AMD's machines.
+    pub(crate) fn chains() -> Self {
+        Self::new(CHAINS_BYTES_MAX, CHAIN_BYTES_MAX)
+    }
 }
 
-impl Warm {
-    /// The chain that may answer.
-    pub(crate) fn chain(&self, key: &Key) -> Option<Arc<KeptChain>> {
-        self.chains.get(key).map(|(chain, _)| Arc::clone(chain))
+impl Warm<PlatformKey, KeptPlatform> {
+    /// Nothing yet of Intel's machines.
+    pub(crate) fn platforms() -> Self {
+        Self::new(PLATFORMS_BYTES_MAX, PLATFORM_BYTES_MAX)
+    }
+}
+
+impl<K: Eq + Hash + Copy, V> Warm<K, V> {
+    fn new(bytes_max: usize, one_bytes_max: usize) -> Self {
+        Self {
+            machines: HashMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+            one_bytes_max,
+        }
     }
 
-    /// Keeps a chain in the place of an older one of the same machine.
-    pub(crate) fn keep(&mut self, key: Key, chain: KeptChain, bytes: usize) {
-        if let Some((_, held)) = self.chains.insert(key, (Arc::new(chain), bytes)) {
+    /// What may answer.
+    pub(crate) fn held(&self, key: &K) -> Option<Arc<V>> {
+        self.machines.get(key).map(|(kept, _)| Arc::clone(kept))
+    }
+
+    /// How much these endorsements are, if so much may be kept for one machine.
+    pub(crate) fn size(&self, heap: &Endorsements) -> Option<usize> {
+        let held = heap.certificates.iter().chain(&heap.revocation_lists);
+        let held = held.chain(&heap.documents);
+        let bytes = held.fold(0_usize, |sum, held| sum.saturating_add(held.bytes.len()));
+        (bytes <= self.one_bytes_max).then_some(bytes)
+    }
+
+    /// Keeps something in the place of what is older of the same machine.
+    pub(crate) fn keep(&mut self, key: K, kept: V, bytes: usize) {
+        if let Some((_, held)) = self.machines.insert(key, (Arc::new(kept), bytes)) {
             self.bytes = self.bytes.saturating_sub(held);
         } else {
             self.order.push_back(key);
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        while self.chains.len() > CHAINS_MAX || self.bytes > BYTES_MAX {
+        while self.machines.len() > MACHINES_MAX || self.bytes > self.bytes_max {
             let Some(oldest) = self.order.pop_front() else {
                 return;
             };
-            if let Some((_, held)) = self.chains.remove(&oldest) {
+            if let Some((_, held)) = self.machines.remove(&oldest) {
                 self.bytes = self.bytes.saturating_sub(held);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_goes_first_and_what_is_renewed_counts_once() {
+        let mut warm: Warm<u8, &str> = Warm::new(100, 60);
+        warm.keep(1, "one", 50);
+        warm.keep(1, "one again", 40);
+        warm.keep(2, "two", 60);
+        assert_eq!(warm.held(&1).as_deref(), Some(&"one again"));
+        warm.keep(3, "three", 10);
+        assert_eq!(warm.held(&1), None);
+        assert_eq!(warm.held(&2).as_deref(), Some(&"two"));
+        assert_eq!(warm.bytes, 70);
+    }
+
+    #[test]
+    fn a_folder_of_many_machines_is_not_kept_for_one() {
+        let warm = Warm::chains();
+        let mut heap = Endorsements::new();
+        assert_eq!(warm.size(&heap), Some(0));
+        heap.add(
+            "document",
+            &[b"{\"a\":\"", [b'b'; CHAIN_BYTES_MAX].as_slice(), b"\"}"].concat(),
+        );
+        assert_eq!(warm.size(&heap), None);
+        assert!(Warm::platforms().size(&heap).is_some());
     }
 }

@@ -45,6 +45,11 @@ pub use error::Error;
 /// A source of secret random bytes that fills the whole slice; the caller owns its quality.
 pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]);
 
+// The client that the page shows is compiled with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/enclaves.md")]
+struct Enclaves;
+
 /// The check ids of this crate, one list per module.
 pub const CHECKS: &[&[&str]] = &[
     answer::CHECKS,

@@ -247,6 +247,14 @@ fn quote(facts: &zeuge_appraise::QuoteFacts) -> Value {
             }),
         ),
     };
+    if let (zeuge_appraise::Body::Tdx(report), Value::Object(fields)) = (&facts.claims, &mut fields)
+        && let Some(newer) = &report.td15
+    {
+        let loaded = hex::encode(newer.tee_tcb_svn2);
+        fields.insert("tee_tcb_svn2".to_owned(), json!(loaded));
+        let service = hex::encode(newer.mr_service_td);
+        fields.insert("mrservicetd".to_owned(), json!(service));
+    }
     if let (Some(boot), Value::Object(fields)) = (&facts.boot, &mut fields) {
         fields.insert("event_log".to_owned(), boot_log(boot));
     }

@@ -169,6 +169,18 @@ struct PckIdentity {
     pce_svn: u16,
 }
 
+impl PckIdentity {
+    const fn of(spec: &QuoteSpec) -> Self {
+        Self {
+            ca: spec.ca,
+            fmspc: spec.fmspc,
+            ppid: spec.ppid,
+            components: spec.components,
+            pce_svn: spec.pce_svn,
+        }
+    }
+}
+
 /// The toy maker of SGX and TDX, with random keys that live as long as this value.
 pub struct ToyIntel {
     pub(crate) own: Authorities,
@@ -176,6 +188,8 @@ pub struct ToyIntel {
     stranger: Authorities,
     pub(crate) attestation: EcdsaKeyPair,
     leaves: Mutex<HashMap<PckIdentity, Arc<EcdsaKeyPair>>>,
+    /// What a platform at one TCB brings with every quote of one instant.
+    chains: Mutex<HashMap<(PckIdentity, UnixTime), tell::Chain>>,
 }
 
 impl std::fmt::Debug for ToyIntel {
@@ -200,6 +214,7 @@ impl ToyIntel {
             stranger: Authorities::new(),
             attestation: new_key(),
             leaves: Mutex::default(),
+            chains: Mutex::default(),
         }
     }
 
@@ -265,13 +280,7 @@ impl ToyIntel {
     /// When the toy has made as many keys as it keeps, it forgets them all: a platform then gets
     /// another key, as after a reset.
     fn leaf_key(&self, spec: &QuoteSpec) -> Arc<EcdsaKeyPair> {
-        let identity = PckIdentity {
-            ca: spec.ca,
-            fmspc: spec.fmspc,
-            ppid: spec.ppid,
-            components: spec.components,
-            pce_svn: spec.pce_svn,
-        };
+        let identity = PckIdentity::of(spec);
         let mut leaves = self.leaves.lock().unwrap_or_else(PoisonError::into_inner);
         if leaves.len() >= LEAVES_MAX {
             leaves.clear();

@@ -10,6 +10,7 @@
 
 mod configfs;
 mod serve;
+mod td_files;
 mod vendor;
 
 use std::{

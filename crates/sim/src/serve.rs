@@ -18,6 +18,7 @@ use zeuge_evidence::UnixTime;
 use zeuge_sim::{Product, ReportSpec, Signer, ToyAmd};
 
 use crate::configfs::{Configfs, Trouble};
+use crate::td_files::{Registers, TdFiles};
 use crate::vendor::Vendor;
 
 /// The longest request in bytes; an address of the key service has under 300.
@@ -58,6 +59,10 @@ pub(crate) struct Serve {
     /// GUEST_POLICY, 8 bytes in hex as a number, such as 0000000000030000.
     #[arg(long, value_name = "HEX", value_parser = crate::bytes::<8>)]
     guest_policy: Option<[u8; 8]>,
+    /// Folder on which to mount what Linux shows a trust domain beside configfs-tsm: the log of a boot,
+    /// and the registers, which the machine's quotes then tell (tdx).
+    #[arg(long, value_name = "MOUNTPOINT", requires = "configfs")]
+    td: Option<PathBuf>,
     /// Tell this one lie in every report; `zeuge-sim lies` names them.
     #[arg(long, value_name = "ID")]
     lie: Option<String>,
@@ -99,6 +104,13 @@ pub(crate) fn serve(options: &Serve, say: &dyn Fn(&str)) -> Result<(), String> {
     });
     say(&format!("kds {url}"));
     let mut mounted = Vec::new();
+    let registers = vendor.registers();
+    if let Some(mountpoint) = &options.td {
+        let area = vendor.boot_log(now()).ok_or("--td needs --platform tdx")?;
+        let files = TdFiles::new(Arc::clone(&registers), area);
+        mounted.push(fuse(files, mountpoint)?);
+        say(&format!("td {}", mountpoint.display()));
+    }
     let machines = options
         .configfs
         .iter()
@@ -108,7 +120,8 @@ pub(crate) fn serve(options: &Serve, say: &dyn Fn(&str)) -> Result<(), String> {
         .iter()
         .map(|(lie, mountpoint)| (Some(lie.as_str()), mountpoint));
     for (lie, mountpoint) in machines.chain(liars) {
-        mounted.push(mount(options, &vendor, lie, mountpoint)?);
+        let registers = Arc::clone(&registers);
+        mounted.push(mount(options, &vendor, lie, (mountpoint, registers))?);
         say(&format!("configfs {}", mountpoint.display()));
     }
     say("ready");
@@ -126,7 +139,7 @@ fn mount(
     options: &Serve,
     vendor: &Vendor,
     lie: Option<&str>,
-    mountpoint: &Path,
+    (mountpoint, registers): (&Path, Registers),
 ) -> Result<fuser::BackgroundSession, String> {
     let log = OpenOptions::new()
         .create(true)
@@ -137,8 +150,15 @@ fn mount(
         races: options.races,
         busy: options.busy,
     };
-    let maker = vendor.maker(lie, options.no_certificates, now);
+    let maker = vendor.maker(lie, options.no_certificates, now, registers);
     let stand_in = Configfs::new(vendor.provider(), maker, trouble, log);
+    fuse(stand_in, mountpoint)
+}
+
+fn fuse(
+    stand_in: impl fuser::Filesystem + 'static,
+    mountpoint: &Path,
+) -> Result<fuser::BackgroundSession, String> {
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName("zeuge-sim".to_owned()),
@@ -163,7 +183,7 @@ fn liar(text: &str) -> Result<(String, PathBuf), String> {
 /// The maker, with new keys, and its machine. Refuses lies that are not its own.
 fn vendor(options: &Serve) -> Result<Vendor, String> {
     let vendor = if options.platform == "tdx" {
-        Vendor::tdx(options.measurement, options.host_data)
+        Vendor::tdx(options.measurement, options.host_data, options.td.is_some())
     } else {
         Vendor::Snp(Arc::new(ToyAmd::new()), Box::new(spec(options)))
     };

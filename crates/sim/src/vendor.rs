@@ -2,7 +2,7 @@
 //!
 //! Never shares a key between the two; knows neither sockets nor mount points.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zeuge_evidence::UnixTime;
 use zeuge_sim::{
@@ -10,6 +10,7 @@ use zeuge_sim::{
 };
 
 use crate::configfs::{Maker, Provider};
+use crate::td_files::Registers;
 
 /// A maker with the machine that it made.
 #[derive(Clone)]
@@ -25,8 +26,15 @@ pub(crate) type Answer = (u16, String, Vec<u8>);
 
 impl Vendor {
     /// A trust domain with this MRTD, and this digest and zeros as MRCONFIGID.
-    pub(crate) fn tdx(measurement: Option<[u8; 48]>, host_data: Option<[u8; 32]>) -> Self {
+    pub(crate) fn tdx(
+        measurement: Option<[u8; 48]>,
+        host_data: Option<[u8; 32]>,
+        boot_log: bool,
+    ) -> Self {
         let mut spec = QuoteSpec::new(QuoteForm::Tdx4);
+        if boot_log {
+            spec = spec.with_boot_log();
+        }
         spec.mr_td = measurement.unwrap_or(spec.mr_td);
         spec.mr_config_id[..32].copy_from_slice(&host_data.unwrap_or_default());
         Self::Tdx(Arc::new(ToyIntel::new()), Box::new(spec))
@@ -50,8 +58,31 @@ impl Vendor {
             .ok_or_else(|| format!("no lie is for {lie}; see `zeuge-sim lies`"))
     }
 
-    /// Makes evidence for report data and a VMPL; `without` an SNP certificate table.
-    pub(crate) fn maker(&self, lie: Option<&str>, without: bool, now: fn() -> UnixTime) -> Maker {
+    /// The registers that the machine's boot ends with; zeros where it has none.
+    pub(crate) fn registers(&self) -> Registers {
+        match self {
+            Self::Snp(..) => Arc::new(Mutex::new([[0; 48]; 4])),
+            Self::Tdx(_, spec) => Arc::new(Mutex::new(spec.rtmr)),
+        }
+    }
+
+    /// The log of the machine's boot, where it has one.
+    pub(crate) fn boot_log(&self, now: UnixTime) -> Option<Vec<u8>> {
+        match self {
+            Self::Snp(..) => None,
+            Self::Tdx(intel, spec) => intel.tell(None, spec, now).boot_log,
+        }
+    }
+
+    /// Makes evidence for report data and a VMPL, of a machine with these registers; `without` an
+    /// SNP certificate table.
+    pub(crate) fn maker(
+        &self,
+        lie: Option<&str>,
+        without: bool,
+        now: fn() -> UnixTime,
+        registers: Registers,
+    ) -> Maker {
         match self.clone() {
             Self::Snp(amd, spec) => {
                 let lie = lie.and_then(Lie::about);
@@ -74,6 +105,7 @@ impl Vendor {
                 Box::new(move |report_data, _| {
                     let mut spec = spec.as_ref().clone();
                     spec.report_data = report_data;
+                    spec.rtmr = *registers.lock().unwrap_or_else(PoisonError::into_inner);
                     (intel.tell(lie, &spec, now()).quote, Vec::new())
                 })
             }

@@ -10,8 +10,7 @@
 //! *Caveats*: revocation, status and advisories are facts with dates; debug and migration bits,
 //! measurements and acceptable statuses are read by appraisal. Never fetches: [`needs()`].
 
-use sha2::{Digest as _, Sha256};
-use zeuge_evidence::{UnixTime, x509::Certificate};
+use zeuge_evidence::UnixTime;
 
 use crate::{
     Anchors, Binding, Endorsements, Error, Root, Trail, Verified,
@@ -27,6 +26,7 @@ mod forms;
 pub mod held;
 mod identity;
 mod json;
+mod kept;
 mod needs;
 mod pck;
 mod qe;
@@ -37,6 +37,7 @@ pub use ccel::{BootLog, RtmrEvent, with_event_log};
 pub use chain::Revocation;
 pub use document::{DOCUMENT_BYTES_MAX, Issue};
 pub(crate) use forms::Parts;
+pub use kept::{KeptPlatform, quote_with_kept};
 pub use needs::{EndorsementId, ca_of, certificates, is_of_authority, needs};
 pub use pck::{Configuration, PckExtension, PckTcb, SgxType};
 pub use tcb::{Standing, TcbStatus};
@@ -182,62 +183,121 @@ pub fn quote(
         at,
         crypto,
     };
+    let (trail, proven) = prove(&context, quote, binding)?;
+    proven.answer(trail, &context, quote, binding)
+}
+
+/// What is proven apart from the quote itself: the platform and the documents about it.
+#[derive(Debug, Clone)]
+struct Proven {
+    pck: chain::Pck,
+    info: tcb::TcbInfo,
+    identity: identity::QeIdentity,
+    notes: Vec<String>,
+    /// The ids of the PCK chain, before those of the quoting enclave.
+    chain: Vec<&'static str>,
+    /// The ids of the documents, behind that of the binding.
+    documents: Vec<&'static str>,
+}
+
+/// Proves the platform, its quoting enclave and the documents about both.
+fn prove(
+    context: &Context<'_>,
+    quote: &Quote<'_>,
+    binding: &Binding,
+) -> Result<(Trail, Proven), Error> {
     let mut trail = Trail::new();
     let mut notes = Vec::new();
-    let pck = chain::pck(&mut trail, &context, quote, &mut notes)?;
-    let leaf = Certificate::parse(&pck.der)?;
-    qe::check(&mut trail, &context, quote, leaf.public_key.key)?;
-    binding.check(&mut trail, quote.report_data())?;
-    let signers = chain::tcb_signers(&mut trail, &context, &mut notes)?;
+    let (pck, root_lists) = chain::pck(&mut trail, context, quote, &mut notes)?;
+    let chain = trail.passed().to_vec();
+    spoken(&mut trail, context.crypto, quote, &pck, binding)?;
+    let from = trail.passed().len();
+    let signers = chain::tcb_signers(&mut trail, context, Some(&root_lists), &mut notes)?;
     let tee = quote.header.tee;
     let info = tcb::find(
         &mut trail,
-        &context,
+        context,
         &signers,
         tcb::Subject::of(tee, &pck.extension),
         &mut notes,
     )?;
-    let identity = identity::find(&mut trail, &context, &signers, tee, &mut notes)?;
-    identity.check(&mut trail, &quote.qe_report)?;
-    let standing = standing(&mut trail, quote, &pck.extension, &info, &identity)?;
+    let identity = identity::find(&mut trail, context, &signers, tee, &mut notes)?;
     notes.sort();
     notes.dedup();
-    let beside = google::Context {
-        endorsements,
-        anchors,
-        at,
-        crypto,
-    };
-    let firmware = google::firmware_of(&quote.body, &beside, &mut trail);
-    let facts = QuoteFacts {
-        firmware,
-        version: quote.header.version,
-        claims: quote.body.clone(),
-        platform: pck.extension,
-        pck_fingerprint: Sha256::digest(&pck.der).into(),
-        pck_public_key: leaf.public_key.key.to_vec(),
-        pck_serial: leaf.serial.to_vec(),
-        pck_issuer: pck.issuer,
-        pck_issuer_fingerprint: pck.issuer_fingerprint,
-        pck_not_before: leaf.not_before,
-        pck_not_after: leaf.not_after,
-        standing,
-        evaluation_number: info
-            .issue
-            .evaluation_number
-            .min(identity.issue.evaluation_number),
-        collateral_until: info.issue.next_update.min(identity.issue.next_update),
-        tcb_info: info.issue,
-        qe_identity: identity.issue,
-        root_revocation: pck.root_list,
-        pck_revocation: pck.pck_list,
-        trailing_bytes: quote.trailing.len(),
-        root: anchors.intel().root.clone(),
+    let documents = trail.passed().get(from..).unwrap_or_default().to_vec();
+    let proven = Proven {
+        pck,
+        info,
+        identity,
         notes,
-        binding: binding.clone(),
-        boot: None,
+        chain,
+        documents,
     };
-    Ok(Verified::assertion(facts, trail))
+    Ok((trail, proven))
+}
+
+/// Checks what the quoting enclave said, and for which question: never the same twice.
+fn spoken(
+    trail: &mut Trail,
+    crypto: &CryptoProvider,
+    quote: &Quote<'_>,
+    pck: &chain::Pck,
+    binding: &Binding,
+) -> Result<(), Error> {
+    qe::check(trail, crypto, quote, &pck.public_key)?;
+    binding.check(trail, quote.report_data())
+}
+
+impl Proven {
+    /// Holds the quote against what is proven of its platform; the checks on its signatures are on
+    /// the trail already.
+    fn answer(
+        &self,
+        mut trail: Trail,
+        context: &Context<'_>,
+        quote: &Quote<'_>,
+        binding: &Binding,
+    ) -> Result<Verified<QuoteFacts>, Error> {
+        let (pck, info, identity) = (&self.pck, &self.info, &self.identity);
+        identity.check(&mut trail, &quote.qe_report)?;
+        let standing = standing(&mut trail, quote, &pck.extension, info, identity)?;
+        let beside = google::Context {
+            endorsements: context.heap,
+            anchors: context.anchors,
+            at: context.at,
+            crypto: context.crypto,
+        };
+        let firmware = google::firmware_of(&quote.body, &beside, &mut trail);
+        let facts = QuoteFacts {
+            firmware,
+            version: quote.header.version,
+            claims: quote.body.clone(),
+            platform: pck.extension,
+            pck_fingerprint: pck.fingerprint,
+            pck_public_key: pck.public_key.clone(),
+            pck_serial: pck.serial.clone(),
+            pck_issuer: pck.issuer.clone(),
+            pck_issuer_fingerprint: pck.issuer_fingerprint,
+            pck_not_before: pck.not_before,
+            pck_not_after: pck.not_after,
+            standing,
+            evaluation_number: info
+                .issue
+                .evaluation_number
+                .min(identity.issue.evaluation_number),
+            collateral_until: info.issue.next_update.min(identity.issue.next_update),
+            tcb_info: info.issue.clone(),
+            qe_identity: identity.issue.clone(),
+            root_revocation: pck.root_list.clone(),
+            pck_revocation: pck.pck_list.clone(),
+            trailing_bytes: quote.trailing.len(),
+            root: context.anchors.intel().root.clone(),
+            notes: self.notes.clone(),
+            binding: binding.clone(),
+            boot: None,
+        };
+        Ok(Verified::assertion(facts, trail))
+    }
 }
 
 /// The status of the platform, after the checks on the TDX module.

@@ -35,6 +35,7 @@ pub mod snp;
 pub mod tpm;
 mod trail;
 mod verified;
+mod window;
 pub mod x509;
 
 pub use anchors::{Anchors, Root};

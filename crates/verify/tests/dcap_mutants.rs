@@ -36,6 +36,16 @@ fn without_its_body_no_check_catches_its_lie() {
             println!("{id} of {:?} {:?}: {mutant:?}", spec.form, spec.ca);
         }
     }
+    // The same for a platform that was kept: each check of the quote alone stands between the lie
+    // and belief.
+    for (id, lie) in told_intel::against_kept() {
+        mutants::take_away(None);
+        assert!(!lie.is_believed(), "{id} with a kept platform");
+        mutants::take_away(Some(id));
+        if !lie.is_believed() {
+            survivors.push(format!("{id} with a kept platform"));
+        }
+    }
     mutants::take_away(None);
     assert!(survivors.is_empty(), "{}", survivors.join("\n"));
 }

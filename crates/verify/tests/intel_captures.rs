@@ -164,6 +164,64 @@ fn the_status_table_is_reproduced_row_by_row() {
     println!("{} rows reproduced", rows.len());
 }
 
+/// FMSPC, TEE, first and last instant of every TCB Info in a file, found in its text alone: quotes of
+/// nested JSON are undone, and nothing of this program's readers is used.
+fn told_in(text: &str) -> Vec<(String, String, UnixTime, UnixTime)> {
+    let text = text.replace(['\\', ' '], "");
+    let field = |from: &str, name: &str| {
+        let (_, rest) = from.split_once(&format!("\"{name}\":\""))?;
+        Some(rest.split('"').next()?.to_owned())
+    };
+    let instant = |from: &str, name: &str| UnixTime::parse_rfc3339(&field(from, name)?);
+    let starts = text.match_indices("\"id\":\"").map(|(at, _)| at);
+    let told = starts.filter_map(|at| {
+        let rest = text.get(at..)?;
+        let head: String = rest.chars().take(600).collect();
+        Some((
+            field(&head, "fmspc")?.to_lowercase(),
+            field(&head, "id")?,
+            instant(&head, "issueDate")?,
+            instant(&head, "nextUpdate")?,
+        ))
+    });
+    told.collect()
+}
+
+/// Rows that are excepted because the set holds no TCB Info in force: a search without our readers
+/// finds none either, and finds those that other rows were judged by.
+#[test]
+fn where_a_tcb_info_is_missed_the_set_holds_none() {
+    let Some(folder) = vectors() else { return };
+    let mut told = Vec::new();
+    for entry in fs::read_dir(folder.join("open/intel-collateral")).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        told.extend(told_in(&String::from_utf8_lossy(&bytes)));
+    }
+    assert!(told.len() > 30, "{} documents were found", told.len());
+    let holds = |fmspc: &str, at: UnixTime| {
+        told.iter()
+            .any(|(of, tee, from, to)| of == fmspc && tee == "TDX" && *from <= at && at <= *to)
+    };
+    let mut missed = 0;
+    let exceptions = exceptions();
+    for row in rows(&folder, "INTEL-STATUS.tsv") {
+        let place = (row["path"].clone(), row["at"].clone());
+        let excepted = exceptions.get(&place);
+        let name = row["path"].rsplit('/').next().unwrap();
+        let fmspc = name.split("__").next().unwrap().split('-').nth(1).unwrap();
+        let Some(at) = UnixTime::parse_rfc3339(&row["at"]) else {
+            continue;
+        };
+        if excepted.is_some_and(|(ours, _)| ours == "4 dcap.tcb-info.window") {
+            assert!(!holds(fmspc, at), "{place:?}");
+            missed += 1;
+        } else if row["path"].contains("tdx-quote") && row["status"] == "UpToDate" {
+            assert!(holds(fmspc, at), "the search is blind: {place:?}");
+        }
+    }
+    println!("{missed} rows miss a TCB Info that the set does not hold");
+}
+
 #[test]
 fn every_quote_of_the_index_ends_as_it_says() {
     let Some(folder) = vectors() else { return };

@@ -9,6 +9,7 @@
 mod boot;
 mod cloud;
 mod dcap;
+mod intel;
 mod kinds;
 mod ledger;
 pub mod meter;
@@ -43,12 +44,14 @@ const fn target(name: &'static str, length_max: usize, run: fn(&[u8])) -> Target
 
 /// All boundaries, by name.
 pub const TARGETS: &[Target] = &[
+    target("answer-told", 4096, intel::answer),
     target("api", 8192, wire::api),
     target("azure-evidence", 16384, cloud::evidence),
     target("azure-hcl", 2700, cloud::hcl),
     target("binding", 2048, wire::binding),
     target("bundle", 4096, wire::bundle),
     target("cbor", 1024, wire::cbor),
+    target("ccel-told", 4096, intel::boot_log),
     target("certificate", 4096, x509::certificate),
     target("challenge", 512, wire::challenge),
     target("checkpoint", 1024, ledger::checkpoint),
@@ -72,6 +75,7 @@ pub const TARGETS: &[Target] = &[
     target("quote", 8192, dcap::quote),
     target("quote-forms", 16384, dcap::forms),
     target("quote-told", 512, told::quote),
+    target("ra-tls", 8192, intel::ra_tls),
     target("reference-values", 4096, owner::reference_values),
     target("release-rule", 4096, owner::release_rule),
     target("report-bundle", 4096, reports::archive),

@@ -30,7 +30,7 @@ use zeuge_protocol::{
     text::base64url,
 };
 
-use crate::{cloud, told, told_tpm};
+use crate::{cloud, intel, told, told_tpm};
 
 /// The instant of everything, in Unix seconds: 2026-03-01T00:00:00Z.
 pub(crate) const NOW: i64 = 1_772_323_200;
@@ -158,6 +158,7 @@ pub fn all() -> BTreeMap<String, Vec<u8>> {
         "intel-document/text".to_owned(),
         b"\x03\x00{\"id\":\"TDX\",\"version\":3}".to_vec(),
     );
+    intel::seeds(&mut out);
     wire(&mut out);
     ledger(&mut out);
     documents(&mut out);

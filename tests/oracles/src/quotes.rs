@@ -113,7 +113,8 @@ fn best(
 }
 
 /// Everything that the peer wants, out of the heap; `None` where a part is missing.
-fn collateral(
+#[must_use]
+pub fn collateral(
     bytes: &[u8],
     heap: &Endorsements,
     anchors: &Anchors,
@@ -331,7 +332,8 @@ pub fn captures(ledger: &mut Ledger, folder: &std::path::Path) {
 }
 
 /// Length of a quote by its own words.
-fn whole(quote: &[u8]) -> Option<usize> {
+#[must_use]
+pub fn whole(quote: &[u8]) -> Option<usize> {
     let number = |at: usize, width: usize| {
         let bytes = quote.get(at..at + width)?;
         let sum = bytes

@@ -39,6 +39,8 @@ fn program() -> &'static Path {
 pub(crate) struct Sim {
     child: Child,
     folder: tempfile::TempDir,
+    /// Whether it is a trust domain, with a boot log and registers.
+    tdx: bool,
 }
 
 impl Drop for Sim {
@@ -54,7 +56,9 @@ impl Sim {
     /// is to be written to `path("agent.json")`.
     pub(crate) fn start(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("report")).unwrap();
+        for mountpoint in ["report", "td"] {
+            fs::create_dir(folder.path().join(mountpoint)).unwrap();
+        }
         let mut child = Command::new(program())
             .arg("serve")
             .arg("--dir")
@@ -62,13 +66,21 @@ impl Sim {
             .arg("--configfs")
             .arg(folder.path().join("report"))
             .args(options)
+            .args(
+                options
+                    .contains(&"tdx")
+                    .then(|| ["--td".into(), folder.path().join("td")])
+                    .into_iter()
+                    .flatten(),
+            )
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines.map_while(Result::ok).any(|line| line == "ready");
-        let sim = Self { child, folder };
+        let tdx = options.contains(&"tdx");
+        let sim = Self { child, folder, tdx };
         assert!(ready, "zeuge-sim serve did not become ready");
         sim
     }
@@ -81,6 +93,9 @@ impl Sim {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/in-toy-machine");
         let mut command = Command::new(script);
         command.arg(self.path("report")).args(program);
+        if self.tdx {
+            command.env("TOY_TD", self.path("td"));
+        }
         command
     }
 

@@ -75,12 +75,8 @@ fn put_document(port: u16, token: &str, kind: Kind, at: &str, text: &str) {
 }
 
 /// One known measurement, one rule, one secret.
-fn furnish(port: u16, token: &str) {
-    let measurement = "22".repeat(48);
-    let values = format!(
-        "schema = \"zeuge.reference-values.v1\"\n[[snp]]\nname = \"web\"\n\
-         measurements = [\"{measurement}\"]\n"
-    );
+fn furnish(port: u16, token: &str, platform: &str, values: &str) {
+    let values = format!("schema = \"zeuge.reference-values.v1\"\n{values}");
     put_document(
         port,
         token,
@@ -90,8 +86,9 @@ fn furnish(port: u16, token: &str) {
     );
     let rule = format!(
         "schema = \"zeuge.release-rule.v1\"\ntenant = \"{TENANT}\"\npath = \"db/key\"\n\
-         door = \"agent\"\nevidence = [\"snp\"]\nminimum_suite = \"x-wing\"\n\
-         chips = \"dangerous_any_chip\"\nworkload = \"web\"\n"
+         door = \"agent\"\nevidence = [\"{platform}\"]\nminimum_suite = \"x-wing\"\n\
+         chips = \"dangerous_any_chip\"\nworkload = \"web\"\nbefore_closed = {}\n",
+        platform == "tdx"
     );
     put_document(port, token, Kind::ReleaseRule, "db/key", &rule);
     let mut draw = |out: &mut [u8]| aws_lc_rs::rand::fill(out).unwrap();
@@ -129,10 +126,19 @@ fn init(zeuged: &Path, folder: &Path) -> Value {
         .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&made.stderr)))
 }
 
-#[test]
-fn the_agent_receives_from_zeuged_what_the_owner_put_there() {
-    if !possible("the_agent_receives_from_zeuged_what_the_owner_put_there") {
-        return;
+/// A witness, and a toy machine whose report pins the configuration that names it.
+struct Pair {
+    sim: Sim,
+    port: u16,
+    token: String,
+    _folder: tempfile::TempDir,
+    _served: Ended,
+}
+
+/// `None` where toys or the witness's program cannot be had; says why.
+fn pair(test: &str, platform: &str) -> Option<Pair> {
+    if !possible(test) {
+        return None;
     }
     let zeuged = Path::new(AGENT).parent().unwrap().join("zeuged");
     if !zeuged.is_file() {
@@ -140,7 +146,7 @@ fn the_agent_receives_from_zeuged_what_the_owner_put_there() {
             "skipped: {} is not built (cargo build -p zeuge-server)",
             zeuged.display()
         );
-        return;
+        return None;
     }
     let folder = tempfile::tempdir().unwrap();
     let said = init(&zeuged, folder.path());
@@ -163,7 +169,8 @@ fn the_agent_receives_from_zeuged_what_the_owner_put_there() {
         }
     })
     .to_string();
-    let sim = Sim::start(&["--host-data", &hex::encode(Sha256::digest(&config))]);
+    let digest = hex::encode(Sha256::digest(&config));
+    let sim = Sim::start(&["--host-data", &digest, "--platform", platform]);
     fs::write(sim.path("agent.json"), config).unwrap();
     let mut served = Command::new(&zeuged)
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
@@ -178,24 +185,89 @@ fn the_agent_receives_from_zeuged_what_the_owner_put_there() {
     BufReader::new(served.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
-    let _served = Ended(served);
+    let served = Ended(served);
     assert!(line.starts_with("listening on "), "{line}");
-    furnish(port, said["admin_token"].as_str().unwrap());
+    Some(Pair {
+        sim,
+        port,
+        token: said["admin_token"].as_str().unwrap().to_owned(),
+        _folder: folder,
+        _served: served,
+    })
+}
 
+#[test]
+fn the_agent_receives_from_zeuged_what_the_owner_put_there() {
+    let test = "the_agent_receives_from_zeuged_what_the_owner_put_there";
+    let Some(pair) = pair(test, "snp") else {
+        return;
+    };
+    let values = format!(
+        "[[snp]]\nname = \"web\"\nmeasurements = [\"{}\"]\n",
+        "22".repeat(48)
+    );
+    furnish(pair.port, &pair.token, "snp", &values);
+    let sim = &pair.sim;
     let attested = sim.agent(&["attest", "--audience", "me", "--format", "json"]);
     let answer: Value = serde_json::from_slice(&attested.stdout).unwrap();
     assert!(matches!(attested.status.code(), Some(0 | 10)), "{answer}");
     assert!(answer["token"].as_str().unwrap().split('.').count() == 3);
     for _ in 0..2 {
-        let secrets = tempfile::tempdir_in("/dev/shm").unwrap();
-        let target = secrets.path().display().to_string();
-        let got = sim.agent(&["get", "db/key", "--out", &target]);
-        assert!(
-            matches!(got.status.code(), Some(0 | 10)),
-            "{}",
-            stdout(&got)
-        );
-        assert_eq!(fs::read(secrets.path().join("db/key")).unwrap(), SECRET);
+        receives(sim, &[]);
     }
     accepted(&sim.agent(&["detect"]));
+}
+
+fn receives(sim: &Sim, more: &[&str]) {
+    let secrets = tempfile::tempdir_in("/dev/shm").unwrap();
+    let target = secrets.path().display().to_string();
+    let got = sim.agent(&[&["get", "db/key", "--out", &target][..], more].concat());
+    assert!(
+        matches!(got.status.code(), Some(0 | 10)),
+        "{}{}",
+        stdout(&got),
+        String::from_utf8_lossy(&got.stderr)
+    );
+    assert_eq!(fs::read(secrets.path().join("db/key")).unwrap(), SECRET);
+}
+
+#[test]
+fn a_trust_domain_shows_its_boot_log_and_gets_nothing_after_it_said_that_the_boot_is_over() {
+    let test =
+        "a_trust_domain_shows_its_boot_log_and_gets_nothing_after_it_said_that_the_boot_is_over";
+    let Some(pair) = pair(test, "tdx") else {
+        return;
+    };
+    let sim = &pair.sim;
+    let rtmr = |index: u8| {
+        hex::encode(fs::read(sim.path(&format!("td/measurements/rtmr{index}:sha384"))).unwrap())
+    };
+    let values = format!(
+        "[[tdx]]\nname = \"web\"\nmr_td = [\"{}\"]\nrtmr = {{ 1 = [\"{}\"], 2 = [\"{}\"] }}\n",
+        "d1".repeat(48),
+        rtmr(1),
+        rtmr(2)
+    );
+    furnish(pair.port, &pair.token, "tdx", &values);
+    let detected = stdout(&sim.agent(&["detect"]));
+    assert!(
+        detected.contains("(CCEL) goes beside the quote"),
+        "{detected}"
+    );
+    assert!(
+        detected.contains("can mark the end of the boot in RTMR3"),
+        "{detected}"
+    );
+    let attested = sim.agent(&["attest", "--audience", "me", "--format", "json"]);
+    let answer: Value = serde_json::from_slice(&attested.stdout).unwrap();
+    let log = &answer["verdict"]["claims"]["tdx"]["event_log"];
+    assert_eq!(log["explained"], json!([0, 1, 2, 3]), "{answer}");
+    receives(sim, &["--close"]);
+    assert_ne!(rtmr(3), "00".repeat(48));
+    let secrets = tempfile::tempdir_in("/dev/shm").unwrap();
+    let target = secrets.path().display().to_string();
+    let got = sim.agent(&["get", "db/key", "--out", &target]);
+    assert_eq!(got.status.code(), Some(5), "{}", stdout(&got));
+    assert!(stdout(&got).contains("release.closed"), "{}", stdout(&got));
+    assert!(!secrets.path().join("db/key").exists());
 }

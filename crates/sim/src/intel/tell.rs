@@ -4,6 +4,8 @@
 //! the lists, the documents, the quote, the file. A lie changes one step and leaves the rest as an
 //! honest maker would have made it.
 
+use std::sync::PoisonError;
+
 use aws_lc_rs::{
     digest::{SHA256, digest},
     signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
@@ -11,8 +13,8 @@ use aws_lc_rs::{
 use zeuge_evidence::UnixTime;
 
 use super::{
-    Authorities, Certification, IntelLie as Lie, Issuer, QuoteForm, QuoteSpec, Tee, ToyIntel,
-    boot_log,
+    Authorities, Certification, IntelLie as Lie, Issuer, LEAVES_MAX, PckIdentity, QuoteForm,
+    QuoteSpec, Tee, ToyIntel, boot_log,
     certificates::{CertificateBody, SgxClaims},
     containers,
     documents::{self, OLD_COMPONENTS, OLD_MODULE_SVN, QeIdentity, TcbInfo},
@@ -74,7 +76,8 @@ impl ToyQuote {
 }
 
 /// The certificates of one telling, in DER.
-struct Chain {
+#[derive(Clone)]
+pub(super) struct Chain {
     leaf: Vec<u8>,
     leaf_serial: Vec<u8>,
     intermediate: Vec<u8>,
@@ -101,7 +104,7 @@ impl ToyIntel {
             Some(Lie::RootPinned) => &self.stranger,
             _ => &self.own,
         };
-        let chain = self.tell_chain(lie, house, &spec, at);
+        let chain = self.chain(lie, house, &spec, at);
         let endorsements = tell_endorsements(lie, house, &spec, &chain, at);
         let quote = self.tell_quote(lie, &spec, &chain);
         // The kernel is not the one that was measured into RTMR1.
@@ -121,6 +124,27 @@ impl ToyIntel {
             expected_report_data,
             boot_log,
         }
+    }
+
+    /// The chain of this platform: the same bytes for every quote of one instant, as a machine has
+    /// one certificate; another one for a lie that it tells.
+    fn chain(
+        &self,
+        lie: Option<Lie>,
+        house: &Authorities,
+        spec: &QuoteSpec,
+        at: UnixTime,
+    ) -> Chain {
+        if lie.is_some_and(is_in_chain) {
+            return self.tell_chain(lie, house, spec, at);
+        }
+        let mut chains = self.chains.lock().unwrap_or_else(PoisonError::into_inner);
+        if chains.len() >= LEAVES_MAX {
+            chains.clear();
+        }
+        let made = || self.tell_chain(None, house, spec, at);
+        let chain = chains.entry((PckIdentity::of(spec), at));
+        chain.or_insert_with(made).clone()
     }
 
     fn tell_chain(
@@ -215,6 +239,28 @@ impl ToyIntel {
         }
         quote
     }
+}
+
+/// Whether a lie is told by a certificate or by the house that issues it.
+const fn is_in_chain(lie: Lie) -> bool {
+    matches!(
+        lie,
+        Lie::IntermediateAuthority
+            | Lie::IntermediateIssuer
+            | Lie::IntermediateSignature
+            | Lie::IntermediateValidity
+            | Lie::PckAuthority
+            | Lie::PckComponents
+            | Lie::PckExtension
+            | Lie::PckKey
+            | Lie::PckName
+            | Lie::PckSignature
+            | Lie::PckValidity
+            | Lie::RootPinned
+            | Lie::RootValidity
+            | Lie::SignerSignature
+            | Lie::SignerValidity
+    )
 }
 
 /// The window of the PCK CAs and the TCB signing certificate: the root's, but for evidence from

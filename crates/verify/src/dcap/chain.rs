@@ -50,7 +50,13 @@ pub enum Revocation {
 /// A PCK certificate that is proven, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pck {
-    pub(crate) der: Vec<u8>,
+    /// SHA-256 of the certificate in DER.
+    pub(crate) fingerprint: [u8; 32],
+    /// The certified key, an uncompressed point.
+    pub(crate) public_key: Vec<u8>,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) not_before: UnixTime,
+    pub(crate) not_after: UnixTime,
     /// The issuer's common name.
     pub(crate) issuer: String,
     /// SHA-256 of the issuer's certificate in DER.
@@ -121,13 +127,14 @@ fn is_whole(text: &[u8], blocks: usize) -> bool {
     .all(|line| count(line) == blocks)
 }
 
-/// Proves the PCK certificate of a quote.
-pub(crate) fn pck(
+/// Proves the PCK certificate of a quote; returns with it the root's lists, whose signatures were
+/// checked on the way.
+pub(crate) fn pck<'c>(
     trail: &mut Trail,
-    context: &Context<'_>,
+    context: &Context<'c>,
     quote: &Quote<'_>,
     notes: &mut Vec<String>,
-) -> Result<Pck, Error> {
+) -> Result<(Pck, Lists<'c>), Error> {
     let brought = brought(quote)?;
     let root = root(trail, context)?;
     check_brought_roots(trail, context, &brought, &root)?;
@@ -139,26 +146,40 @@ pub(crate) fn pck(
     let intermediate_bytes = intermediate(trail, context, &root, &leaf, &brought)?;
     let intermediate = Certificate::parse(&intermediate_bytes)?;
     let extension = check_leaf(trail, context, &leaf)?;
-    let root_list = revoked(trail, context, &root, notes, |trail, lists| {
-        // spec: dcap.chain.intermediate-revoked
-        trail.check("dcap.intermediate.revoked", || {
-            not_listed(lists, &intermediate).map_err(|d| Broken::IntermediateRevoked(d).into())
-        })
-    })?;
-    let pck_list = revoked(trail, context, &intermediate, notes, |trail, lists| {
+    let root_lists = lists(context, &root, notes);
+    let root_list = revoked(
+        trail,
+        context,
+        (&root, &root_lists),
+        notes,
+        |trail, lists| {
+            // spec: dcap.chain.intermediate-revoked
+            trail.check("dcap.intermediate.revoked", || {
+                not_listed(lists, &intermediate).map_err(|d| Broken::IntermediateRevoked(d).into())
+            })
+        },
+    )?;
+    let pck_lists = lists(context, &intermediate, notes);
+    let issuer = (&intermediate, &pck_lists);
+    let pck_list = revoked(trail, context, issuer, notes, |trail, lists| {
         // spec: dcap.pck.revoked
         trail.check("dcap.pck.revoked", || {
             not_listed(lists, &leaf).map_err(|d| Broken::PckRevoked(d).into())
         })
     })?;
-    Ok(Pck {
-        der: leaf_bytes.to_vec(),
+    let pck = Pck {
+        fingerprint: fingerprint(leaf_bytes),
+        public_key: leaf.public_key.key.to_vec(),
+        serial: leaf.serial.to_vec(),
+        not_before: leaf.not_before,
+        not_after: leaf.not_after,
         issuer: name(&intermediate.subject),
         issuer_fingerprint: fingerprint(&intermediate_bytes),
         extension,
         root_list,
         pck_list,
-    })
+    };
+    Ok((pck, root_lists))
 }
 
 /// The pinned root, in force at the instant.
@@ -185,6 +206,10 @@ fn check_brought_roots(
     // spec: dcap.chain.root
     trail.check("dcap.root.pinned", || {
         for bytes in brought.iter().skip(1) {
+            // The pinned certificate itself is what everything is held against.
+            if bytes == context.anchors.intel().certificate() {
+                continue;
+            }
             let certificate = Certificate::parse(bytes)?;
             if !certificate.is_self_issued() && !is_named(&certificate, ROOT_NAME) {
                 continue;
@@ -212,7 +237,7 @@ fn from_heap<'c>(
     let held = context.heap.certificates.iter().find(|held| {
         Certificate::parse(&held.bytes).is_ok_and(|certificate| {
             PckExtension::of(&certificate).is_ok_and(|extension| is_meant(quote, &extension))
-                && qe::report_signed_by(quote, certificate.public_key.key, context)
+                && qe::report_signed_by(quote, certificate.public_key.key, context.crypto)
         })
     });
     // spec: dcap.pck.at-hand
@@ -518,13 +543,23 @@ fn check_leaf(
 /// The keys that may sign TCB Info and QE Identity at the instant.
 ///
 /// Intel renews the certificate of one key, so every certificate at hand is looked at, and one
-/// that is in force now vouches for documents that were signed before it.
+/// that is in force now vouches for documents that were signed before it. `root_lists` are those that
+/// [`pck`] returned, where it ran before.
 pub(crate) fn tcb_signers(
     trail: &mut Trail,
     context: &Context<'_>,
+    root_lists: Option<&Lists<'_>>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Vec<u8>>, Error> {
     let root = root(&mut Trail::new(), context)?;
+    let own;
+    let root_lists = match root_lists {
+        Some(lists) => lists,
+        None => {
+            own = lists(context, &root, notes);
+            &own
+        }
+    };
     let mut keys: Vec<Vec<u8>> = Vec::new();
     let mut good: Option<Trail> = None;
     let mut failures = Vec::new();
@@ -536,7 +571,7 @@ pub(crate) fn tcb_signers(
             continue;
         }
         let mut own = Trail::new();
-        match check_signer(&mut own, context, &root, &candidate, notes) {
+        match check_signer(&mut own, context, (&root, root_lists), &candidate) {
             Ok(()) => {
                 good.get_or_insert(own);
                 if !keys.iter().any(|key| key == candidate.public_key.key) {
@@ -576,9 +611,8 @@ fn no_signer(check: &'static str, at: UnixTime) -> Error {
 fn check_signer(
     trail: &mut Trail,
     context: &Context<'_>,
-    root: &Certificate<'_>,
+    (root, root_lists): (&Certificate<'_>, &Lists<'_>),
     candidate: &Certificate<'_>,
-    notes: &mut Vec<String>,
 ) -> Result<(), Error> {
     // spec: dcap.tcb-signer.signature
     trail.check("dcap.tcb-signer.signature", || {
@@ -594,8 +628,7 @@ fn check_signer(
         }
         Err(no_signer("dcap.tcb-signer.validity", context.at))
     })?;
-    let lists = lists(context, root, notes);
-    let signed: Vec<_> = lists.into_iter().filter(|list| list.is_signed).collect();
+    let signed: Vec<_> = root_lists.iter().filter(|list| list.is_signed).collect();
     // spec: dcap.tcb-signer.revoked
     trail.check("dcap.tcb-signer.revoked", || {
         not_listed(&signed, candidate).map_err(|d| Broken::TcbSignerRevoked(d).into())
@@ -603,11 +636,15 @@ fn check_signer(
 }
 
 /// One list of an issuer, by name.
-struct List<'a> {
+#[derive(Debug)]
+pub(crate) struct List<'a> {
     source: &'a str,
     list: RevocationList<'a>,
     is_signed: bool,
 }
+
+/// The lists that name one issuer.
+pub(crate) type Lists<'a> = Vec<List<'a>>;
 
 impl List<'_> {
     /// In force before stale, then newest, then highest number.
@@ -621,7 +658,7 @@ fn lists<'a>(
     context: &Context<'a>,
     issuer: &Certificate<'_>,
     notes: &mut Vec<String>,
-) -> Vec<List<'a>> {
+) -> Lists<'a> {
     let mut out = Vec::new();
     for held in &context.heap.revocation_lists {
         let Ok(list) = RevocationList::parse(&held.bytes) else {
@@ -657,14 +694,12 @@ fn lists<'a>(
 fn revoked(
     trail: &mut Trail,
     context: &Context<'_>,
-    issuer: &Certificate<'_>,
+    (issuer, all): (&Certificate<'_>, &Lists<'_>),
     notes: &mut Vec<String>,
-    check: impl FnOnce(&mut Trail, &[List<'_>]) -> Result<(), Error>,
+    check: impl FnOnce(&mut Trail, &[&List<'_>]) -> Result<(), Error>,
 ) -> Result<Revocation, Error> {
-    let (signed, bad): (Vec<_>, Vec<_>) = lists(context, issuer, notes)
-        .into_iter()
-        .partition(|list| list.is_signed);
-    let best = |lists: &[List<'_>]| {
+    let (signed, bad): (Vec<_>, Vec<_>) = all.iter().partition(|list| list.is_signed);
+    let best = |lists: &[&List<'_>]| {
         lists
             .iter()
             .max_by_key(|list| list.rank(context.at))
@@ -699,7 +734,7 @@ fn revoked(
         .unwrap_or(Revocation::Missing))
 }
 
-fn not_listed(lists: &[List<'_>], certificate: &Certificate<'_>) -> Result<(), Difference> {
+fn not_listed(lists: &[&List<'_>], certificate: &Certificate<'_>) -> Result<(), Difference> {
     for list in lists {
         let entry = list
             .list
@@ -739,11 +774,12 @@ mod tests {
         assert!(list.revoked.len() > 50);
         let mut certificate = Certificate::parse(&der).unwrap();
         let serials: Vec<&[u8]> = list.revoked.iter().map(|entry| entry.serial).collect();
-        let lists = [List {
+        let list = List {
             source: "list.der",
             list,
             is_signed: true,
-        }];
+        };
+        let lists = [&list];
         assert_eq!(not_listed(&lists, &certificate), Ok(()));
         for serial in serials {
             certificate.serial = serial;

@@ -142,7 +142,7 @@ pub fn tcb_info(
     let heap = own(answer);
     let context = basis.context(&heap);
     let (mut trail, mut notes) = (Trail::new(), Vec::new());
-    let signers = chain::tcb_signers(&mut trail, &context, &mut notes)?;
+    let signers = chain::tcb_signers(&mut trail, &context, None, &mut notes)?;
     let wanted = tcb::Subject {
         tee,
         fmspc,
@@ -160,7 +160,7 @@ pub fn qe_identity(answer: &[u8], tee: Tee, basis: Basis<'_>) -> Result<Verified
     let heap = own(answer);
     let context = basis.context(&heap);
     let (mut trail, mut notes) = (Trail::new(), Vec::new());
-    let signers = chain::tcb_signers(&mut trail, &context, &mut notes)?;
+    let signers = chain::tcb_signers(&mut trail, &context, None, &mut notes)?;
     let identity = identity::find(&mut trail, &context, &signers, tee, &mut notes)?;
     Ok(Verified::assertion(identity.issue, trail))
 }
@@ -221,7 +221,7 @@ pub fn evaluation_numbers(
     let heap = own(chain);
     let context = basis.context(&heap);
     let (mut trail, mut notes) = (Trail::new(), Vec::new());
-    let signers = chain::tcb_signers(&mut trail, &context, &mut notes)?;
+    let signers = chain::tcb_signers(&mut trail, &context, None, &mut notes)?;
     let envelope = Envelope::open(kind, "the answer", document)
         .ok_or_else(|| Error::from(kind.format("another document", kind.title())))?;
     envelope.check(&mut trail, &context, &signers)?;

@@ -3,14 +3,17 @@
 use sha2::{Digest as _, Sha256};
 use zeuge_evidence::dcap::Quote;
 
-use super::{Broken, Context, Difference};
-use crate::{Error, Trail, crypto::Scheme};
+use super::{Broken, Difference};
+use crate::{
+    Error, Trail,
+    crypto::{CryptoProvider, Scheme},
+};
 
 /// Whether this key (an uncompressed point) signed the QE report.
-pub(crate) fn report_signed_by(quote: &Quote<'_>, key: &[u8], context: &Context<'_>) -> bool {
+pub(crate) fn report_signed_by(quote: &Quote<'_>, key: &[u8], crypto: &CryptoProvider) -> bool {
     let scheme = Scheme::EcdsaP256Sha256Fixed;
     let signature = &quote.qe_report_signature;
-    let signatures = context.crypto.signatures;
+    let signatures = crypto.signatures;
     signatures
         .verify(scheme, key, quote.qe_report_bytes, signature)
         .is_ok()
@@ -19,13 +22,13 @@ pub(crate) fn report_signed_by(quote: &Quote<'_>, key: &[u8], context: &Context<
 /// Checks PCK → QE report → attestation key → quote, over the bytes as received.
 pub(crate) fn check(
     trail: &mut Trail,
-    context: &Context<'_>,
+    crypto: &CryptoProvider,
     quote: &Quote<'_>,
     pck_key: &[u8],
 ) -> Result<(), Error> {
     // spec: dcap.qe.report-signature
     trail.check("dcap.qe.report-signature", || {
-        if report_signed_by(quote, pck_key, context) {
+        if report_signed_by(quote, pck_key, crypto) {
             return Ok(());
         }
         let difference = Difference::new("another signer, or other bytes", hex::encode(pck_key));
@@ -51,7 +54,7 @@ pub(crate) fn check(
         let mut key = vec![4u8];
         key.extend_from_slice(&quote.attestation_key);
         let scheme = Scheme::EcdsaP256Sha256Fixed;
-        let signatures = context.crypto.signatures;
+        let signatures = crypto.signatures;
         signatures
             .verify(scheme, &key, quote.signed, &quote.signature)
             .map_err(|_| {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Anchors, Binding, Endorsements, Error, Trail, Verified, anchors::Anchor,
-    crypto::CryptoProvider, google,
+    crypto::CryptoProvider, google, window::Window,
 };
 
 /// A verified chain, kept by the caller.
@@ -37,15 +37,6 @@ pub struct KeptChain {
     proven: Proven,
     /// The ids between those of the report's fields and that of the binding.
     passed: Vec<&'static str>,
-}
-
-/// Instants between which no date of certificates and lists lies, so that every choice among them
-/// comes out the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
-    from: UnixTime,
-    /// The first instant at which something changes; `None` if nothing ever does.
-    until: Option<UnixTime>,
 }
 
 impl KeptChain {
@@ -130,7 +121,7 @@ impl KeptChain {
     /// The first instant at which this chain no longer answers; `None` if it always will.
     #[must_use]
     pub const fn until(&self) -> Option<UnixTime> {
-        self.window.until
+        self.window.until()
     }
 
     /// Whether root, certificates and lists are the ones that were verified, byte for byte.
@@ -172,12 +163,6 @@ pub fn snp_with_kept(
     Ok(verified)
 }
 
-impl Window {
-    fn holds(self, at: UnixTime) -> bool {
-        self.from <= at && self.until.is_none_or(|until| at < until)
-    }
-}
-
 /// The window around this instant, from every date of the endorsements, of the pinned root and of
 /// the intermediates that this program carries.
 fn window(
@@ -186,34 +171,19 @@ fn window(
     product: Product,
     at: UnixTime,
 ) -> Window {
-    let mut window = Window {
-        from: UnixTime(i64::MIN),
-        until: None,
-    };
-    let mut turns = |instant: UnixTime| {
-        if instant <= at {
-            window.from = window.from.max(instant);
-        } else {
-            let until = window.until.map_or(instant, |until| until.min(instant));
-            window.until = Some(until);
-        }
-    };
-    // The last instant of a validity still counts, so the turn is one second later.
-    let after = |last: UnixTime| UnixTime(last.0.saturating_add(1));
+    let mut window = Window::around(at);
     let held = &endorsements.certificates;
     let certificates = held.iter().map(|held| held.bytes.as_slice());
     let carried = anchors.amd_intermediates(product).iter().copied();
     let pinned = std::iter::once(anchors.amd(product).certificate());
     for bytes in certificates.chain(carried).chain(pinned) {
         if let Ok(certificate) = Certificate::parse(bytes) {
-            turns(certificate.not_before);
-            turns(after(certificate.not_after));
+            window.validity(certificate.not_before, Some(certificate.not_after));
         }
     }
     for held in &endorsements.revocation_lists {
         if let Ok(list) = RevocationList::parse(&held.bytes) {
-            turns(list.this_update);
-            list.next_update.map(after).into_iter().for_each(&mut turns);
+            window.validity(list.this_update, list.next_update);
         }
     }
     window
