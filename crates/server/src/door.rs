@@ -288,15 +288,16 @@ async fn converse(
     }
     let _ = stream.set_nodelay(true);
     match &house.tls {
-        None => speak(house, stream, peer, seat).await,
+        // Boxed: who says nothing must not hold the room that a conversation needs.
+        None => Box::pin(speak(house, stream, peer, seat)).await,
         Some(acceptor) => {
             let Some(shaking) = house.handshakes.enter(peer.ip(), leave) else {
                 return;
             };
-            match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            match Box::pin(timeout(HANDSHAKE, acceptor.accept(stream))).await {
                 Ok(Ok(stream)) => {
                     drop(shaking);
-                    speak(house, stream, peer, seat).await;
+                    Box::pin(speak(house, stream, peer, seat)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
                 Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
