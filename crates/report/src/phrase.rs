@@ -275,6 +275,7 @@ mod tests {
             "nitro.rs",
             "dcap.rs",
             "composite.rs",
+            "google.rs",
             "admission.rs",
             "outlook.rs",
             "tpm.rs",
