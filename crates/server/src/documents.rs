@@ -261,7 +261,8 @@ pub fn wishes_until(
         let document = Document::parse(&row.json)?;
         let floor = u64::try_from(row.version).unwrap_or(u64::MAX);
         let approved = document.verify(&wishes.owners, kind, floor, now)?;
-        if recovered.is_some_and(|recovered| approved.header().issued < recovered) {
+        // Within the second of the recovery nobody can tell which came first.
+        if recovered.is_some_and(|recovered| approved.header().issued <= recovered) {
             wishes.unconfirmed.insert((kind, row.name.clone()));
         }
         until = until.min(document.header.expires);
