@@ -25,7 +25,7 @@ test: ## all tests of the workspace
 	@command -v chromium >/dev/null || echo "skipped: the report's page in a real browser (chromium)"
 	@echo "skipped: the mutation loop (make mutants)"
 	cargo test --workspace --locked
-	cargo test --locked --package zeuge-server --features traces --lib traces::
+	cargo test --workspace --locked --features zeuge-server/traces --lib traces::
 
 test-crash: ## kill and cut the power of a loaded witness 1,000 times each, and 1,000 releases around changes (CRASHES=n)
 	ZEUGE_CRASHES=$(or $(CRASHES),1000) ZEUGE_RACES=$(or $(CRASHES),1000) cargo test --release --locked --package zeuge-server --test witness -- crash:: races:: --nocapture --test-threads 1
