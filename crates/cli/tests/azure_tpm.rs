@@ -68,7 +68,10 @@ impl Tpm {
             .spawn()
             .expect("swtpm runs");
         let start = Instant::now();
-        while std::os::unix::net::UnixStream::connect(folder.path().join("sock.ctrl")).is_err() {
+        let is_deaf =
+            |name: &str| std::os::unix::net::UnixStream::connect(folder.path().join(name)).is_err();
+        // It opens one after the other, in no promised order.
+        while is_deaf("sock.ctrl") || is_deaf("sock") {
             assert!(start.elapsed() < Duration::from_secs(20), "swtpm is silent");
             std::thread::yield_now();
         }

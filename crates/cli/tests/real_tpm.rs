@@ -242,7 +242,9 @@ fn serve(at: &Path) -> Child {
         .spawn()
         .expect("swtpm runs");
     let start = Instant::now();
-    while std::os::unix::net::UnixStream::connect(at.join("sock.ctrl")).is_err() {
+    let is_deaf = |name: &str| std::os::unix::net::UnixStream::connect(at.join(name)).is_err();
+    // It opens one after the other, in no promised order.
+    while is_deaf("sock.ctrl") || is_deaf("sock") {
         assert!(
             start.elapsed() < Duration::from_secs(20),
             "swtpm does not listen"

@@ -131,7 +131,8 @@ impl SoftwareTpm {
             .map_err(|error| format!("swtpm: {error}; scripts/setup installs it"))?;
         self.process = Some(Process(child));
         let start = Instant::now();
-        while UnixStream::connect(&control).is_err() {
+        // It opens one after the other, in no promised order.
+        while UnixStream::connect(&control).is_err() || UnixStream::connect(&socket).is_err() {
             if start.elapsed() > START_MAX {
                 return Err("swtpm does not listen".to_owned());
             }
