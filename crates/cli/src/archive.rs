@@ -286,7 +286,7 @@ fn about_signature(archive: &ReportBundle, differences: &mut Vec<String>, told: 
             "the signature of {} does not hold over the report",
             signature.name()
         )),
-        (None, Some((name, _))) => told.push(format!("the report {name} is not signed")),
+        (None, Some((name, _))) => told.push(format!("not signed: the file {name} of the archive")),
         (None, None) => {}
     }
 }
