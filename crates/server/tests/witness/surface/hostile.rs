@@ -9,8 +9,8 @@
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -74,13 +74,17 @@ async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-/// How many attestations honest machines complete in this time.
+/// How many attestations honest machines complete in this time; where a busy machine lets none be
+/// complete by then, in as long as it takes for one, or in half a minute.
 fn honest(client: Client, time: Duration) -> usize {
     let (begun, done) = (Instant::now(), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..MACHINES {
             scope.spawn(|| {
-                while begun.elapsed() < time {
+                while begun.elapsed() < time
+                    || done.load(Ordering::Relaxed) == 0
+                        && begun.elapsed() < Duration::from_secs(30)
+                {
                     if attest(client).is_some() {
                         done.fetch_add(1, Ordering::Relaxed);
                     }
@@ -91,12 +95,36 @@ fn honest(client: Client, time: Duration) -> usize {
     done.into_inner()
 }
 
+/// What an attack and its measurement tell each other.
+struct Attack {
+    over: AtomicBool,
+    did: AtomicUsize,
+    /// Told of the first thing that was done.
+    begun: mpsc::Sender<()>,
+}
+
+impl Attack {
+    fn goes_on(&self) -> bool {
+        !self.over.load(Ordering::Relaxed)
+    }
+
+    fn did_one(&self) {
+        if self.did.fetch_add(1, Ordering::Relaxed) == 0 {
+            let _ = self.begun.send(());
+        }
+    }
+
+    fn did(&self) -> usize {
+        self.did.load(Ordering::Relaxed)
+    }
+}
+
 /// Runs the attack beside honest machines and holds the witness to what it promises. The attack
-/// gets the address and a flag that tells it to end, and says how much it did.
+/// gets the address, counts what it does, and ends when it is over.
 fn under_fire<A, F>(name: &str, served: &Served, attack: A)
 where
-    A: Fn(SocketAddr, Arc<AtomicBool>) -> F,
-    F: Future<Output = usize> + Send + 'static,
+    A: Fn(SocketAddr, Arc<Attack>) -> F,
+    F: Future<Output = ()> + Send + 'static,
 {
     let scale = scale();
     let (client, time) = (served.client, scale.time);
@@ -109,21 +137,28 @@ where
         .on_thread_start(give_way)
         .build()
         .unwrap();
-    let over = Arc::new(AtomicBool::new(false));
-    let attack = attackers.spawn(attack(client.0, Arc::clone(&over)));
-    // It is under way.
+    let (begun, first) = mpsc::channel();
+    let told = Arc::new(Attack {
+        over: AtomicBool::new(false),
+        did: AtomicUsize::new(0),
+        begun,
+    });
+    let attack = attackers.spawn(attack(client.0, Arc::clone(&told)));
+    // A busy machine lets attackers begin late: nothing is measured before they have.
+    let first = first.recv_timeout(Duration::from_secs(60));
+    assert_eq!(first, Ok(()), "{name}: nothing was done");
     honest(client, time / 4);
     let during = honest(client, time);
     let (resident, peak) = served.memory_mib();
-    over.store(true, Ordering::Relaxed);
-    let did = attackers.block_on(attack).unwrap();
+    told.over.store(true, Ordering::Relaxed);
+    attackers.block_on(attack).unwrap();
     attackers.shutdown_timeout(Duration::from_secs(5));
+    let did = told.did();
     let after = honest(client, time);
     println!(
         "{name}: {did} things done to it; honest attestations {before} before, {during} during, \
          {after} after; {resident} MiB, at most {peak} MiB"
     );
-    assert!(did > 0, "{name}: nothing was done");
     assert!(during > 0, "{name}: no honest machine was heard");
     assert!(peak < MEMORY_MIB_MAX, "{name}: {peak} MiB");
     if scale.is_whole {
@@ -158,12 +193,11 @@ fn slow_heads_and_slow_bodies_hold_a_connection_and_nothing_else() {
     let heads = "POST /v1/challenges HTTP/1.1\r\nhost: w1\r\nx: ";
     let bodies = "POST /v1/releases HTTP/1.1\r\nhost: w1\r\ncontent-length: 6000000\r\n\r\n{";
     for (name, head) in [("slow heads", heads), ("slow bodies", bodies)] {
-        under_fire(name, &served, |to, over| async move {
+        under_fire(name, &served, |to, attack| async move {
             let mut held = Vec::new();
-            let mut did = 0;
-            while !over.load(Ordering::Relaxed) {
+            while attack.goes_on() {
                 for number in 0..scale().slow {
-                    if over.load(Ordering::Relaxed) {
+                    if !attack.goes_on() {
                         break;
                     }
                     // One more byte of each that is there, or a new one.
@@ -171,7 +205,7 @@ fn slow_heads_and_slow_bodies_hold_a_connection_and_nothing_else() {
                         Some(stream) => {
                             let stream: &mut TcpStream = stream;
                             if stream.write_all(b"a").await.is_ok() {
-                                did += 1;
+                                attack.did_one();
                             } else if let Ok(new) = connect(attacker(number), to).await {
                                 *stream = new;
                                 let _ = stream.write_all(head.as_bytes()).await;
@@ -187,7 +221,6 @@ fn slow_heads_and_slow_bodies_hold_a_connection_and_nothing_else() {
                 }
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
-            did
         });
     }
 }
@@ -207,9 +240,9 @@ fn idle_connections_are_held_up_to_the_handles_and_then_make_room() {
     let own = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let own = usize::try_from(own.current.unwrap_or(100_000)).unwrap();
     let most = own.saturating_sub(300);
-    under_fire("idle connections", &served, move |to, over| async move {
+    under_fire("idle connections", &served, move |to, attack| async move {
         let (mut held, mut offered) = (VecDeque::new(), 0);
-        while offered < scale.idle || !over.load(Ordering::Relaxed) {
+        while offered < scale.idle || attack.goes_on() {
             if held.len() >= most {
                 held.pop_front();
             }
@@ -221,8 +254,8 @@ fn idle_connections_are_held_up_to_the_handles_and_then_make_room() {
                 held.push_back(stream);
             }
             offered += 1;
+            attack.did_one();
         }
-        offered
     });
     let metrics = String::from_utf8(served.client.get("/metrics").unwrap()).unwrap();
     let evicted = "zeuge_connections_total{outcome=\"evicted\"}";
@@ -235,31 +268,29 @@ fn idle_connections_are_held_up_to_the_handles_and_then_make_room() {
 #[test]
 fn a_flood_of_challenges_leaves_room_for_the_honest() {
     let (_world, served) = Served::furnished(&["--offline"]);
-    under_fire("flood of challenges", &served, |to, over| async move {
+    under_fire("flood of challenges", &served, |to, attack| async move {
         let mut floods = tokio::task::JoinSet::new();
         for number in 0..scale().floods {
-            let over = Arc::clone(&over);
+            let attack = Arc::clone(&attack);
             floods.spawn(async move {
-                let mut did = 0;
                 let ask = "POST /v1/challenges HTTP/1.1\r\nhost: w1\r\ncontent-length: 16\r\n\r\n\
                            {\"tenant\":\"sim\"}";
                 let mut piece = [0; 16 * 1024];
-                while !over.load(Ordering::Relaxed) {
+                while attack.goes_on() {
                     // Few sources, so that the rate of each is what bounds them.
                     let Ok(mut stream) = connect(attacker(number % 4), to).await else {
                         continue;
                     };
-                    while !over.load(Ordering::Relaxed)
+                    while attack.goes_on()
                         && stream.write_all(ask.as_bytes()).await.is_ok()
                         && stream.read(&mut piece).await.is_ok_and(|count| count > 0)
                     {
-                        did += 1;
+                        attack.did_one();
                     }
                 }
-                did
             });
         }
-        floods.join_all().await.into_iter().sum()
+        floods.join_all().await;
     });
     assert!(served.client.get("/readyz").is_ok());
 }
@@ -284,19 +315,22 @@ fn silent_maker() -> (String, Arc<AtomicUsize>) {
 fn a_flood_of_invented_chips_spends_its_own_budget_even_when_the_maker_is_silent() {
     let (url, asked) = silent_maker();
     let (_world, served) = Served::furnished(&["--sim-kds", &url]);
-    under_fire("invented chips", &served, |to, over| async move {
+    under_fire("invented chips", &served, |to, attack| async move {
         let mut floods = tokio::task::JoinSet::new();
         for number in 0..scale().floods {
-            let over = Arc::clone(&over);
+            let attack = Arc::clone(&attack);
             floods.spawn(async move {
-                let mut did = 0;
-                while !over.load(Ordering::Relaxed) {
-                    did += invented(attacker(number), to, did + number * 100_000).await;
+                let mut chips = number * 100_000..;
+                while attack.goes_on()
+                    && let Some(chip) = chips.next()
+                {
+                    if invented(attacker(number), to, chip).await {
+                        attack.did_one();
+                    }
                 }
-                did
             });
         }
-        floods.join_all().await.into_iter().sum()
+        floods.join_all().await;
     });
     let asked = asked.load(Ordering::Relaxed);
     println!("the maker was asked {asked} times");
@@ -304,14 +338,14 @@ fn a_flood_of_invented_chips_spends_its_own_budget_even_when_the_maker_is_silent
     assert!(asked <= 600, "{asked}");
 }
 
-/// One request with the report of a chip that nobody knows; 1 when it was answered.
-async fn invented(from: Ipv4Addr, to: SocketAddr, number: usize) -> usize {
+/// One request with the report of a chip that nobody knows: was it answered?
+async fn invented(from: Ipv4Addr, to: SocketAddr, number: usize) -> bool {
     let wanted = b"{\"tenant\":\"sim\"}".to_vec();
     let Some(challenge) = ask(from, to, "/v1/challenges", wanted).await else {
-        return 0;
+        return false;
     };
     let Ok(challenge) = serde_json::from_slice(&challenge) else {
-        return 0;
+        return false;
     };
     let attempt = Attempt::new(challenge, Request::appraisal("me"), Suite::X_WING);
     let mut spec = ReportSpec {
@@ -326,7 +360,7 @@ async fn invented(from: Ipv4Addr, to: SocketAddr, number: usize) -> usize {
         .put(name("snp"), Media::SnpReport, told.report)
         .unwrap();
     let body = serde_json::to_vec(&attempt.body(&bundle)).unwrap();
-    ask(from, to, "/v1/appraisals", body).await.map_or(0, |_| 1)
+    ask(from, to, "/v1/appraisals", body).await.is_some()
 }
 
 /// A request on a connection of its own; the body of the answer.
@@ -356,21 +390,20 @@ fn whoever_takes_no_answer_is_let_go() {
     under_fire(
         "answers that nobody takes",
         &served,
-        |to, over| async move {
+        |to, attack| async move {
             let ask = "GET /openapi.json HTTP/1.1\r\nhost: w1\r\n\r\n".repeat(1000);
-            let (mut held, mut did) = (Vec::new(), 0);
-            while !over.load(Ordering::Relaxed) {
+            let mut held = Vec::new();
+            while attack.goes_on() {
                 if held.len() >= scale().slow {
                     held.clear();
                 }
-                if let Ok(mut stream) = connect(attacker(did), to).await {
+                if let Ok(mut stream) = connect(attacker(attack.did()), to).await {
                     let sent = stream.write_all(ask.as_bytes());
                     let _ = tokio::time::timeout(Duration::from_millis(200), sent).await;
                     held.push(stream);
-                    did += 1;
+                    attack.did_one();
                 }
             }
-            did
         },
     );
 }
