@@ -4,7 +4,7 @@
 //! [`crate::load`]; what does not fit is shed with 429 or 503 and `Retry-After`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use axum::Router;
@@ -665,8 +665,11 @@ async fn configuration(State(witness): Shared) -> Answer {
     }))
 }
 
-async fn described() -> Answer {
-    json_answer(&openapi::document())
+/// Written once: whoever asks a thousand times costs no more than the sending.
+async fn described() -> Response {
+    static WRITTEN: LazyLock<Bytes> = LazyLock::new(|| openapi::document().to_string().into());
+    let kind = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, kind)], WRITTEN.clone()).into_response()
 }
 
 async fn readyz(State(witness): Shared) -> Answer {
