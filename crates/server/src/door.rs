@@ -31,8 +31,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::http::Peer;
 use crate::limits::{
-    ANSWER_PAUSE, CONNECTIONS_MAX, HANDLES_KEPT, HANDSHAKE, HANDSHAKES_MAX, HEAD, HEAD_BYTES_MAX,
-    HEADERS_MAX,
+    ANSWER_BYTES_KEPT, ANSWER_PAUSE, CONNECTIONS_MAX, HANDLES_KEPT, HANDSHAKE, HANDSHAKES_MAX,
+    HEAD, HEAD_BYTES_MAX, HEADERS_MAX,
 };
 use crate::load::account;
 use crate::metrics::Metrics;
@@ -287,6 +287,7 @@ async fn converse(
         () = told(&mut stop) => return,
     }
     let _ = stream.set_nodelay(true);
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&stream, ANSWER_BYTES_KEPT);
     match &house.tls {
         // Boxed: who says nothing must not hold the room that a conversation needs.
         None => Box::pin(speak(house, stream, peer, seat)).await,

@@ -34,6 +34,9 @@ pub const BODY: Duration = Duration::from_secs(30);
 pub const BODY_PAUSE: Duration = Duration::from_secs(5);
 /// How long a client may take nothing of an answer.
 pub const ANSWER_PAUSE: Duration = Duration::from_secs(10);
+/// Bytes of answers that the kernel keeps for one client. Its own measure grows to megabytes, which
+/// times all connections is more than a machine has, and whoever asks without reading gets them filled.
+pub const ANSWER_BYTES_KEPT: usize = 64 * 1024;
 /// Bytes of bodies at once, arriving or under way.
 pub const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The same of one source: the longest document twice.
@@ -97,6 +100,7 @@ mod tests {
             ("BODY", secs(BODY)),
             ("BODY_PAUSE", secs(BODY_PAUSE)),
             ("ANSWER_PAUSE", secs(ANSWER_PAUSE)),
+            ("ANSWER_BYTES_KEPT", count(ANSWER_BYTES_KEPT)),
             ("BODIES_BYTES_MAX", count(BODIES_BYTES_MAX)),
             ("SOURCE_BODIES_BYTES_MAX", count(SOURCE_BODIES_BYTES_MAX)),
             ("REQUESTS_MAX", count(REQUESTS_MAX)),
