@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use zeuge_boundaries::{Target, by_name, meter::Counting};
+use zeuge_boundaries::{Target, by_name, meter::Counting, sparing};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -16,9 +16,15 @@ fn named() -> &'static Target {
     by_name(&name).unwrap_or_else(|| panic!("ZEUGE_FUZZ_TARGET={name:?} is no boundary"))
 }
 
+/// The toy makers' keys take seconds: made before the first clock runs.
+fn begin() {
+    (TARGET.get_or_init(named).run)(&[0, 0]);
+    let every = std::env::var("ZEUGE_FUZZ_EVERY").ok();
+    sparing::one_in(every.and_then(|every| every.parse().ok()).unwrap_or(16));
+}
+
 libfuzzer_sys::fuzz_target!(
-    // The toy makers' keys take seconds: made before the first clock runs.
-    init: (TARGET.get_or_init(named).run)(&[0, 0]),
+    init: begin(),
     |bytes: &[u8]| {
         (TARGET.get_or_init(named).run)(bytes);
     }

@@ -17,6 +17,7 @@ mod owner;
 mod reports;
 pub mod seeds;
 mod snp;
+pub mod sparing;
 mod told;
 mod told_tpm;
 mod tpm;
@@ -58,7 +59,7 @@ pub const TARGETS: &[Target] = &[
     target("crl", 4096, x509::revocation_list),
     target("document", 4096, wire::document),
     target("ek", 4096, tpm::ek_file),
-    target("endorsements", 8192, kinds::endorsements),
+    target("endorsements", 4096, kinds::endorsements),
     target("event-log", 4096, boot::event_log),
     target("google-endorsement", 8192, cloud::endorsement),
     target("hardware", 4096, owner::hardware),
@@ -81,10 +82,10 @@ pub const TARGETS: &[Target] = &[
     target("report-bundle", 4096, reports::archive),
     target("secure-boot", 4096, boot::secure_boot),
     target("sentence", 1024, reports::sentence),
-    target("snp-json", 16384, snp::json),
+    target("snp-json", 4096, snp::json),
     target("snp-protobuf", 4096, snp::protobuf),
     target("snp-report", 1200, snp::report),
-    target("snp-table", 4096, snp::table),
+    target("snp-table", 1024, snp::table),
     target("snp-told", 256, told::snp),
     target("tile", 1024, ledger::tile),
     target("time", 64, x509::time),

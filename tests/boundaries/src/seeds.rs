@@ -2,6 +2,7 @@
 //! Captures are never among them; the runner adds them from `ZEUGE_VECTORS` where it is set.
 
 mod by_hand;
+mod snp;
 
 use std::{
     collections::BTreeMap,
@@ -164,6 +165,7 @@ pub fn all() -> BTreeMap<String, Vec<u8>> {
     documents(&mut out);
     crate::reports::seeds(&mut out);
     by_hand::put_all(&mut out);
+    snp::put_all(&mut out);
     for (name, text) in [
         ("time/z", "2026-03-01T00:00:00Z"),
         ("time/offset", "2026-03-01T01:00:00.5+01:00"),
@@ -182,7 +184,7 @@ pub fn all() -> BTreeMap<String, Vec<u8>> {
     // What chooses between readers begins with one seed of each.
     let firsts = [
         "snp-report/0",
-        "snp-json/0",
+        "snp-json/fields",
         "snp-protobuf/0",
         "quote/0",
         "certificate/amd-0-vcek.der",

@@ -138,7 +138,7 @@ fn tpm_files(out: &mut BTreeMap<String, Vec<u8>>) {
 }
 
 /// Base64 with padding (RFC 4648 §4).
-fn standard(bytes: &[u8]) -> String {
+pub(super) fn standard(bytes: &[u8]) -> String {
     let mut text = base64url(bytes).replace('-', "+").replace('_', "/");
     while !text.len().is_multiple_of(4) {
         text.push('=');
