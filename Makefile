@@ -56,8 +56,9 @@ bench: ## what a verification and a replay cost, beside bare signatures, hashes,
 bench-witness: ## what the witness costs beside a bare server that verifies one signature (20 minutes)
 	cargo bench --locked --package zeuge-server --bench witness -- $(BENCH)
 
-oracles: ## ask other verifiers about captures, toys and a million mutations (half an hour)
-	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml -- --whole yes $(ORACLES)
+oracles: ## ask other verifiers about captures, toys and a million mutations; goes on where it was stopped
+	@mkdir -p target
+	cargo run --release --locked --quiet --manifest-path tests/oracles/Cargo.toml -- --whole yes --state target/oracles.state $(ORACLES)
 
 fuzz: ## libFuzzer over one boundary: make fuzz T=target [SECONDS=60]; alone: the targets
 	@scripts/fuzz "$(T)" "$(or $(SECONDS),60)"

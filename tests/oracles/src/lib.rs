@@ -9,6 +9,7 @@ pub mod boot;
 pub mod certificates;
 pub mod corpus;
 pub mod mutate;
+pub mod progress;
 pub mod quotes;
 pub mod random;
 pub mod reports;

@@ -1,8 +1,9 @@
 //! `oracles [--reports N] [--chains N] [--certificates N] [--quotes N] [--structures N]
-//! [--programs N] [--seed S] [--from N] [--keep DIR] [--whole yes]`: asks the peers, prints what was asked, and fails where the answers
-//! differ otherwise than `differences.tsv` says. `--whole yes` makes a million mutations (unless
-//! numbers are given after it) and demands the rare rows of the table too; the first input of each
-//! difference that is not listed is written below `--keep DIR`.
+//! [--programs N] [--seed S] [--from N] [--keep DIR] [--state FILE] [--whole yes]`: asks the peers,
+//! prints what was asked, and fails where the answers differ otherwise than `differences.tsv` says.
+//! `--whole yes` makes a million mutations (unless numbers are given after it) and demands the rare
+//! rows of the table too; the first input of each difference that is not listed is written below
+//! `--keep DIR`. With `--state FILE` a run that was stopped goes on where it was.
 //!
 //! Captures are asked when `ZEUGE_VECTORS` names their folder. The toys' keys are made at random
 //! in each run; what is changed depends on the seed and the number alone.
@@ -14,7 +15,9 @@ use std::{
 };
 
 use zeuge_oracles::{
-    boot, certificates, corpus, quotes, reports,
+    boot, certificates, corpus,
+    progress::Progress,
+    quotes, reports,
     table::Ledger,
     tpm::{self, Scratch},
 };
@@ -31,6 +34,7 @@ struct Options {
     from: u64,
     whole: bool,
     keep: Option<PathBuf>,
+    state: Option<PathBuf>,
 }
 
 impl Options {
@@ -46,6 +50,7 @@ impl Options {
             from: 0,
             whole: false,
             keep: None,
+            state: None,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -54,11 +59,15 @@ impl Options {
                 options.keep = Some(PathBuf::from(value));
                 continue;
             }
+            if word == "--state" {
+                options.state = Some(PathBuf::from(value));
+                continue;
+            }
             if word == "--whole" {
                 options.whole = value == "yes";
-                (options.reports, options.chains) = (150_000, 30_000);
-                (options.certificates, options.quotes) = (800_000, 20_000);
-                (options.structures, options.programs) = (1_000_000, 5_000);
+                (options.reports, options.chains) = (80_000, 15_000);
+                (options.certificates, options.quotes) = (800_000, 10_000);
+                (options.structures, options.programs) = (200_000, 1_500);
                 continue;
             }
             let number = value
@@ -80,29 +89,92 @@ impl Options {
     }
 }
 
-/// Structures for the crate, and for the programs where they are installed: whether they are.
-fn the_tpm(ledger: &mut Ledger, options: &Options, folder: Option<&Path>) -> bool {
-    let range = |count: u64| options.from..options.from.saturating_add(count);
-    let programs = tpm::installed() && boot::installed();
-    let scratch = programs.then(Scratch::new);
-    tpm::toys(ledger, scratch.as_ref());
-    tpm::structures(ledger, options.seed, range(options.structures));
+/// Captures, toys and lies, once each.
+fn kept(ledger: &mut Ledger, folder: Option<&Path>, scratch: Option<&Scratch>) {
     if let Some(folder) = folder {
-        tpm::captures(ledger, scratch.as_ref(), folder);
+        reports::captures(ledger, folder);
+        certificates::captures(ledger, folder);
+        quotes::captures(ledger, folder);
+        tpm::captures(ledger, scratch, folder);
     }
-    match &scratch {
-        Some(scratch) => {
-            if let Some(folder) = folder {
-                boot::captures(ledger, scratch, folder);
-            }
-            boot::toys(ledger, scratch);
-            let (seed, numbers) = (options.seed, range(options.programs));
-            tpm::mutants(ledger, scratch, seed, numbers.clone());
-            boot::mutants(ledger, scratch, seed, numbers);
+    reports::toys(ledger);
+    certificates::toys(ledger);
+    quotes::toys(ledger);
+    tpm::toys(ledger, scratch);
+    if let Some(scratch) = scratch {
+        if let Some(folder) = folder {
+            boot::captures(ledger, scratch, folder);
         }
-        None => println!("skipped: tpm2_checkquote and tpm2_eventlog (package tpm2-tools)"),
+        boot::toys(ledger, scratch);
     }
-    programs
+}
+
+/// Everything that changes what the peers are asked.
+fn mutations(
+    ledger: &mut Ledger,
+    progress: &mut Progress,
+    options: &Options,
+    scratch: Option<&Scratch>,
+) {
+    let range = |count: u64| options.from..options.from.saturating_add(count);
+    let seed = options.seed;
+    progress.part(
+        ledger,
+        "reports",
+        range(options.reports),
+        5_000,
+        |ledger, numbers| {
+            reports::mutants(ledger, seed, numbers);
+        },
+    );
+    progress.part(
+        ledger,
+        "chains",
+        range(options.chains),
+        2_500,
+        |ledger, numbers| {
+            reports::chain_mutants(ledger, seed, numbers);
+        },
+    );
+    progress.part(
+        ledger,
+        "certificates",
+        range(options.certificates),
+        100_000,
+        |ledger, numbers| {
+            certificates::mutants(ledger, seed, numbers);
+        },
+    );
+    progress.part(
+        ledger,
+        "quotes",
+        range(options.quotes),
+        1_000,
+        |ledger, numbers| {
+            quotes::mutants(ledger, seed, numbers);
+        },
+    );
+    progress.part(
+        ledger,
+        "structures",
+        range(options.structures),
+        100_000,
+        |ledger, numbers| {
+            tpm::structures(ledger, seed, numbers);
+        },
+    );
+    if let Some(scratch) = scratch {
+        progress.part(
+            ledger,
+            "programs",
+            range(options.programs),
+            250,
+            |ledger, numbers| {
+                tpm::mutants(ledger, scratch, seed, numbers.clone());
+                boot::mutants(ledger, scratch, seed, numbers);
+            },
+        );
+    }
 }
 
 fn main() -> ExitCode {
@@ -116,24 +188,26 @@ fn main() -> ExitCode {
     let start = Instant::now();
     let mut ledger = Ledger::new(options.keep.clone());
     let folder = corpus::captures();
-    match &folder {
-        Some(folder) => {
-            reports::captures(&mut ledger, folder);
-            certificates::captures(&mut ledger, folder);
-            quotes::captures(&mut ledger, folder);
-        }
-        None => println!("skipped: captures (ZEUGE_VECTORS is not set)"),
+    if folder.is_none() {
+        println!("skipped: captures (ZEUGE_VECTORS is not set)");
     }
-    reports::toys(&mut ledger);
-    certificates::toys(&mut ledger);
-    quotes::toys(&mut ledger);
-    let range = |count: u64| options.from..options.from.saturating_add(count);
-    reports::mutants(&mut ledger, options.seed, range(options.reports));
-    reports::chain_mutants(&mut ledger, options.seed, range(options.chains));
-    certificates::mutants(&mut ledger, options.seed, range(options.certificates));
-    quotes::mutants(&mut ledger, options.seed, range(options.quotes));
-    let programs = the_tpm(&mut ledger, &options, folder.as_deref());
-    let wrong = ledger.close(folder.is_some(), options.whole, programs);
+    let scratch = (tpm::installed() && boot::installed()).then(Scratch::new);
+    if scratch.is_none() {
+        println!("skipped: tpm2_checkquote and tpm2_eventlog (package tpm2-tools)");
+    }
+    let run = format!(
+        "{:?} {:?} {:?}",
+        std::env::args().skip(1),
+        folder,
+        scratch.is_some()
+    );
+    let mut progress = Progress::open(options.state.as_deref(), &run, &mut ledger);
+    progress.part(&mut ledger, "kept", 0..1, 1, |ledger, _| {
+        kept(ledger, folder.as_deref(), scratch.as_ref());
+    });
+    mutations(&mut ledger, &mut progress, &options, scratch.as_ref());
+    progress.close();
+    let wrong = ledger.close(folder.is_some(), options.whole, scratch.is_some());
     println!(
         "seed {}, numbers from {}, {:.1} s",
         options.seed,

@@ -124,6 +124,44 @@ impl Ledger {
         }
     }
 
+    /// What was asked and found so far, for [`Self::restore`].
+    #[must_use]
+    pub fn written(&self) -> String {
+        let asked = self.asked.iter();
+        let asked = asked.map(|((class, oracle), count)| format!("{class}\t{oracle}\t{count}\n"));
+        let counts = self
+            .counts
+            .iter()
+            .map(|((class, oracle, ours, theirs), count)| {
+                format!("{class}\t{oracle}\t{ours}\t{theirs}\t{count}\n")
+            });
+        asked.chain(counts).collect()
+    }
+
+    /// Adds what an earlier run of the same program had written.
+    pub fn restore(&mut self, text: &str) {
+        for line in text.lines() {
+            let cells: Vec<&str> = line.split('\t').collect();
+            match cells.as_slice() {
+                [class, oracle, count] => {
+                    let question = ((*class).to_owned(), (*oracle).to_owned());
+                    *self.asked.entry(question).or_default() += count.parse::<u64>().unwrap_or(0);
+                }
+                [class, oracle, ours, theirs, count] => {
+                    let cell = |text: &str| text.to_owned();
+                    let place = (cell(class), cell(oracle), cell(ours), cell(theirs));
+                    *self.counts.entry(place.clone()).or_default() +=
+                        count.parse::<u64>().unwrap_or(0);
+                    match self.rows.get_mut(&place) {
+                        Some(row) => row.used = true,
+                        None => drop(self.unlisted.insert(place)),
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Prints what was asked and found; returns what is wrong. `whole` says that enough was asked
     /// for rare rows to be found too, `programs` that the peers that are programs were there.
     #[must_use]
