@@ -104,11 +104,9 @@ fn binary(bytes: &[u8]) -> Kind {
     }
 }
 
-/// A Nitro document in base64, or in the record of another project's agents.
+/// A Nitro document in base64 or hex, or in the record of another project's agents.
 fn nitro(bytes: &[u8]) -> bool {
-    let text = bytes.trim_ascii_start();
-    let mut marks = crate::nitro::BASE64.iter();
-    marks.any(|mark| text.starts_with(mark)) || crate::nitro::recorded(bytes).is_some()
+    crate::nitro::is_text(bytes) || crate::nitro::recorded(bytes).is_some()
 }
 
 /// What begins with a TPM's big-endian numbers, or wraps them.

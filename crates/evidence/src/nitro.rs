@@ -14,7 +14,7 @@ use crate::{Malformed, What};
 pub use annotate::annotate;
 pub use document::{Document, Source};
 pub use wrapping::unwrapped;
-pub(crate) use wrapping::{BASE64, recorded};
+pub(crate) use wrapping::{is_text, recorded};
 
 use cbor::{Head, Items};
 

@@ -64,7 +64,8 @@ pub(crate) fn evidence(bytes: &[u8]) {
 /// An attestation document of AWS's hypervisor, in any wrapping.
 pub(crate) fn document(bytes: &[u8]) {
     let length = bytes.len();
-    let unwrapped = within(Bound::new(1, 64), length, || nitro::unwrapped(bytes));
+    // Without its line ends, and decoded.
+    let unwrapped = within(Bound::new(2, 128), length, || nitro::unwrapped(bytes));
     let (document, _) = match unwrapped {
         Ok(found) => found,
         Err(malformed) => return must::refuse(&malformed, length),

@@ -76,6 +76,7 @@ impl Evidence {
         let version = match object.get("version") {
             None => 0,
             Some(value) => match value.as_u64() {
+                Some(0) => 0,
                 Some(1) => 1,
                 Some(2) => 2,
                 other => {
@@ -203,6 +204,8 @@ mod tests {
         let first = Evidence::read(old().as_bytes()).unwrap();
         assert_eq!((first.version, first.hcl.as_slice()), (Some(0), &[72][..]));
         assert_eq!(first.certificates, [vec![0, 1, 2]]);
+        let named = old().replacen('{', "{\"version\":0,", 1);
+        assert_eq!(Evidence::read(named.as_bytes()), Ok(first.clone()));
         let second = Evidence::read(new(2, "SA").as_bytes()).unwrap();
         assert_eq!(
             (second.version, second.hcl.as_slice()),

@@ -1,36 +1,76 @@
-//! Other wrappings of a document: base64 as people paste it, and the record of dstack's agents.
+//! Other wrappings of a document: base64 or hex as people paste them, and the record of dstack's
+//! agents.
 //!
 //! Takes the document out and says what else was there; decides nothing about it.
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
+use base64::{
+    Engine as _,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
 
 use super::{BYTES_MAX, COSE};
 use crate::{Malformed, What};
 
 /// How a document in base64 begins, without and with its tag.
-pub(crate) const BASE64: [&[u8]; 2] = [b"hEShATgi", b"0oREoQE4"];
+const BASE64: [&[u8]; 2] = [b"hEShATgi", b"0oREoQE4"];
+/// How a document in hex begins, without and with its tag.
+const HEX: [&[u8]; 2] = [b"8444a1013822", b"d28444a1013822"];
+/// Hex has twice the length; room for the ends of lines.
+const FILE_BYTES_MAX: usize = BYTES_MAX.saturating_mul(2).saturating_add(4096);
+
+/// Base64 in either alphabet, with or without padding.
+const ANY_PADDING: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+/// Whether a file begins as a document in text does.
+pub(crate) fn is_text(file: &[u8]) -> bool {
+    let text = file.trim_ascii_start();
+    BASE64.iter().any(|mark| text.starts_with(mark)) || is_hex(text)
+}
+
+fn is_hex(text: &[u8]) -> bool {
+    HEX.iter().any(|mark| {
+        let start = text.get(..mark.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(mark))
+    })
+}
+
+/// The document in a text, which may be broken into lines.
+fn decoded(text: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut joined = Vec::with_capacity(text.len());
+    joined.extend(text.iter().filter(|byte| !byte.is_ascii_whitespace()));
+    if is_hex(&joined) {
+        // In one piece: a list that grows costs more than the limit allows for.
+        let mut out = vec![0; joined.len().div_euclid(2)];
+        hex::decode_to_slice(&joined, &mut out)
+            .map_err(|_| Malformed::invalid(COSE, 0, "hex", "it is none"))?;
+        return Ok(out);
+    }
+    let alphabet = match joined.iter().any(|byte| matches!(byte, b'-' | b'_')) {
+        true => &base64::alphabet::URL_SAFE,
+        false => &base64::alphabet::STANDARD,
+    };
+    GeneralPurpose::new(alphabet, ANY_PADDING)
+        .decode(&joined)
+        .map_err(|_| Malformed::invalid(COSE, 0, "base64", "it is none"))
+}
 
 /// The document in a file, and a note about what lay around it.
 ///
 /// # Errors
-/// `nitro.cose` for a file over twice the limit, or base64 that is none.
+/// `nitro.cose` for a file over the limit, or base64 or hex that is none.
 pub fn unwrapped(file: &[u8]) -> Result<(Cow<'_, [u8]>, Option<&'static str>), Malformed> {
-    let limit = BYTES_MAX.saturating_mul(2);
-    if file.len() > limit {
+    if file.len() > FILE_BYTES_MAX {
         let what = What::TooLong {
-            limit,
+            limit: FILE_BYTES_MAX,
             found: file.len(),
         };
-        return Err(Malformed::new(COSE, limit, what));
+        return Err(Malformed::new(COSE, FILE_BYTES_MAX, what));
     }
-    let text = file.trim_ascii();
-    if BASE64.iter().any(|mark| text.starts_with(mark)) {
-        let decoded = base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .map_err(|_| Malformed::invalid(COSE, 0, "base64", "it is none"))?;
-        return Ok((Cow::Owned(decoded), None));
+    if is_text(file) {
+        return Ok((Cow::Owned(decoded(file)?), None));
     }
     Ok(match recorded(file) {
         Some((document, true)) => (
@@ -74,6 +114,19 @@ mod tests {
             unwrapped(format!(" {text}\n").as_bytes()).unwrap().0,
             document
         );
+        // As tools print it: in lines, without padding, for addresses, in hex.
+        let lines: Vec<_> = text.as_bytes().chunks(76).map(<[u8]>::to_vec).collect();
+        let bare = text.trim_end_matches('=').to_owned();
+        let safe = bare.replace('+', "-").replace('/', "_");
+        for other in [
+            lines.join(&b"\r\n"[..]),
+            bare.into_bytes(),
+            safe.into_bytes(),
+            hex::encode(&document).into_bytes(),
+            format!("\n{}\n", hex::encode_upper(&document)).into_bytes(),
+        ] {
+            assert_eq!(unwrapped(&other).unwrap().0, document);
+        }
         let length = u16::try_from(document.len()).unwrap();
         let head = (length << 2 | 1).to_le_bytes();
         let record = [&[0, 2][..], &head, &document, &[0]].concat();
@@ -98,8 +151,10 @@ mod tests {
 
     #[test]
     fn a_long_file_and_broken_base64_are_refused() {
-        let long = vec![0; BYTES_MAX * 2 + 1];
-        assert_eq!(unwrapped(&long).unwrap_err().offset, BYTES_MAX * 2);
-        assert_eq!(unwrapped(b"hEShATgi!").unwrap_err().check, COSE);
+        let long = vec![0; FILE_BYTES_MAX + 1];
+        assert_eq!(unwrapped(&long).unwrap_err().offset, FILE_BYTES_MAX);
+        for broken in [&b"hEShATgi!"[..], b"8444A1013822f", b"8444a1013822xy"] {
+            assert_eq!(unwrapped(broken).unwrap_err().check, COSE);
+        }
     }
 }
