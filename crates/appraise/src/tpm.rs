@@ -22,7 +22,7 @@ use crate::{Facts, Finding, Findings, Kind, NotProved, RootNamed, Verdict, Wante
 
 pub(crate) use boot::is_workload;
 pub(crate) use closed::still_open;
-pub use roots::{NamedRoot, OwnRoot, ROOTS_FILE, ROOTS_SCHEMA, named_roots};
+pub use roots::{NamedRoot, OwnRoot, ROOTS_FILES, ROOTS_SCHEMA, named_roots};
 pub use wishes::{EnrolledTpm, ImaPolicy, ReferenceEvent, TpmPolicy, TpmReference, selection};
 
 /// The ids of this file and its folder (those that it shares with SEV-SNP stand there).

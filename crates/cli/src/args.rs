@@ -177,10 +177,10 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "FILE")]
     pub(crate) previous: Option<PathBuf>,
     /// Roots of TPM makers, and of AWS's other partitions, beyond the shipped ones: a folder with
-    /// tpm-roots.toml (zeuge.tpm-roots.v1: file, maker, jurisdiction, origin; kind = "nitro" for
-    /// AWS), or that file; repeatable.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) tpm_roots: Vec<PathBuf>,
+    /// roots.toml (zeuge.roots.v1: file, maker, jurisdiction, origin; kind = "nitro" for AWS), or
+    /// that file; repeatable.
+    #[arg(long, visible_alias = "tpm-roots", value_name = "PATH")]
+    pub(crate) roots: Vec<PathBuf>,
     /// Demand no measurement: look at the hardware alone. It shows in the verdict.
     #[arg(long)]
     pub(crate) hardware_only: bool,

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &EnrollTpm) -> Outcome {
         None => Anchors::makers(),
     };
     let mut own = Vec::new();
-    for path in &arguments.tpm_roots {
+    for path in &arguments.roots {
         own.extend(judge_tpm::roots(path)?);
     }
     let roots = judge_tpm::all_roots(&anchors, &own).map_err(|error| error.to_string())?;

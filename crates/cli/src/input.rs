@@ -68,6 +68,14 @@ pub(crate) fn exists(path: &Path) -> bool {
     }
 }
 
+/// Whether this is a file.
+pub(crate) fn is_there(path: &Path) -> bool {
+    match &*world() {
+        World::Served(files) => files.contains_key(path),
+        World::Disk | World::Recorded(_) => path.is_file(),
+    }
+}
+
 /// Whether this is a folder.
 pub(crate) fn is_folder(path: &Path) -> bool {
     match &*world() {

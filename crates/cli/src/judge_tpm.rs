@@ -7,7 +7,7 @@ use std::path::Path;
 
 use zeuge_appraise::{
     Facts, Kind, TpmFacts, Verdict,
-    tpm::{NamedRoot, OwnRoot, ROOTS_FILE, named_roots},
+    tpm::{NamedRoot, OwnRoot, ROOTS_FILES, named_roots},
 };
 use zeuge_evidence::{
     Malformed,
@@ -44,7 +44,15 @@ pub(crate) struct TpmSetting {
 /// Reads roots from a folder or the file in it that names them.
 pub(crate) fn roots(path: &Path) -> Result<Vec<OwnRoot>, String> {
     let file = if input::is_folder(path) {
-        path.join(ROOTS_FILE)
+        let [file, earlier] = ROOTS_FILES.map(|name| path.join(name));
+        match (input::is_there(&file), input::is_there(&earlier)) {
+            (true, true) => {
+                let (file, earlier) = (file.display(), earlier.display());
+                return Err(format!("{file} and {earlier}: one too many"));
+            }
+            (false, true) => earlier,
+            _ => file,
+        }
     } else {
         path.to_owned()
     };

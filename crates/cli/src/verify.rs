@@ -181,7 +181,7 @@ fn setting(arguments: &Verify) -> Result<Setting, String> {
     let tpm = tpm(arguments)?;
     for root in &tpm.roots {
         let added = root.add_to_anchors(&mut anchors);
-        added.map_err(|malformed| format!("--tpm-roots: {malformed}"))?;
+        added.map_err(|malformed| format!("--roots: {malformed}"))?;
     }
     let makers = arguments.fetch.then(|| {
         let sim = arguments.dangerous_trust_sim.is_some();
@@ -230,7 +230,7 @@ fn tpm(arguments: &Verify) -> Result<TpmSetting, String> {
         })
         .collect();
     let mut roots = Vec::new();
-    for path in &arguments.tpm_roots {
+    for path in &arguments.roots {
         roots.extend(judge_tpm::roots(path)?);
     }
     Ok(TpmSetting {

@@ -404,9 +404,9 @@ fn trusted(arguments: &Arguments, option: &mut impl FnMut(&str, &str)) -> Result
         input::text(path)?;
         option("dangerous-trust-sim", &path.to_string_lossy());
     }
-    for path in &arguments.verify.tpm_roots {
+    for path in &arguments.verify.roots {
         judge_tpm::roots(path)?;
-        option("tpm-roots", &path.to_string_lossy());
+        option("roots", &path.to_string_lossy());
     }
     Ok(())
 }

@@ -106,7 +106,7 @@ impl Tpm {
                 "--format",
                 "json",
             ])
-            .args(["--nonce", nonce, "--pcrs", pcrs, "--tpm-roots", &roots])
+            .args(["--nonce", nonce, "--pcrs", pcrs, "--roots", &roots])
             .args(["--endorsements", &issuers, "--hardware", &registry])
             .args(["--policy", &policy, file])
             .output()
@@ -130,7 +130,7 @@ impl Tpm {
         let mut owner = Command::new(env!("CARGO_BIN_EXE_zeuge"))
             .args(["hardware", "enroll-tpm", &folder, "--name", "rack 7"])
             .args([
-                "--tpm-roots",
+                "--roots",
                 &roots,
                 "--endorsements",
                 &issuers,
@@ -218,8 +218,8 @@ fn set_up(at: &Path) {
     copy("ca/swtpm-localca-rootca-cert.pem", "roots/root.pem");
     copy("ca/issuercert.pem", "issuers/issuer.pem");
     put(
-        "roots/tpm-roots.toml",
-        "schema = \"zeuge.tpm-roots.v1\"\n[[root]]\nfile = \"root.pem\"\nmaker = \"our own CA\"\n\
+        "roots/roots.toml",
+        "schema = \"zeuge.roots.v1\"\n[[root]]\nfile = \"root.pem\"\nmaker = \"our own CA\"\n\
          jurisdiction = \"none\"\norigin = \"made by this test\"\n"
             .to_owned(),
     );

@@ -283,7 +283,7 @@ fn roots_of_ones_own_need_a_maker_and_a_jurisdiction() {
     fs::write(folder.join("root.der"), ToyTpm::shared().root()).expect("a file");
     let list = |jurisdiction: &str| {
         format!(
-            "schema = \"zeuge.tpm-roots.v1\"\n[[root]]\nfile = \"root.der\"\nmaker = \"Acme\"\n\
+            "schema = \"zeuge.roots.v1\"\n[[root]]\nfile = \"root.der\"\nmaker = \"Acme\"\n\
              jurisdiction = \"{jurisdiction}\"\norigin = \"https://pki.example/root.der\"\n"
         )
     };
@@ -304,10 +304,21 @@ fn roots_of_ones_own_need_a_maker_and_a_jurisdiction() {
         &roots,
         &paths[1],
     ];
-    fs::write(folder.join("tpm-roots.toml"), list("")).expect("a file");
+    fs::write(folder.join("roots.toml"), list("")).expect("a file");
     assert_eq!(zeuge(&words).status.code(), Some(1));
-    fs::write(folder.join("tpm-roots.toml"), list("NL")).expect("a file");
-    let output = zeuge(&words);
+    // The earlier names of option, file and schema.
+    let earlier = folder.join("tpm-roots.toml");
+    let named = list("NL").replace("zeuge.roots", "zeuge.tpm-roots");
+    fs::write(&earlier, named).expect("a file");
+    assert_eq!(zeuge(&words).status.code(), Some(1), "one of two files");
+    fs::remove_file(folder.join("roots.toml")).expect("a file");
+    assert_eq!(zeuge(&words).status.code(), Some(10));
+    fs::rename(&earlier, folder.join("roots.toml")).expect("a file");
+    fs::write(folder.join("roots.toml"), list("NL")).expect("a file");
+    let output = zeuge(&words.map(|word| match word {
+        "--tpm-roots" => "--roots",
+        word => word,
+    }));
     let verdict = json(&output);
     assert_eq!(output.status.code(), Some(10), "{verdict}");
     let root = &verdict["roots"][0];

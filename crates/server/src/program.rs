@@ -55,7 +55,7 @@ enum Command {
                             --endorsements /var/lib/zeuge-endorsements\n  \
                             zeuged serve --data /var/lib/zeuge --kds https://kds-mirror.example\n  \
                             zeuged serve --data /var/lib/zeuge --offline\n  \
-                            zeuged serve --data /var/lib/zeuge --tpm-roots /etc/zeuge/tpm-roots")]
+                            zeuged serve --data /var/lib/zeuge --roots /etc/zeuge/roots")]
     Serve(Box<Serve>),
     /// Make the next generation of a key; the older ones stay good for what they made.
     #[command(
@@ -133,9 +133,10 @@ struct Serve {
     /// A folder with certificates and revocation lists of the makers; read again when it changes.
     #[arg(long, value_name = "DIR")]
     endorsements: Option<PathBuf>,
-    /// Roots of TPM makers beside those that ship: a folder with tpm-roots.toml, or such a file.
-    #[arg(long, value_name = "PATH")]
-    tpm_roots: Vec<PathBuf>,
+    /// Roots of TPM makers, and of AWS's other partitions, beside those that ship: a folder with
+    /// roots.toml, or such a file.
+    #[arg(long, visible_alias = "tpm-roots", value_name = "PATH")]
+    roots: Vec<PathBuf>,
     /// TLS also on loopback, with the certificate that `init` made.
     #[arg(long)]
     tls: bool,

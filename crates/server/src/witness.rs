@@ -51,7 +51,7 @@ pub struct Options {
     /// The toy's service, for the tenant `sim` alone; `None` asks nobody.
     pub sim_makers: Option<Sources>,
     /// Roots of makers of TPMs beside those that ship.
-    pub tpm_roots: Vec<OwnRoot>,
+    pub roots: Vec<OwnRoot>,
     /// Checkpoints of its log that somebody else held, as notes or in receipts.
     pub held_outside: Vec<Vec<u8>>,
     /// How long what the makers answered is kept.
@@ -195,7 +195,7 @@ impl Witness {
             Sequencer::open(entries, folder.join("log"), signer, outside)
         };
         let queue = Arc::clone(&store) as Arc<dyn Queue>;
-        let tpm_makers = Makers::new(&options.tpm_roots, options.sim.as_ref());
+        let tpm_makers = Makers::new(&options.roots, options.sim.as_ref());
         let tpm_makers = Arc::new(tpm_makers.map_err(io::Error::other)?);
         let enrolments = Enrolments::new(Arc::clone(&tpm_makers), queue);
         let limits = (options.ages, options.allowance);
@@ -208,7 +208,7 @@ impl Witness {
             )
         });
         let mut anchors = Anchors::makers();
-        for root in &options.tpm_roots {
+        for root in &options.roots {
             root.add_to_anchors(&mut anchors)
                 .map_err(io::Error::other)?;
         }

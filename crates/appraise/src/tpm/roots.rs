@@ -1,11 +1,11 @@
 //! Roots of TPM makers, and of AWS's other partitions, that somebody adds to those that ship:
-//! `zeuge.tpm-roots.v1`.
+//! `zeuge.roots.v1`; files from before AWS's partitions call it `zeuge.tpm-roots.v1`.
 //!
 //! Says whose a root is, under whose law, and where it was taken from; a root that does not say so
 //! is refused. Reads no file itself.
 //!
 //! ```toml
-//! schema = "zeuge.tpm-roots.v1"
+//! schema = "zeuge.roots.v1"
 //! [[root]]
 //! file = "amd-ftpm-root.der"
 //! maker = "AMD"
@@ -23,9 +23,11 @@ use zeuge_verify::{Anchors, tpm::TpmRoots};
 use crate::document::{self, DocumentError};
 
 /// The schema of a file that names roots.
-pub const ROOTS_SCHEMA: &str = "zeuge.tpm-roots.v1";
-/// Its name in a folder.
-pub const ROOTS_FILE: &str = "tpm-roots.toml";
+pub const ROOTS_SCHEMA: &str = "zeuge.roots.v1";
+/// The same schema by its earlier name.
+const ROOTS_SCHEMA_EARLIER: &str = "zeuge.tpm-roots.v1";
+/// Its name in a folder, and the earlier one.
+pub const ROOTS_FILES: [&str; 2] = ["roots.toml", "tpm-roots.toml"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,7 +70,12 @@ pub enum RootKind {
 /// # Errors
 /// [`DocumentError`] for another schema, unknown fields, or a root without maker or jurisdiction.
 pub fn named_roots(text: &str) -> Result<Vec<NamedRoot>, DocumentError> {
-    let listed: RootsFile = document::read(text, ROOTS_SCHEMA, |file: &RootsFile| &file.schema)?;
+    let listed: RootsFile = document::read(text, ROOTS_SCHEMA, |file: &RootsFile| {
+        match file.schema.as_str() {
+            ROOTS_SCHEMA_EARLIER => ROOTS_SCHEMA,
+            schema => schema,
+        }
+    })?;
     let nobodys =
         |root: &NamedRoot| root.maker.trim().is_empty() || root.jurisdiction.trim().is_empty();
     if listed.root.iter().any(nobodys) {
@@ -150,6 +157,11 @@ mod tests {
             )
         };
         let roots = named_roots(&text("AMD")).expect("a good file");
+        let earlier = text("AMD").replace(ROOTS_SCHEMA, ROOTS_SCHEMA_EARLIER);
+        assert_eq!(named_roots(&earlier), Ok(roots.clone()));
+        let other = text("AMD").replace(ROOTS_SCHEMA, "zeuge.roots.v2");
+        let refused = named_roots(&other).expect_err("another schema");
+        assert_eq!(refused.because, "its schema is \"zeuge.roots.v2\"");
         assert_eq!(roots[0].jurisdiction, "US");
         let refused = named_roots(&text(" ")).expect_err("nobody's");
         assert!(refused.because.contains("maker and jurisdiction"));

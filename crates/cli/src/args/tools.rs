@@ -137,9 +137,9 @@ pub(crate) struct EnrollTpm {
     /// A file or folder of issuers' certificates and revocation lists; repeatable.
     #[arg(long, value_name = "PATH")]
     pub(crate) endorsements: Vec<PathBuf>,
-    /// Roots of TPM makers beyond the shipped ones (zeuge.tpm-roots.v1); repeatable.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) tpm_roots: Vec<PathBuf>,
+    /// Roots of TPM makers beyond the shipped ones (zeuge.roots.v1); repeatable.
+    #[arg(long, visible_alias = "tpm-roots", value_name = "PATH")]
+    pub(crate) roots: Vec<PathBuf>,
     /// The registry that the TPM is added to; made when it is not there.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: PathBuf,

@@ -103,7 +103,7 @@ impl World {
         serve.args(["serve", "--offline", "--listen", &address.to_string()]);
         serve.arg("--data").arg(at("witness"));
         serve.arg("--endorsements").arg(at("issuers"));
-        serve.arg("--tpm-roots").arg(at("roots"));
+        serve.arg("--roots").arg(at("roots"));
         let serve = started(serve, "zeuged", "listening on", &at("witness.log"))?;
         let token = Some(Zeroizing::new(text("admin_token")));
         let client = Client::new(&format!("http://{address}"), None, token)?;
@@ -397,7 +397,7 @@ fn trust(folder: &Path) -> Result<(), String> {
         fs::create_dir_all(&at).map_err(|error| format!("{}: {error}", at.display()))?;
         fs::copy(folder.join(from), at.join(to)).map_err(|error| format!("{from}: {error}"))?;
     }
-    let named = "schema = \"zeuge.tpm-roots.v1\"\n[[root]]\nfile = \"root.pem\"\n\
+    let named = "schema = \"zeuge.roots.v1\"\n[[root]]\nfile = \"root.pem\"\n\
                  maker = \"the demo's CA\"\njurisdiction = \"none\"\norigin = \"made by this demo\"\n";
-    write(&folder.join("roots/tpm-roots.toml"), named.as_bytes())
+    write(&folder.join("roots/roots.toml"), named.as_bytes())
 }

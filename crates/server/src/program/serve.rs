@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use zeuge_appraise::tpm::{OwnRoot, ROOTS_FILE, named_roots};
+use zeuge_appraise::tpm::{OwnRoot, ROOTS_FILES, named_roots};
 use zeuge_collateral::{Ages, Allowance, BaseUrl, Channel, Pcs, Sources};
 use zeuge_verify::Anchors;
 
@@ -141,17 +141,26 @@ fn opening(options: &Serve) -> io::Result<Options> {
         makers,
         sim_makers: Some(sim_makers).filter(|sources| *sources != Sources::default()),
         channel: Channel::served(&options.pcs_update).unwrap_or(Channel::Standard),
-        tpm_roots: tpm_roots(&options.tpm_roots)?,
+        roots: roots(&options.roots)?,
         source_per_second: options.source_per_second,
     })
 }
 
-/// The roots of TPM makers that these folders or files name.
-fn tpm_roots(paths: &[PathBuf]) -> io::Result<Vec<OwnRoot>> {
+/// The roots that these folders or files name.
+fn roots(paths: &[PathBuf]) -> io::Result<Vec<OwnRoot>> {
     let mut out = Vec::new();
     for path in paths {
         let file = if path.is_dir() {
-            path.join(ROOTS_FILE)
+            let [file, earlier] = ROOTS_FILES.map(|name| path.join(name));
+            match (file.exists(), earlier.exists()) {
+                (true, true) => {
+                    let both =
+                        format!("{} and {}: one too many", file.display(), earlier.display());
+                    return Err(io::Error::other(both));
+                }
+                (false, true) => earlier,
+                _ => file,
+            }
         } else {
             path.clone()
         };
