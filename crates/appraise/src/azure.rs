@@ -143,8 +143,12 @@ fn configuration(facts: &AzureFacts, wanted: &Wanted<'_>, findings: &mut Finding
         })
     });
     findings.check("policy.hcl-console", || {
-        let typed = vm.interactive_console_enabled.or(vm.console_enabled);
-        policy.forbid_console.then(|| match typed {
+        // What is shown and what can be typed into are two flags; older layers know the first alone.
+        let console = match (vm.console_enabled, vm.interactive_console_enabled) {
+            (_, Some(true)) => Some(true),
+            (shown, _) => shown,
+        };
+        policy.forbid_console.then(|| match console {
             Some(false) => Finding::pass("policy.hcl-console"),
             other => Finding::fail(
                 "policy.hcl-console",

@@ -69,12 +69,27 @@ pub struct AzurePolicy {
     /// The paravisor must say that it enforces Secure Boot.
     #[serde(default)]
     pub require_secure_boot: bool,
-    /// The paravisor must say that nobody can use a console of the guest's.
+    /// The paravisor must say that the guest has no console, neither to read nor to type into.
     #[serde(default)]
     pub forbid_console: bool,
     /// Azure's identifiers (vmUniqueId) of the owner's machines, in either case; empty: any.
     #[serde(default)]
     pub machines: Vec<String>,
+    /// Machines (vmUniqueId) whose virtual TPM was cleared, each with a word of the owner's, such as
+    /// the date: its clock counts from zero again, and a witness that remembers the earlier one
+    /// takes it for new under this word.
+    #[serde(default)]
+    pub cleared: BTreeMap<String, String>,
+}
+
+impl AzurePolicy {
+    /// The owner's word for what came of a cleared virtual TPM.
+    #[must_use]
+    pub fn cleared_as(&self, machine: &str) -> Option<&str> {
+        let mut cleared = self.cleared.iter();
+        let found = cleared.find(|(known, _)| known.eq_ignore_ascii_case(machine))?;
+        Some(found.1.as_str())
+    }
 }
 
 /// The part for Intel TDX and SGX.
@@ -192,6 +207,10 @@ pub struct SnpPolicy {
     /// Providers (cspID) whose VLEK is accepted; empty: any, with a warning.
     #[serde(default)]
     pub providers: Vec<String>,
+    /// Only a provider's key (VLEK) may have signed: the owner rents, and a chip's own key speaks
+    /// for a machine that stands elsewhere.
+    #[serde(default)]
+    pub require_provider_key: bool,
     /// DANGEROUS: accept a guest whose host may read its memory.
     #[serde(default)]
     pub dangerous_allow_debug: Option<String>,

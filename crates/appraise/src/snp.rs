@@ -444,10 +444,20 @@ fn measurement_differs(
 fn signer(facts: &SnpFacts, wanted: &Wanted<'_>, findings: &mut Findings) {
     // spec: sev-snp.vlek.provider-wanted
     findings.check("policy.provider", || {
-        let Signer::Vlek { csp_id } = &facts.signer else {
-            return None;
-        };
         let providers = &wanted.policy.snp.providers;
+        let Signer::Vlek { csp_id } = &facts.signer else {
+            return wanted.policy.snp.require_provider_key.then(|| {
+                let named = match providers.is_empty() {
+                    true => "a provider's key".to_owned(),
+                    false => providers.join(" or "),
+                };
+                Finding::fail(
+                    "policy.provider",
+                    "a chip's own key signed: this machine is not one of the provider's",
+                )
+                .difference("a chip's own key", named)
+            });
+        };
         Some(if providers.iter().any(|provider| provider == csp_id) {
             Finding::pass("policy.provider")
         } else if providers.is_empty() {

@@ -86,6 +86,43 @@ fn a_paravisors_value_never_admits_a_direct_guest() {
 }
 
 #[test]
+fn a_console_that_only_shows_is_a_console() {
+    let [spec, _] = specs();
+    let told = ToyAzure::shared().tell(None, &spec, NOW);
+    let nonce = Nonce::Exact(&told.nonce);
+    let (honest, passed) = prove(&told, &trusted(&spec, None), nonce).expect("honest");
+    let policy = Policy::parse(&policy()).expect("a policy");
+    let values = ReferenceValues::parse(&values("hcl")).expect("values");
+    let wanted = Wanted {
+        policy: &policy,
+        reference_values: &values,
+        hardware: None,
+        evaluation_number_seen: None,
+        ahead: None,
+        hardware_only: None,
+        at: told.at,
+    };
+    for (shown, typed, holds) in [
+        (Some(false), None, true),
+        (Some(false), Some(false), true),
+        (Some(true), Some(false), false),
+        (Some(false), Some(true), false),
+        (None, Some(false), false),
+        (None, None, false),
+    ] {
+        let mut facts = honest.clone();
+        facts.vm.console_enabled = shown;
+        facts.vm.interactive_console_enabled = typed;
+        let verdict = judge(&Facts::from(facts), &passed, &wanted);
+        let failed: &[&str] = match holds {
+            true => &[],
+            false => &["policy.hcl-console"],
+        };
+        assert_eq!(verdict.failed(), failed, "{shown:?} {typed:?}");
+    }
+}
+
+#[test]
 fn the_profile_of_an_svsm_is_refused_by_name() {
     let refusal = ReferenceValues::parse(&values("svsm")).expect_err("refused");
     assert!(refusal.because.contains("not supported yet"), "{refusal}");

@@ -30,6 +30,11 @@ fn hex_of(name: &str) -> String {
     hex::encode(digest_of(name))
 }
 
+/// The value of PCR 1, of a machine whose log did not come along.
+pub(crate) fn first_pcr(facts: &TpmFacts) -> String {
+    hex::encode(&facts.pcrs[&HashAlgorithm::SHA256][&1])
+}
+
 /// What the owner of this machine demands.
 pub(crate) fn policy() -> String {
     let all: Vec<String> = (0..16).map(|index: u32| index.to_string()).collect();
@@ -52,7 +57,7 @@ pub(crate) fn policy() -> String {
 /// How this machine boots.
 pub(crate) fn reference_values() -> String {
     let honest = facts(None);
-    let first = hex::encode(&honest.pcrs[&HashAlgorithm::SHA256][&1]);
+    let first = first_pcr(&honest);
     let images = ["shim", "grub", "kernel"].map(|name| format!("\"{}\"", hex_of(name)));
     let mut out = format!(
         "schema = \"zeuge.reference-values.v1\"\n[[tpm]]\nname = \"web\"\nimages = [{}]\n\
@@ -97,7 +102,7 @@ pub(crate) fn of(id: &str) -> Verdict {
         // Without the log no other term about the boot can hold.
         "policy.event-log" => {
             let policy = "schema = \"zeuge.policy.v1\"\n[tpm]\nrequire_event_log = true";
-            let first = hex::encode(&changed.pcrs[&HashAlgorithm::SHA256][&1]);
+            let first = first_pcr(&changed);
             let values = format!(
                 "schema = \"zeuge.reference-values.v1\"\n[[tpm]]\nname = \"web\"\n\
                  pcrs = {{ sha256 = {{ \"1\" = [\"{first}\"] }} }}"
