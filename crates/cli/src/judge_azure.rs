@@ -5,15 +5,16 @@
 use zeuge_appraise::{Facts, Kind, Verdict};
 use zeuge_evidence::{
     Malformed, UnixTime,
-    azure::{EVIDENCE, Evidence, Hardware, HclReport},
+    azure::{EVIDENCE, Evidence, Hardware, HclReport, RuntimeClaims},
     snp,
+    tpm::{Attest, ClockInfo},
 };
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::{
     Binding, Endorsements, Error,
-    azure::{ALL_PCRS, Context, Demand, verify},
+    azure::{ALL_PCRS, Context, Demand, claimed_key, verify},
     crypto::AWS_LC,
-    tpm::{Nonce, Selection, qualifying_data},
+    tpm::{Nonce, Selection, check_quote_signature, qualifying_data},
 };
 
 use crate::{
@@ -136,6 +137,28 @@ fn judge(
     Ok(verdict)
 }
 
+/// The clock in the caller's earlier evidence of the same machine, once the AK that the present
+/// claims name is known to have signed it.
+fn previous(evidence: &Evidence, setting: &Setting) -> Result<Option<ClockInfo>, Error> {
+    let Some(file) = &setting.tpm.previous else {
+        return Ok(None);
+    };
+    let missing = |because| Malformed::invalid(EVIDENCE, 0, "the earlier evidence", because);
+    let earlier = match Bundle::parse(file) {
+        Ok(bundle) => gathered(&bundle, &mut Endorsements::new())?,
+        Err(_) => Evidence::read(file)?,
+    };
+    let quote = earlier
+        .quote
+        .ok_or_else(|| missing("it holds no quote of the virtual TPM"))?;
+    let hcl = HclReport::parse(&evidence.hcl)?;
+    let claims = RuntimeClaims::parse(hcl.claims)?;
+    let key = claimed_key(&claims)
+        .ok_or_else(|| missing("the claims of the later evidence name no key of its kind"))?;
+    check_quote_signature(&quote.attest, &quote.signature, &key, &AWS_LC)?;
+    Ok(Some(Attest::parse(&quote.attest)?.clock))
+}
+
 fn prove(evidence: &Evidence, heap: &Endorsements, setting: &Setting) -> Result<Verdict, Error> {
     let (nonce, user_data) = match (&setting.tpm.nonce, &setting.binding) {
         (Some(nonce), _) => (Some(nonce.clone()), None),
@@ -156,6 +179,8 @@ fn prove(evidence: &Evidence, heap: &Endorsements, setting: &Setting) -> Result<
         nonce,
         user_data,
         selection: Selection::Exactly(if pcrs.is_empty() { &ALL_PCRS } else { pcrs }),
+        previous: previous(evidence, setting)?,
+        held: None,
         ima_signers: &signers,
     };
     let context = Context {

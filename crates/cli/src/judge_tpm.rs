@@ -98,7 +98,8 @@ pub(crate) fn prove_member(
 ) -> Result<Verified<TpmFacts>, Error> {
     let bundle = strongest(joined(bundle)?)
         .ok_or_else(|| Malformed::invalid(BUNDLE, 0, "quotes", "there is none"))?;
-    proven(&bundle, None, setting, None)
+    let previous = previous(&bundle, setting)?;
+    proven(&bundle, None, setting, previous)
 }
 
 pub(crate) fn joined(bundle: &Bundle) -> Result<Vec<QuoteBundle>, Error> {

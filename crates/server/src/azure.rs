@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 
 use zeuge_evidence::Malformed;
-use zeuge_evidence::azure::{EVIDENCE, Evidence as Parts, Hardware, HclReport};
+use zeuge_evidence::azure::{EVIDENCE, Evidence as Parts, Hardware, HclReport, RuntimeClaims};
 use zeuge_evidence::dcap::Quote;
 use zeuge_evidence::snp::Report;
 use zeuge_protocol::bundle::{Bundle, Media};
-use zeuge_verify::azure::{ALL_PCRS, Context, Demand, verify};
+use zeuge_verify::azure::{ALL_PCRS, Context, Demand, claimed_key, verify};
 use zeuge_verify::composite::Cpu;
 use zeuge_verify::crypto::AWS_LC;
 use zeuge_verify::dcap::QuoteFacts;
@@ -20,6 +20,7 @@ use zeuge_verify::{Endorsements, Error};
 
 use crate::appraisal::{Asked, Evidence, Judge, Proven};
 use crate::refusal::Refusal;
+use crate::tpm::{ClockOf, Stand};
 use crate::{quote, snp, tpm};
 
 /// The members that are looked at beside an HCL report.
@@ -56,10 +57,14 @@ impl Judge {
         let signers = asked.wishes.map(|wishes| wishes.policy.tpm.ima_signers());
         let signers = signers.unwrap_or_default();
         let nonce = qualifying_data(&asked.report_data);
+        let of = clock_of(&parts, asked)?;
+        let held = of.as_ref().map(|of| asked.clocks.clock(of)).transpose()?;
         let demand = Demand {
             nonce: Nonce::Exact(&nonce),
             user_data: Some(&asked.report_data),
             selection: Selection::Exactly(&ALL_PCRS),
+            previous: None,
+            held: held.flatten(),
             ima_signers: &signers,
         };
         let context = Context {
@@ -70,6 +75,11 @@ impl Judge {
         };
         let verified = verify(&parts, &demand, context)
             .map_err(|error| snp::because_of(Refusal::from(error), &obtained.told))?;
+        let quoted = verified.fact().tpm.as_ref();
+        let stand = of.zip(quoted).map(|(of, facts)| Stand {
+            of,
+            clock: facts.clock,
+        });
         match &verified.fact().cpu {
             Cpu::Snp(facts) => endorsements.extend(snp::counted(facts, &obtained.heap)),
             Cpu::Quote(facts) => {
@@ -83,8 +93,7 @@ impl Judge {
             ahead: obtained.ahead,
             endorsements,
             epoch: asked.wishes.map(|wishes| wishes.epoch),
-            // The virtual TPM's clock is the paravisor's; the report is of this session.
-            stand: None,
+            stand,
         })
     }
 
@@ -135,6 +144,25 @@ impl Judge {
             }),
         }
     }
+}
+
+/// Whose clock the quote shows: that of the key in the claims, or what came of it when its owners
+/// say that it was cleared.
+fn clock_of(parts: &Parts, asked: &Asked<'_>) -> Result<Option<ClockOf>, Refusal> {
+    let hcl = HclReport::parse(&parts.hcl).map_err(Error::from)?;
+    let claims = RuntimeClaims::parse(hcl.claims).map_err(Error::from)?;
+    let Some(key) = claimed_key(&claims) else {
+        return Ok(None);
+    };
+    let machine = claims.vm.unique_id.as_deref().unwrap_or_default();
+    let cleared = asked
+        .wishes
+        .and_then(|wishes| wishes.policy.azure.cleared_as(machine));
+    Ok(Some(ClockOf {
+        tenant: asked.tenant.to_owned(),
+        machine: cleared.unwrap_or_default().to_owned(),
+        ak: key.key_sha256(),
+    }))
 }
 
 /// The parts of the machine's evidence. A member that nobody would look at, or that stands twice,

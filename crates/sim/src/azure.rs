@@ -73,6 +73,8 @@ pub struct AzureSpec {
     pub json: u8,
     /// The challenge, at most 64 bytes.
     pub nonce: Vec<u8>,
+    /// Milliseconds, resets and restarts that the virtual TPM counts.
+    pub clock: (u64, u32, u32),
     /// What the guest wrote for the report; without it version 2 of the JSON has the challenge
     /// there, and the others nothing.
     pub user_data: Option<[u8; 64]>,
@@ -87,6 +89,7 @@ impl AzureSpec {
             header: 2,
             json: 2,
             nonce: b"the challenge of a witness for a virtual machine".to_vec(),
+            clock: (1_000_000, 3, 1),
             user_data: None,
         }
     }
@@ -322,7 +325,7 @@ impl ToyAzure {
             Some(AzureLie::AkSigner) => b"the question of somebody else".to_vec(),
             _ => spec.nonce.clone(),
         };
-        let message = attest(key, lie, &nonce, &values);
+        let message = attest(key, lie, (&nonce, spec.clock), &values);
         let mut signature = vec![0; key.public_modulus_len()];
         key.sign(
             &RSA_PKCS1_SHA256,
@@ -360,14 +363,21 @@ fn public_area(key: &KeyPair, lie: Option<AzureLie>) -> Vec<u8> {
 }
 
 /// `TPMS_ATTEST` over all 24 PCRs of the SHA-256 bank.
-fn attest(key: &KeyPair, lie: Option<AzureLie>, nonce: &[u8], values: &[[u8; 32]]) -> Vec<u8> {
+fn attest(
+    key: &KeyPair,
+    lie: Option<AzureLie>,
+    (nonce, (milliseconds, resets, restarts)): (&[u8], (u64, u32, u32)),
+    values: &[[u8; 32]],
+) -> Vec<u8> {
     let public = public_area(key, lie);
     let hierarchy = 0x4000_000b_u32.to_be_bytes();
     let mut out = hex::decode("ff5443478018").expect("hex");
     out.extend(sized(&name(&[&hierarchy[..], &name(&public)].concat())));
     out.extend(sized(nonce));
-    out.extend(1_000_000_u64.to_be_bytes());
-    out.extend([0, 0, 0, 3, 0, 0, 0, 1, 1]);
+    out.extend(milliseconds.to_be_bytes());
+    out.extend(resets.to_be_bytes());
+    out.extend(restarts.to_be_bytes());
+    out.push(1);
     out.extend(0x2016_0510_0016_3636_u64.to_be_bytes());
     out.extend([0, 0, 0, 1, 0, 0x0b, 3, 0xff, 0xff, 0xff]);
     out.extend(sized(digest(&SHA256, &values.concat()).as_ref()));

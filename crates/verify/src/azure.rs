@@ -20,7 +20,10 @@ use zeuge_evidence::{
     azure::{Evidence, Hardware, HclReport, KEY_AK, LocalTdReport, RuntimeClaims, VmConfiguration},
     dcap::{Body, Quote},
     snp::Report,
-    tpm::{Attest, HashAlgorithm, PcrSelection, PcrSet, QuoteBundle, Signature, qualified_name},
+    tpm::{
+        Attest, ClockInfo, HashAlgorithm, PcrSelection, PcrSet, QuoteBundle, Signature,
+        qualified_name,
+    },
 };
 
 use crate::{
@@ -60,6 +63,12 @@ pub struct Demand<'a> {
     pub user_data: Option<&'a [u8; 64]>,
     /// The PCRs, usually [`ALL_PCRS`].
     pub selection: Selection<'a>,
+    /// Clock and counters of an earlier quote of the same session: resets and restarts must not
+    /// have changed since, and the clock must not stand before it.
+    pub previous: Option<ClockInfo>,
+    /// The latest clock and counters ever seen of this AK: a reset since is fine, an earlier stand
+    /// is a machine that was set back with its virtual TPM.
+    pub held: Option<ClockInfo>,
     /// Keys whose signatures on files of the IMA list count.
     pub ima_signers: &'a [AttestationKey],
 }
@@ -135,13 +144,7 @@ pub fn verify(
             _ => Ok(()),
         }
     })?;
-    let claimed = claims.key(KEY_AK).map(|key| {
-        AttestationKey::of_rsa(
-            &key.modulus,
-            key.exponent,
-            primary_name(&key.modulus, key.exponent),
-        )
-    });
+    let claimed = claimed_key(&claims);
     let quoted = match &evidence.quote {
         Some(quote) => Some(quoted(
             quote,
@@ -177,6 +180,15 @@ pub fn verify(
         },
     };
     Ok(Verified::assertion(facts, trail))
+}
+
+/// The key of the paravisor's virtual TPM, as these claims name it; believed by nobody before
+/// [`verify`] is through.
+#[must_use]
+pub fn claimed_key(claims: &RuntimeClaims) -> Option<AttestationKey> {
+    let key = claims.key(KEY_AK)?;
+    let name = primary_name(&key.modulus, key.exponent);
+    Some(AttestationKey::of_rsa(&key.modulus, key.exponent, name))
 }
 
 /// The report was made for these claims.
@@ -322,8 +334,8 @@ fn quoted(
         &tpm::Demand {
             nonce: demand.nonce,
             selection: demand.selection,
-            previous: None,
-            held: None,
+            previous: demand.previous,
+            held: demand.held,
             replayed: tpm::Demand::BOOT,
             ima_signers: demand.ima_signers,
             dangerous_sha1_bank: None,

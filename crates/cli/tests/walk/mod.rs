@@ -146,6 +146,8 @@ fn proven(
                 },
                 user_data: None,
                 selection: Selection::Exactly(&zeuge_verify::azure::ALL_PCRS),
+                previous: None,
+                held: None,
                 ima_signers: &[],
             };
             let context = zeuge_verify::azure::Context {

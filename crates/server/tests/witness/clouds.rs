@@ -201,6 +201,58 @@ fn the_answer_to_another_question_is_refused_wherever_it_stands() {
     }
 }
 
+/// An honest machine whose virtual TPM shows these milliseconds, resets and restarts.
+fn ask_at(
+    world: &World,
+    running: &Running,
+    clock: (u64, u32, u32),
+) -> Result<(Attempt, AttestAnswer), String> {
+    let attempt = attempt(running, vec![ToyAzure::shared().ak_name()]);
+    let spec = AzureSpec {
+        nonce: attempt.binding.qualifying_data().to_vec(),
+        user_data: Some(attempt.binding.report_data()),
+        clock,
+        ..AzureSpec::new(AzureCpu::Snp(Product::Milan))
+    };
+    let told = ToyAzure::shared().tell(None, &spec, UnixTime(world.now()));
+    let mut bundle = Bundle::new();
+    whole(&told, &mut bundle);
+    answered(world, running, attempt, &bundle)
+}
+
+#[test]
+fn a_machine_that_was_set_back_with_its_virtual_tpm_is_refused_until_its_owner_says_otherwise() {
+    let world = World::new();
+    let running = world.start();
+    furnish(&world, &running, "azure", "web", "hcl");
+    let ask = |running: &Running, clock| ask_at(&world, running, clock);
+    receives(&world, &ask(&running, (5_000, 7, 0)).unwrap());
+    // Rebooted: the clock may begin anew.
+    receives(&world, &ask(&running, (10, 8, 0)).unwrap());
+    let set_back = [(9, 8, 0), (6_000, 7, 2)];
+    for clock in set_back {
+        let refused = ask(&running, clock).map(drop).unwrap_err();
+        assert_eq!(refused, "tpm.quote.clock", "{clock:?}");
+    }
+    // It is known after a restart of the witness too.
+    drop(running);
+    let running = world.start();
+    let refused = ask(&running, set_back[0]).map(drop).unwrap_err();
+    assert_eq!(refused, "tpm.quote.clock");
+    // A virtual TPM that its owner cleared counts from zero, and counts as new once he says so.
+    let policy = format!(
+        "schema = \"zeuge.policy.v1\"\n[azure.cleared]\n\"{}\" = \"2026-11-27\"\n",
+        MACHINE.to_lowercase()
+    );
+    let document = world.document(Kind::Policy, "sim", "policy", 2, &policy);
+    let body = serde_json::to_vec(&document).unwrap();
+    let at = format!("/v1/documents/{}", Kind::Policy.as_str());
+    running.admin("PUT", &at, &world.admin, &body).unwrap();
+    receives(&world, &ask(&running, set_back[0]).unwrap());
+    let refused = ask(&running, (8, 8, 0)).map(drop).unwrap_err();
+    assert_eq!(refused, "tpm.quote.clock");
+}
+
 #[test]
 fn a_paravisor_is_never_the_workload_nor_a_direct_guest() {
     let cpu = AzureCpu::Snp(Product::Genoa);

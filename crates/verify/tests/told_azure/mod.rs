@@ -62,6 +62,8 @@ pub(crate) fn prove(
         nonce,
         user_data: None,
         selection: Selection::Exactly(&ALL_PCRS),
+        previous: None,
+        held: None,
         ima_signers: &[],
     };
     let context = Context {
