@@ -241,10 +241,11 @@ fn cloud(facts: &Facts) -> Option<Cloud> {
 fn layer(kind: Kind, facts: &Facts) -> Layer {
     match kind {
         Kind::Paravisor => Layer::Paravisor,
-        Kind::SevSnp | Kind::Tdx | Kind::BareMetal => Layer::None,
-        _ if facts.devices.contains(&"/dev/nsm") || cloud(facts) == Some(Cloud::Aws) => {
-            Layer::NitroHypervisor
-        }
+        Kind::SevSnp | Kind::Tdx => Layer::None,
+        // Only an enclave has this module, whatever its CPU shows of the hypervisor.
+        _ if facts.devices.contains(&NSM) => Layer::NitroHypervisor,
+        Kind::BareMetal => Layer::None,
+        _ if cloud(facts) == Some(Cloud::Aws) => Layer::NitroHypervisor,
         Kind::OtherConfidential | Kind::OrdinaryVm => Layer::Unknown,
     }
 }

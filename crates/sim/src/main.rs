@@ -8,7 +8,9 @@
     reason = "a program for the terminal"
 )]
 
+mod clouds;
 mod configfs;
+mod nsm;
 mod serve;
 mod td_files;
 mod vendor;
@@ -40,6 +42,9 @@ Examples:
   zeuge-sim quote --out toy --tee sgx --version 3
   zeuge-sim quote --out toy --lie tdx.module.signer
   zeuge-sim tpm --out toy --lie policy.boot-image
+  zeuge-sim azure --out toy --cpu tdx --lie azure.ak.signer
+  zeuge-sim google --out toy
+  zeuge-sim nitro --out toy --tpm
   zeuge-sim lies
   zeuge-sim serve --dir toy --configfs /mnt/toy &
   scripts/in-toy-machine /mnt/toy zeuge-agent detect
@@ -70,6 +75,17 @@ enum Command {
     /// the trust file into a folder.
     #[command(after_help = EXAMPLES)]
     Tpm(Tpm),
+    /// Write the evidence of a machine behind a toy Azure's paravisor, its endorsements and the trust
+    /// file into a folder.
+    #[command(after_help = EXAMPLES)]
+    Azure(clouds::Azure),
+    /// Write a toy report or quote with a toy Google's endorsement of its firmware, and the trust file
+    /// into a folder.
+    #[command(after_help = EXAMPLES)]
+    Google(clouds::Google),
+    /// Write a document of a toy AWS's Nitro hypervisor and the trust file into a folder.
+    #[command(after_help = EXAMPLES)]
+    Nitro(clouds::Nitro),
     /// List every lie: the check that must catch it, who tells it, the room of that check, what is
     /// wrong.
     #[command(after_help = EXAMPLES)]
@@ -90,6 +106,9 @@ struct Snp {
     /// Which key signs: vcek or vlek.
     #[arg(long, default_value = "vcek", value_parser = signer)]
     signer: Signer,
+    /// The provider (cspID) whose key a VLEK is.
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
     /// Tell this one lie; `zeuge-sim lies` names them.
     #[arg(long, value_name = "ID", value_parser = lie)]
     lie: Option<Lie>,
@@ -181,6 +200,9 @@ fn main() -> ExitCode {
         Command::Quote(quote) => write_quote(&quote),
         Command::Snp(snp) => write_snp(&snp),
         Command::Tpm(tpm) => write_tpm(&tpm),
+        Command::Azure(azure) => clouds::write_azure(&azure),
+        Command::Google(google) => clouds::write_google(&google),
+        Command::Nitro(nitro) => clouds::write_nitro(&nitro),
         Command::Serve(options) => {
             eprintln!("{WARNING}\nMaking keys of 4096 bits …");
             serve::serve(&options, &|line| println!("{line}"))
@@ -233,6 +255,9 @@ fn write_snp(snp: &Snp) -> Result<(), String> {
     let mut spec = ReportSpec::new(snp.product);
     spec.signer = snp.signer;
     spec.version = snp.version.unwrap_or(spec.version);
+    if let Some(provider) = &snp.provider {
+        spec.provider.clone_from(provider);
+    }
     spec.report_data = snp.report_data.unwrap_or(spec.report_data);
     spec.measurement = snp.measurement.unwrap_or(spec.measurement);
 
@@ -245,6 +270,10 @@ fn write_snp(snp: &Snp) -> Result<(), String> {
         trust: amd.trust_file(&[snp.product]),
     };
     files.put(&snp.out)?;
+    put_values(
+        &snp.out,
+        &snp_value("web", &ReportSpec::new(snp.product).measurement, ""),
+    )?;
     println!("at {}", evidence.at);
     println!("report data {}", hex::encode(evidence.expected_report_data));
     if let Some(lie) = snp.lie {
@@ -338,6 +367,24 @@ impl Files<'_> {
         }
         put(folder, "trust.json", self.trust.as_bytes())
     }
+}
+
+/// Writes what the owner of an honest toy knows.
+fn put_values(folder: &Path, values: &str) -> Result<(), String> {
+    let text = format!("schema = \"zeuge.reference-values.v1\"\n{values}");
+    put(folder, "values.toml", text.as_bytes())
+}
+
+/// One `[[snp]]` reference value, with these further lines.
+fn snp_value(name: &str, measurement: &[u8; 48], more: &str) -> String {
+    let measurement = hex::encode(measurement);
+    format!("[[snp]]\nname = \"{name}\"\nmeasurements = [\"{measurement}\"]\n{more}")
+}
+
+/// One `[[tdx]]` reference value, with these further lines.
+fn tdx_value(name: &str, mr_td: &[u8; 48], more: &str) -> String {
+    let mr_td = hex::encode(mr_td);
+    format!("[[tdx]]\nname = \"{name}\"\nmr_td = [\"{mr_td}\"]\n{more}")
 }
 
 fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), String> {

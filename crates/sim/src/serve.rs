@@ -1,5 +1,6 @@
 //! One long-lived toy AMD or Intel: its service over HTTP on loopback, and one machine of its make
-//! behind a stand-in for configfs-tsm. Ends at SIGTERM or SIGINT and takes its keys with it.
+//! behind a stand-in for configfs-tsm; or a Nitro enclave behind a stand-in for its module. Ends at
+//! SIGTERM or SIGINT and takes its keys with it.
 //!
 //! Never listens elsewhere than on loopback; answers GET alone.
 
@@ -15,9 +16,10 @@ use fuser::{Config, MountOption};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use zeuge_evidence::UnixTime;
-use zeuge_sim::{Product, ReportSpec, Signer, ToyAmd};
+use zeuge_sim::{NitroLie, Product, ReportSpec, Signer, ToyAmd, ToyNitro};
 
 use crate::configfs::{Configfs, Trouble};
+use crate::nsm::Nsm;
 use crate::td_files::{Registers, TdFiles};
 use crate::vendor::Vendor;
 
@@ -32,8 +34,8 @@ pub(crate) struct Serve {
     /// Folder for trust.json, endorsements/, kds.url and access.log; made if it is not there.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// What is played: snp (AMD) or tdx (Intel).
-    #[arg(long, default_value = "snp", value_parser = ["snp", "tdx"])]
+    /// What is played: snp (AMD), tdx (Intel) or nitro (an enclave at AWS).
+    #[arg(long, default_value = "snp", value_parser = ["snp", "tdx", "nitro"])]
     platform: String,
     /// Where the maker's service listens; loopback only.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -41,6 +43,13 @@ pub(crate) struct Serve {
     /// Folder on which to mount the stand-in for configfs-tsm; needs root and /dev/fuse.
     #[arg(long, value_name = "MOUNTPOINT")]
     configfs: Option<PathBuf>,
+    /// Folder on which to mount the stand-in for an enclave's /dev/nsm (nitro); needs root and
+    /// /dev/fuse.
+    #[arg(long, value_name = "MOUNTPOINT", conflicts_with_all = ["configfs", "td", "liar"])]
+    nsm: Option<PathBuf>,
+    /// The enclave runs in debug mode (nitro).
+    #[arg(long, requires = "nsm")]
+    debug_enclave: bool,
     /// Product line.
     #[arg(long, default_value = "Milan", value_parser = crate::product)]
     product: Product,
@@ -88,6 +97,10 @@ pub(crate) fn serve(options: &Serve, say: &dyn Fn(&str)) -> Result<(), String> {
     // Before anything else, so that no signal is missed.
     let mut signals = Signals::new([SIGTERM, SIGINT])
         .map_err(|error| format!("cannot await signals: {error}"))?;
+    if options.platform == "nitro" {
+        let mounted = enclave(options, say)?;
+        return until_signal(&mut signals, vec![mounted], say);
+    }
     let vendor = vendor(options)?;
     write_files(options, &vendor)?;
     let listener = TcpListener::bind(options.kds_listen)
@@ -124,6 +137,39 @@ pub(crate) fn serve(options: &Serve, say: &dyn Fn(&str)) -> Result<(), String> {
         mounted.push(mount(options, &vendor, lie, (mountpoint, registers))?);
         say(&format!("configfs {}", mountpoint.display()));
     }
+    until_signal(&mut signals, mounted, say)
+}
+
+/// A Nitro enclave behind the stand-in for its module.
+fn enclave(options: &Serve, say: &dyn Fn(&str)) -> Result<fuser::BackgroundSession, String> {
+    let mountpoint = options.nsm.as_ref();
+    let mountpoint = mountpoint.ok_or("--platform nitro needs --nsm")?;
+    let lie = options.lie.as_deref().map(|lie| {
+        let known = NitroLie::about(lie);
+        known.ok_or_else(|| format!("no lie is for {lie}; see `zeuge-sim lies`"))
+    });
+    let folder = &options.dir;
+    fs::create_dir_all(folder)
+        .map_err(|error| format!("cannot make the folder {}: {error}", folder.display()))?;
+    put(
+        options,
+        "trust.json",
+        ToyNitro::shared().trust_file().as_bytes(),
+    )?;
+    let mounted = fuse(
+        Nsm::new(lie.transpose()?, options.debug_enclave, now),
+        mountpoint,
+    )?;
+    say(&format!("nsm {}", mountpoint.display()));
+    Ok(mounted)
+}
+
+/// Says that all is up, and takes it down at a signal.
+fn until_signal(
+    signals: &mut Signals,
+    mounted: Vec<fuser::BackgroundSession>,
+    say: &dyn Fn(&str),
+) -> Result<(), String> {
     say("ready");
     let _ = signals.forever().next();
     for session in mounted {

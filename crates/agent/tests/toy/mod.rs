@@ -59,11 +59,15 @@ impl Sim {
         for mountpoint in ["report", "td"] {
             fs::create_dir(folder.path().join(mountpoint)).unwrap();
         }
+        let interface = match options.contains(&"nitro") {
+            true => "--nsm",
+            false => "--configfs",
+        };
         let mut child = Command::new(program())
             .arg("serve")
             .arg("--dir")
             .arg(folder.path().join("toy"))
-            .arg("--configfs")
+            .arg(interface)
             .arg(folder.path().join("report"))
             .args(options)
             .args(

@@ -136,7 +136,7 @@ struct Pair {
 }
 
 /// `None` where toys or the witness's program cannot be had; says why.
-fn pair(test: &str, platform: &str) -> Option<Pair> {
+fn pair(test: &str, platform: &str, more: &[&str]) -> Option<Pair> {
     if !possible(test) {
         return None;
     }
@@ -170,12 +170,15 @@ fn pair(test: &str, platform: &str) -> Option<Pair> {
     })
     .to_string();
     let digest = hex::encode(Sha256::digest(&config));
-    let sim = Sim::start(&["--host-data", &digest, "--platform", platform]);
+    let sim = Sim::start(&[&["--host-data", &digest, "--platform", platform], more].concat());
     fs::write(sim.path("agent.json"), config).unwrap();
+    // A document of Nitro's brings its whole chain.
+    let beside = sim.path("toy/endorsements");
+    let beside = Path::new(&beside).is_dir().then_some(beside);
     let mut served = Command::new(&zeuged)
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
         .arg(folder.path().join("data"))
-        .args(["--endorsements", &sim.path("toy/endorsements")])
+        .args(beside.iter().flat_map(|folder| ["--endorsements", folder]))
         .args(["--dangerous-trust-sim", &sim.path("toy/trust.json")])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -199,7 +202,7 @@ fn pair(test: &str, platform: &str) -> Option<Pair> {
 #[test]
 fn the_agent_receives_from_zeuged_what_the_owner_put_there() {
     let test = "the_agent_receives_from_zeuged_what_the_owner_put_there";
-    let Some(pair) = pair(test, "snp") else {
+    let Some(pair) = pair(test, "snp", &[]) else {
         return;
     };
     let values = format!(
@@ -235,7 +238,7 @@ fn receives(sim: &Sim, more: &[&str]) {
 fn a_trust_domain_shows_its_boot_log_and_gets_nothing_after_it_said_that_the_boot_is_over() {
     let test =
         "a_trust_domain_shows_its_boot_log_and_gets_nothing_after_it_said_that_the_boot_is_over";
-    let Some(pair) = pair(test, "tdx") else {
+    let Some(pair) = pair(test, "tdx", &[]) else {
         return;
     };
     let sim = &pair.sim;
@@ -270,4 +273,56 @@ fn a_trust_domain_shows_its_boot_log_and_gets_nothing_after_it_said_that_the_boo
     assert_eq!(got.status.code(), Some(5), "{}", stdout(&got));
     assert!(stdout(&got).contains("release.closed"), "{}", stdout(&got));
     assert!(!secrets.path().join("db/key").exists());
+}
+
+/// A Nitro enclave with its witness, which knows the toy's image.
+fn enclave(test: &str, more: &[&str]) -> Option<Pair> {
+    let pair = pair(test, "nitro", more)?;
+    let values = format!(
+        "[[nitro]]\nname = \"web\"\nsource = \"enclave\"\npcrs = {{ \"0\" = [\"{}\"] }}\n",
+        "1a".repeat(48)
+    );
+    furnish(pair.port, &pair.token, "nitro", &values);
+    Some(pair)
+}
+
+/// What pins the configuration of an enclave is its image, and of this one there is none.
+const UNPINNED: [&str; 2] = ["--dangerous-unpinned-config", "the toy has no image"];
+
+#[test]
+fn an_enclave_is_found_by_its_module_and_receives_from_zeuged() {
+    let test = "an_enclave_is_found_by_its_module_and_receives_from_zeuged";
+    let Some(pair) = enclave(test, &[]) else {
+        return;
+    };
+    let sim = &pair.sim;
+    let detected = stdout(&sim.agent(&["detect"]));
+    assert!(detected.contains("Nitro"), "{detected}");
+    let unpinned = sim.agent(&["attest"]);
+    assert_eq!(unpinned.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&unpinned.stderr).into_owned();
+    assert!(told.contains("agent.config"), "{told}");
+    receives(sim, &UNPINNED);
+    receives(sim, &[&UNPINNED[..], &["--behind", "nitro"]].concat());
+}
+
+#[test]
+fn an_enclave_that_answers_another_question_or_runs_in_debug_mode_receives_nothing() {
+    let test = "an_enclave_that_answers_another_question_or_runs_in_debug_mode_receives_nothing";
+    for (more, check, code) in [
+        (&["--lie", "nitro.nonce"][..], "nitro.nonce", 3),
+        (&["--debug-enclave"], "policy.debug", 5),
+    ] {
+        let Some(pair) = enclave(test, more) else {
+            return;
+        };
+        let secrets = tempfile::tempdir_in("/dev/shm").unwrap();
+        let target = secrets.path().display().to_string();
+        let words = ["get", "db/key", "--out", &target];
+        let got = pair.sim.agent(&[&words[..], &UNPINNED].concat());
+        let told = format!("{}{}", stdout(&got), String::from_utf8_lossy(&got.stderr));
+        assert_eq!(got.status.code(), Some(code), "{told}");
+        assert!(told.contains(check), "{told}");
+        assert!(!secrets.path().join("db/key").exists());
+    }
 }
