@@ -426,11 +426,18 @@ fn cloud(bundle: &Bundle, setting: &Setting) -> Option<Result<Verdict, String>> 
     }
     let document = bundle.only(Media::NitroDocument)?;
     if bundle.members().len() > 1 {
-        let because = "it holds more than a Nitro document";
+        // docs/decisions/0031-aws-two-answers.md
+        let because = match bundle.only(Media::SnpReport) {
+            Some(_) => {
+                "it holds an SEV-SNP report and a Nitro document, and nothing can show that they are \
+                 of one machine: verify them one after the other"
+            }
+            None => "it holds more than a Nitro document",
+        };
         let malformed = Malformed::invalid(kind::UNKNOWN, 0, "the bundle", because);
         return Some(Ok(unrecognised(malformed, setting)));
     }
-    Some(Ok(judge_nitro::file(document, setting)))
+    Some(Ok(judge_nitro::member(document, setting)))
 }
 
 /// A CPU and a TPM that answered one challenge: each is proven by itself, then both together.

@@ -12,18 +12,38 @@ use zeuge_verify::{
 
 use crate::judge::{Setting, wanted};
 
-/// The verdict on a file with a document.
-pub(crate) fn file(bytes: &[u8], setting: &Setting) -> Verdict {
-    prove(bytes, setting).unwrap_or_else(|error| Verdict::refused(Kind::Nitro, &error, setting.at))
+/// Where a binding stands that the caller demands (`--report-data`).
+#[derive(Clone, Copy)]
+enum Bound {
+    /// In the user data, where most tools put theirs.
+    UserData,
+    /// In the nonce, as our agent asks and a witness demands.
+    Nonce,
 }
 
-fn prove(bytes: &[u8], setting: &Setting) -> Result<Verdict, Error> {
+/// The verdict on a file with a document.
+pub(crate) fn file(bytes: &[u8], setting: &Setting) -> Verdict {
+    told(prove(bytes, Bound::UserData, setting), setting)
+}
+
+/// The verdict on the document of a bundle of ours.
+pub(crate) fn member(document: &[u8], setting: &Setting) -> Verdict {
+    told(prove(document, Bound::Nonce, setting), setting)
+}
+
+fn told(outcome: Result<Verdict, Error>, setting: &Setting) -> Verdict {
+    outcome.unwrap_or_else(|error| Verdict::refused(Kind::Nitro, &error, setting.at))
+}
+
+fn prove(bytes: &[u8], bound: Bound, setting: &Setting) -> Result<Verdict, Error> {
     let (document, note) = unwrapped(bytes)?;
     let signed = Signed::parse(&document)?;
     let demand = match (&setting.tpm.nonce, &setting.binding) {
         (Some(nonce), _) => Demand::Nonce(nonce),
-        // Our own binding is user data; the nonce stands inside it.
-        (None, Binding::ReportData(binding)) => Demand::UserData(binding),
+        (None, Binding::ReportData(binding)) => match bound {
+            Bound::UserData => Demand::UserData(binding),
+            Bound::Nonce => Demand::Nonce(binding),
+        },
         (None, Binding::Unbound { because }) => Demand::Unbound { because },
     };
     let verified = nitro(&signed, demand, &setting.anchors, setting.at, &AWS_LC)?;

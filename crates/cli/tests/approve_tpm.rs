@@ -89,7 +89,7 @@ impl World {
     }
 
     fn post(&self, at: &str, body: &Value) -> Value {
-        let answer = send(&self.url, "POST", at, body.to_string().as_bytes());
+        let answer = send((&self.url, None), "POST", at, body.to_string().as_bytes());
         serde_json::from_slice(&answer).unwrap()
     }
 

@@ -2,22 +2,21 @@
 //! sockets. Skips by name where `zeuged` is not built beside `zeuge`.
 
 mod programs;
+#[path = "programs/world.rs"]
+mod world;
 
 use std::{
     fs,
-    path::Path,
-    process::Child,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use programs::{run, send, serve, zeuged};
+use programs::send;
 use serde_json::Value;
 use zeuge_evidence::UnixTime;
 use zeuge_protocol::{
     api::{AttestAnswer, AttestRequest, ChallengeAnswer},
     binding::{Binding, Role, Witness as BoundWitness},
     bundle::{Bundle, Media},
-    keys::PublicKey,
     name::{Name, Path as SecretPath},
     request::{Request, Wanted},
     seal::SessionKey,
@@ -25,99 +24,21 @@ use zeuge_protocol::{
 };
 use zeuge_sim::{Product, ReportSpec, ToyAmd};
 
-/// A witness of the tenant `sim` with its owner, until dropped.
-struct World {
-    folder: tempfile::TempDir,
-    process: Child,
-    url: String,
-    answer_key: PublicKey,
-    vkey: String,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use world::World;
 
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since.as_secs()).unwrap()
 }
 
+/// A witness that trusts the toy AMD.
+fn started() -> Option<World> {
+    World::start(&ToyAmd::shared().trust_file(&Product::ALL), &[])
+}
+
 impl World {
-    fn start() -> Option<Self> {
-        let zeuged = zeuged()?;
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path();
-        let zeuge = Path::new(env!("CARGO_BIN_EXE_zeuge"));
-        let owner = ["owner", "init", "--out", "owner", "--tenant", "sim"];
-        assert_eq!(run(zeuge, at, &owner).0, 0);
-        let init = [
-            "init",
-            "--data",
-            "data",
-            "--owner",
-            "owner/owner.pub",
-            "--id",
-            "w1",
-        ];
-        let (code, said, err) = run(&zeuged, at, &[&init[..], &["--format", "json"]].concat());
-        assert_eq!(code, 0, "{err}");
-        let said: Value = serde_json::from_str(&said).unwrap();
-        fs::write(at.join("token"), said["admin_token"].as_str().unwrap()).unwrap();
-        let trust = ToyAmd::shared().trust_file(&Product::ALL);
-        fs::write(at.join("trust.json"), trust).unwrap();
-        let trust = ["--dangerous-trust-sim", "trust.json"];
-        let (process, url) = serve(&zeuged, at, &trust);
-        let world = Self {
-            process,
-            url,
-            answer_key: serde_json::from_value(said["answer_key"].clone()).unwrap(),
-            vkey: said["log_vkey"].as_str().unwrap().to_owned(),
-            folder,
-        };
-        let add = [
-            "context",
-            "add",
-            "lab",
-            "--token-file",
-            "token",
-            "--witness",
-        ];
-        world.done(&[&add[..], &[&world.url]].concat());
-        Some(world)
-    }
-
-    fn at(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn put(&self, name: &str, text: &str) {
-        let path = self.at().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn zeuge(&self, arguments: &[&str]) -> (i32, String, String) {
-        run(Path::new(env!("CARGO_BIN_EXE_zeuge")), self.at(), arguments)
-    }
-
-    fn done(&self, arguments: &[&str]) -> String {
-        let (code, out, err) = self.zeuge(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {out}{err}");
-        out
-    }
-
-    fn refused(&self, arguments: &[&str], code: i32) -> String {
-        let (found, out, err) = self.zeuge(arguments);
-        assert_eq!(found, code, "{arguments:?}: {out}{err}");
-        err
-    }
-
     fn send(&self, method: &str, at: &str, body: &[u8]) -> Vec<u8> {
-        send(&self.url, method, at, body)
+        send((&self.url, None), method, at, body)
     }
 
     /// The toy machine attests.
@@ -226,7 +147,7 @@ fn furnish(world: &World) {
 
 #[test]
 fn reference_values_change_one_by_one_and_decide_at_once() {
-    let Some(world) = World::start() else {
+    let Some(world) = started() else {
         return;
     };
     furnish(&world);
@@ -248,7 +169,7 @@ fn reference_values_change_one_by_one_and_decide_at_once() {
 
 #[test]
 fn an_enrolled_chip_is_known_until_it_is_retired() {
-    let Some(world) = World::start() else {
+    let Some(world) = started() else {
         return;
     };
     furnish(&world);
@@ -272,7 +193,7 @@ fn an_enrolled_chip_is_known_until_it_is_retired() {
 
 #[test]
 fn what_the_folder_lacks_is_retired_for_good_and_a_registry_only_by_its_owners() {
-    let Some(world) = World::start() else {
+    let Some(world) = started() else {
         return;
     };
     furnish(&world);
@@ -311,7 +232,7 @@ fn what_the_folder_lacks_is_retired_for_good_and_a_registry_only_by_its_owners()
 
 #[test]
 fn a_new_owner_key_keeps_in_force_what_the_witness_holds() {
-    let Some(world) = World::start() else {
+    let Some(world) = started() else {
         return;
     };
     furnish(&world);
@@ -339,7 +260,7 @@ fn a_new_owner_key_keeps_in_force_what_the_witness_holds() {
 
 #[test]
 fn a_token_and_the_log_of_a_whole_run_hold_from_outside() {
-    let Some(world) = World::start() else {
+    let Some(world) = started() else {
         return;
     };
     furnish(&world);
@@ -418,7 +339,7 @@ fn a_token_and_the_log_of_a_whole_run_hold_from_outside() {
 
 #[test]
 fn a_tenants_people_bring_what_owners_signed_and_see_nothing_of_others() {
-    let Some(world) = World::start() else {
+    let Some(world) = started() else {
         return;
     };
     furnish(&world);
@@ -455,7 +376,7 @@ fn a_tenants_people_bring_what_owners_signed_and_see_nothing_of_others() {
 
 #[test]
 fn two_owners_sign_one_after_the_other_and_one_alone_changes_nothing() {
-    let Some(world) = World::start() else {
+    let Some(world) = started() else {
         return;
     };
     for person in ["anna", "berta"] {
@@ -520,7 +441,7 @@ const REPORT: [&str; 7] = [
 
 #[test]
 fn a_machine_is_judged_again_from_the_archive_of_its_witness_and_its_word_is_held_to_the_log() {
-    let Some(world) = World::start() else {
+    let Some(world) = started() else {
         return;
     };
     furnish(&world);
@@ -595,7 +516,7 @@ fn changed_word(world: &World) {
 
 #[test]
 fn owners_bring_threat_knowledge_to_the_witness_and_it_stands_in_verdict_and_report() {
-    let Some(world) = World::start() else {
+    let Some(world) = started() else {
         return;
     };
     furnish(&world);

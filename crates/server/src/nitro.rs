@@ -17,7 +17,15 @@ impl Judge {
     pub(crate) fn nitro(&self, bundle: &Bundle, asked: &Asked<'_>) -> Result<Proven, Refusal> {
         let alone = bundle.members().len() == 1;
         let Some(document) = bundle.only(Media::NitroDocument).filter(|_| alone) else {
-            let because = "a Nitro document stands alone: what lies beside it would not be judged";
+            let mut members = bundle.members().values();
+            // docs/decisions/0031-aws-two-answers.md
+            let because = match members.any(|member| member.media == Media::SnpReport) {
+                true => {
+                    "nothing can show that an SEV-SNP report and a Nitro document are of one machine: \
+                     show them one after the other"
+                }
+                false => "a Nitro document stands alone: what lies beside it would not be judged",
+            };
             return Err(Refusal::new("bundle.evidence", 403, because));
         };
         let signed = Signed::parse(document).map_err(Error::from)?;

@@ -53,12 +53,20 @@ pub(crate) fn serve(zeuged: &Path, at: &Path, more: &[&str]) -> (Child, String) 
     (process, url.to_owned())
 }
 
-/// The body of a good answer.
-pub(crate) fn send(url: &str, method: &str, at: &str, body: &[u8]) -> Vec<u8> {
+/// The body of a good answer to somebody with this token.
+pub(crate) fn send(
+    (url, token): (&str, Option<&str>),
+    method: &str,
+    at: &str,
+    body: &[u8],
+) -> Vec<u8> {
     let host = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
+    let token = token.map_or_else(String::new, |token| {
+        format!("authorization: Bearer {token}\r\n")
+    });
     let head = format!(
-        "{method} {at} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\
+        "{method} {at} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{token}\
          content-length: {}\r\n\r\n",
         body.len()
     );
