@@ -308,15 +308,27 @@ const AZURE_BUNDLES: [(&str, &str, &str); 9] = [
         "2025-12-23T21:49:00Z",
         "attestation-test-fixture",
     ),
-    ("trustee__evidence-v0-591ac6.json", "", "challenge"),
-    ("trustee__evidence-v1-d656db.json", "", "challenge"),
-    ("attestation-rs__evidence-v1-dcc872.json", "", "challenge"),
     (
-        "attestation-rs__live-evidence-cb3de6.json",
-        "",
-        "attestation-test-fixture",
+        "trustee__evidence-v0-591ac6.json",
+        "2025-06-01T00:00:00Z",
+        "challenge",
     ),
+    (
+        "trustee__evidence-v1-d656db.json",
+        "2025-06-01T00:00:00Z",
+        "challenge",
+    ),
+    (
+        "attestation-rs__evidence-v1-dcc872.json",
+        "2025-06-01T00:00:00Z",
+        "challenge",
+    ),
+    (DOMAIN, DOMAIN_AT, "attestation-test-fixture"),
 ];
+
+/// A trust domain, and an instant at which all of Intel's collateral for its platform is in force.
+const DOMAIN: &str = "attestation-rs__live-evidence-cb3de6.json";
+const DOMAIN_AT: &str = "2026-03-01T00:00:00Z";
 
 /// The challenge of the bundle from Genoa, which its source does not state.
 const GENOA: &str = "0218488bae25d2509232bf676f1a66a30d7372add909109b36016ef136f2938ca05475f8b46094de6b64270ea35d950f";
@@ -343,9 +355,7 @@ fn bundles_of_azure_answer_their_own_challenge_and_no_other() {
                 "--format",
                 "json",
             ]);
-            if !at.is_empty() {
-                command.args(["--at", at]);
-            }
+            command.args(["--at", at]);
             for path in folders(&folder, &names) {
                 command.arg("--endorsements").arg(path);
             }
@@ -357,14 +367,18 @@ fn bundles_of_azure_answer_their_own_challenge_and_no_other() {
         };
         let (own, said) = verify(nonce);
         let failed = said["failed"].to_string();
-        if at.is_empty() {
-            // The collateral of these platforms at their time is not in the set.
-            assert!(matches!(own, 3 | 4), "{name}: {said}");
-            assert!(failed.starts_with("[\"dcap."), "{name}: {failed}");
-            continue;
-        }
         assert!(matches!(own, 0 | 5 | 10), "{name}: {said}");
-        let chip = ["amd.crl.fresh", "policy.tcb"];
+        // What no list of that time is in the set for, and old versions.
+        let chip = [
+            "amd.crl.fresh",
+            "dcap.crl.fresh",
+            "policy.tcb",
+            "policy.tcb-status",
+        ];
+        if name == DOMAIN {
+            assert_eq!((own, failed.as_str()), (10, "[]"), "{said}");
+            assert_eq!(said["claims"]["tdx"]["tcb_status"], "UpToDate");
+        }
         for id in said["failed"].as_array().expect("a list") {
             assert!(
                 chip.contains(&id.as_str().unwrap_or_default()),
@@ -392,6 +406,57 @@ fn part(bundle: &serde_json::Value, names: [&str; 2]) -> Vec<u8> {
             .expect("base64url"),
         list => serde_json::from_value(list.clone()).expect("bytes"),
     }
+}
+
+#[test]
+fn every_broken_link_of_a_trust_domain_at_azure_has_its_own_check() {
+    let Some(folder) = vectors() else { return };
+    let bundles = folder.join("open/evidence-bundle");
+    let read = |name: &str| -> serde_json::Value {
+        let bytes = fs::read(bundles.join(name)).expect("a file");
+        let file: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+        file.get("evidence").cloned().unwrap_or(file)
+    };
+    let (own, neighbour) = (
+        read(DOMAIN),
+        read("attestation-rs__evidence-v1-dcc872.json"),
+    );
+    let temporary = tempfile::tempdir().expect("a folder");
+    let failed = |bundle: &serde_json::Value, nonce: &str| {
+        let file = temporary.path().join("bundle.json");
+        fs::write(&file, bundle.to_string()).expect("a file");
+        let mut command = zeuge();
+        command.args(["verify", "--kind", "azure", "--hardware-only"]);
+        command.args(["--format", "json", "--at", DOMAIN_AT, "--nonce", nonce]);
+        for path in folders(&folder, &["intel-cert", "intel-collateral"]) {
+            command.arg("--endorsements").arg(path);
+        }
+        let output = command.arg(file).output().expect("the program runs");
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (code(&output), said["failed"].to_string())
+    };
+    let nonce = challenge("attestation-test-fixture");
+    assert_eq!(failed(&own, &nonce), (10, "[]".to_owned()));
+    for (member, id) in [
+        ("td_quote", "azure.td-quote.report"),
+        ("hcl_report", "azure.td-quote.report"),
+        ("tpm_quote", "azure.ak.signer"),
+    ] {
+        let mut bundle = own.clone();
+        bundle[member] = neighbour[member].clone();
+        assert!(!bundle[member].is_null(), "{member}");
+        assert_eq!(
+            failed(&bundle, &nonce),
+            (3, format!("[\"{id}\"]")),
+            "{member}"
+        );
+    }
+    let mut alone = own.clone();
+    alone["td_quote"] = serde_json::Value::Null;
+    let missing = (4, "[\"azure.td-quote.available\"]".to_owned());
+    assert_eq!(failed(&alone, &nonce), missing);
+    let other = failed(&own, &challenge("another challenge"));
+    assert_eq!(other, (3, "[\"tpm.quote.nonce\"]".to_owned()));
 }
 
 #[test]
