@@ -39,7 +39,7 @@ test-openapi: ## ask schemathesis whether the served description holds (installs
 test-kubernetes: ## nodes against a real control plane (builds Kubernetes with Go, once: 11 CPU minutes)
 	@scripts/kubernetes-control-plane build
 	@scripts/helm build
-	ZEUGE_KUBERNETES=1 cargo test --locked --package zeuge-kube --test control_plane --test installation -- --nocapture
+	ZEUGE_KUBERNETES=1 cargo test --locked --workspace --test control_plane --test installation -- --nocapture
 
 bench-kubernetes: ## what the controller costs with 5,000 nodes at a real control plane (10 minutes)
 	@scripts/kubernetes-control-plane build
