@@ -262,7 +262,7 @@ impl Controller {
         let begun = Instant::now();
         let mut state = self.state(&policy, skew_secs);
         self.look = begun.elapsed();
-        let waived = self.waivers(&policy, &mut state, now);
+        let (waivers, waived) = self.waivers(&policy, &mut state, now);
         self.count_pods(&mut state, now).await?;
         let plan = plan::plan(&state, now);
         let refuses = plan::refuses_joins(&plan.holds);
@@ -286,6 +286,7 @@ impl Controller {
         self.count(&state, &plan, now);
         self.conditions(&state, now).await;
         self.lives(now).await;
+        self.remember_waivers(&waivers).await;
         self.certificates().await;
         self.look_for_bypass().await?;
         self.report(&policy, &plan.holds, waived).await
@@ -369,9 +370,14 @@ impl Controller {
         }
     }
 
-    /// Puts into the state what owners waived; a sentence for each waiver, also for one that does
-    /// not count.
-    fn waivers(&self, policy: &AttestationPolicy, state: &mut State, now: i64) -> Vec<String> {
+    /// Puts into the state what owners waived; the waivers that count, and a sentence for each one,
+    /// also for one that does not.
+    fn waivers(
+        &self,
+        policy: &AttestationPolicy,
+        state: &mut State,
+        now: i64,
+    ) -> (Vec<waiver::Believed>, Vec<String>) {
         let (mut believed, mut said) = (Vec::new(), Vec::new());
         for text in &policy.spec.waivers {
             let read = match &self.settings.owners {
@@ -390,7 +396,7 @@ impl Controller {
             memory.and_then(|it| Some(it.status.as_ref()?.failed.clone()))
         };
         waiver::apply(&believed, &mut state.nodes, &failed);
-        said
+        (believed, said)
     }
 
     /// Counts pods where a decision depends on them: on machines that fail and are cordoned, and on

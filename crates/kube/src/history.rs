@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::belief::{seconds, time};
+use crate::waiver::Believed;
 
 /// Two months of days without trouble.
 const SPANS_MAX: usize = 64;
@@ -17,6 +18,8 @@ const SPANS_MAX: usize = 64;
 const STEPS_MAX: usize = 64;
 /// How often a Node object may be made anew.
 const LIVES_MAX: usize = 16;
+/// Two months with one a day are rarer than that.
+const WAIVERS_MAX: usize = 64;
 const DAY_SECS: i64 = 86_400;
 
 /// The past of one machine.
@@ -35,6 +38,10 @@ pub struct History {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub steps: Vec<Taken>,
+    /// What owners waived, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub waivers: Vec<Waived>,
     /// Before that, something was dropped; absent while nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complete_since: Option<Time>,
@@ -75,6 +82,21 @@ pub struct Taken {
     pub at: Time,
     /// Which.
     pub step: String,
+}
+
+/// A waiver that named the machine, whether or not it was needed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Waived {
+    /// From when.
+    pub from: Time,
+    /// The first instant at which it no longer counted.
+    pub until: Time,
+    /// The checks that might fail.
+    pub checks: Vec<String>,
+    /// Why.
+    pub because: String,
+    /// The owners who signed.
+    pub by: Vec<String>,
 }
 
 impl History {
@@ -124,6 +146,29 @@ impl History {
         if let Some(dropped) = surplus(&mut self.steps, STEPS_MAX) {
             self.forgotten(dropped.at);
         }
+    }
+
+    /// A waiver that names the machine was believed; whether that was news.
+    pub fn waived(&mut self, waiver: &Believed) -> bool {
+        let (said, people) = (&waiver.waiver, &waiver.people);
+        let (Some(from), Some(until)) = (time(said.from), time(said.until)) else {
+            return false;
+        };
+        let next = Waived {
+            from,
+            until,
+            checks: said.checks.clone(),
+            because: said.because.clone(),
+            by: people.clone(),
+        };
+        if self.waivers.contains(&next) {
+            return false;
+        }
+        self.waivers.push(next);
+        if let Some(dropped) = surplus(&mut self.waivers, WAIVERS_MAX) {
+            self.forgotten(dropped.until);
+        }
+        true
     }
 
     /// There is a Node object; whether that was news.
@@ -237,6 +282,28 @@ mod tests {
             .map(|it| seconds(it.until.as_ref()))
             .collect();
         assert_eq!(until, [Some(NOON + 10), Some(NOON + 31), None]);
+    }
+
+    #[test]
+    fn a_waiver_is_remembered_once_and_the_oldest_is_dropped_with_its_instant() {
+        let mut history = History::default();
+        let waiver = |from: i64| Believed {
+            waiver: crate::waiver::Waiver {
+                from,
+                until: from + 60,
+                because: "a test".into(),
+                ..crate::waiver::Waiver::new("c".into(), vec!["n".into()], vec!["x".into()])
+            },
+            people: vec!["anna".into()],
+        };
+        assert!(history.waived(&waiver(NOON)));
+        assert!(!history.waived(&waiver(NOON)));
+        assert_eq!(history.waivers[0].by, ["anna"]);
+        for at in 1..=64 {
+            assert!(history.waived(&waiver(NOON + at)));
+        }
+        assert_eq!(history.waivers.len(), WAIVERS_MAX);
+        assert_eq!(seconds(history.complete_since.as_ref()), Some(NOON + 60));
     }
 
     #[test]

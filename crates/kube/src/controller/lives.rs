@@ -7,8 +7,8 @@ use kube::{Api, ResourceExt as _};
 
 use super::{BOOKS_MAX, Controller};
 use crate::api::{AttestedNode, AttestedNodeSpec};
-use crate::belief;
 use crate::error::Error;
+use crate::{belief, waiver};
 
 impl Controller {
     /// A memory for each Node that has none, and an end for lives whose Node is gone; some in this
@@ -52,6 +52,23 @@ impl Controller {
         }
     }
 
+    /// Waivers end and leave the policy; reports must know of them later.
+    pub(super) async fn remember_waivers(&self, believed: &[waiver::Believed]) {
+        for waiver in believed {
+            for name in &waiver.waiver.nodes {
+                let Some(memory) = self.memories.get(&ObjectRef::new(name)) else {
+                    continue;
+                };
+                let mut next = (*memory).clone();
+                let mut status = next.status.take().unwrap_or_default();
+                if status.history.waived(waiver) {
+                    next.status = Some(status);
+                    self.told(name, self.remember(&next).await.map(drop));
+                }
+            }
+        }
+    }
+
     async fn unknown(&self, name: &str) -> Result<(), Error> {
         let api: Api<AttestedNode> = Api::all(self.hand()?);
         let new = AttestedNode::new(name, AttestedNodeSpec::default());
@@ -63,7 +80,7 @@ impl Controller {
         match done {
             // Somebody wrote in between: the next pass sees it.
             Err(error) if !error.is(409) => {
-                tracing::warn!(node = name, %error, "a life is not remembered");
+                tracing::warn!(node = name, %error, "its past is not remembered");
             }
             _ => {}
         }

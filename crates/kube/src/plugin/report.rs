@@ -21,7 +21,7 @@ use super::{Picture, json};
 use crate::api::AttestedNode;
 use crate::belief::{seconds, time};
 use crate::error::Error;
-use crate::history::{History, Span, Taken};
+use crate::history::{History, Span, Taken, Waived};
 
 /// What stands before the payload under the signature.
 const LABEL: &[u8] = b"zeuge-kube-report-v1\0";
@@ -105,6 +105,9 @@ struct Summary {
     actual: i64,
     gap_seconds: i64,
     failures: usize,
+    /// Waivers, once for each node that they name.
+    #[serde(default)]
+    waivers: usize,
     /// From the verdict that failed to the first step, at the slowest.
     slowest_reaction_seconds: Option<i64>,
     /// Nodes whose history does not reach back to the beginning.
@@ -123,6 +126,9 @@ struct NodeReport {
     gap_seconds: i64,
     failures: Vec<Failure>,
     steps: Vec<Taken>,
+    /// What owners waived for it and counted within the span, if only for a part of it.
+    #[serde(default)]
+    waivers: Vec<Waived>,
     /// Nothing is missing from then on, if it is later than the beginning.
     complete_since: Option<Time>,
 }
@@ -248,6 +254,10 @@ fn node(memory: &AttestedNode, range: Stretch, age_secs_max: i64, now: i64) -> N
     let lives = lives(&history, range, now);
     let lived_seconds = length(&lives);
     let inside = |at: &Time| seconds(Some(at)).is_some_and(|it| (range.0..range.1).contains(&it));
+    let within = |it: &&Waived| {
+        let both = (seconds(Some(&it.from)), seconds(Some(&it.until)));
+        matches!(both, (Some(from), Some(until)) if clip((from, until), range).is_some())
+    };
     let counted = history.verdicts.iter().filter(|it| inside(&it.from));
     let gaps = gaps(&lives, &history.verdicts, age_secs_max);
     let late = seconds(history.complete_since.as_ref()).is_some_and(|it| it > range.0);
@@ -263,6 +273,12 @@ fn node(memory: &AttestedNode, range: Stretch, age_secs_max: i64, now: i64) -> N
             .steps
             .iter()
             .filter(|it| inside(&it.at))
+            .cloned()
+            .collect(),
+        waivers: history
+            .waivers
+            .iter()
+            .filter(|it| within(it))
             .cloned()
             .collect(),
         complete_since: history.complete_since.clone().filter(|_| late),
@@ -301,6 +317,7 @@ fn make(picture: &Picture, asked: &Asked) -> Result<Report, Error> {
             actual: nodes.iter().map(|it| it.actual).sum(),
             gap_seconds: nodes.iter().map(|it| it.gap_seconds).sum(),
             failures: nodes.iter().map(|it| it.failures.len()).sum(),
+            waivers: nodes.iter().map(|it| it.waivers.len()).sum(),
             slowest_reaction_seconds: slowest.filter_map(|it| it.reaction_seconds).max(),
             incomplete: nodes
                 .iter()
@@ -449,8 +466,19 @@ impl Report {
             for failure in &node.failures {
                 out.push_str(&failure.text(&node.node));
             }
+            for waiver in &node.waivers {
+                out.push_str(&format!(
+                    "{} waived {} to {} ({}) by {}: {}\n",
+                    node.node,
+                    waiver.from.0,
+                    waiver.until.0,
+                    waiver.checks.join(" "),
+                    waiver.by.join(" and "),
+                    waiver.because
+                ));
+            }
         }
-        let declared = ["compromised", "maintenance", "waivers"];
+        let declared = ["compromised", "maintenance"];
         for name in declared {
             for one in self.policy[name].as_array().into_iter().flatten() {
                 out.push_str(&format!("{name}: {one}\n"));
@@ -553,6 +581,28 @@ mod tests {
         assert_eq!((told.expected, told.actual, told.gap_seconds), (4, 0, 3600));
         let elsewhere = node(&memory(eventful()), (START - DAY, START), 900, START + DAY);
         assert_eq!((elsewhere.lived_seconds, elsewhere.actual), (0, 0));
+    }
+
+    #[test]
+    fn a_waiver_is_reported_for_every_span_that_it_touches() {
+        let mut history = eventful();
+        let waiver = crate::waiver::Waiver {
+            from: START + 10,
+            until: START + 3610,
+            because: "firmware".into(),
+            ..crate::waiver::Waiver::new("c".into(), vec!["n".into()], vec!["policy.tcb".into()])
+        };
+        history.waived(&crate::waiver::Believed {
+            waiver,
+            people: vec!["anna".into()],
+        });
+        let memory = memory(history);
+        let waived = |from: i64, to: i64| {
+            let told = node(&memory, (START + from, START + to), 900, START + DAY);
+            told.waivers.len()
+        };
+        let spans = [(0, 10), (0, 11), (3609, 7200), (3610, 7200)];
+        assert_eq!(spans.map(|(from, to)| waived(from, to)), [0, 1, 1, 0]);
     }
 
     #[test]
