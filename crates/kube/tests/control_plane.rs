@@ -13,8 +13,11 @@ use zeuge_kube::api::{AttestationPolicy, AttestedNode};
 use zeuge_kube::cluster::{START_TAINT, UNTRUSTED};
 
 mod cluster;
+mod emergency;
+mod fleet;
 mod killed;
 mod lying;
+mod power;
 
 use cluster::{Cluster, Machine, cordoned, eventually, tainted, token, trusted};
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -52,6 +53,7 @@ pub(crate) struct Machine {
     pub(crate) key: EcdsaKeyPair,
     secret: Vec<u8>,
     pub(crate) client: Option<Client>,
+    beat: Mutex<Option<tokio::task::AbortHandle>>,
 }
 
 fn script(arguments: &[&str]) -> bool {
@@ -145,19 +147,39 @@ impl Cluster {
         self.folder.path().join(name).display().to_string()
     }
 
-    pub(crate) fn program(&self, arguments: &[&str]) -> String {
+    fn output(&self, arguments: &[&str]) -> std::process::Output {
         let kubeconfig = self.path("plane/admin.kubeconfig");
-        let ended = Command::new(PROGRAM)
+        let mut command = Command::new(PROGRAM);
+        command
             .args(arguments)
             .args(["--kubeconfig", &kubeconfig])
             .output()
-            .unwrap();
+            .unwrap()
+    }
+
+    pub(crate) fn program(&self, arguments: &[&str]) -> String {
+        let ended = self.output(arguments);
         assert!(
             ended.status.success(),
             "{}",
             String::from_utf8_lossy(&ended.stderr)
         );
         String::from_utf8(ended.stdout).unwrap()
+    }
+
+    /// The same where it may be refused: the exit code, and all that was said.
+    pub(crate) fn attempt(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let ended = self.output(arguments);
+        let mut said = String::from_utf8(ended.stdout).unwrap();
+        said.push_str(&String::from_utf8_lossy(&ended.stderr));
+        (ended.status.code(), said)
+    }
+
+    /// Everything ends at once, the controller too, and the control plane alone comes back.
+    pub(crate) fn power_off_and_on(&mut self) {
+        self.stop_controller();
+        assert!(script(&["power-off", &self.path("plane")]));
+        assert!(script(&["power-on", &self.path("plane")]));
     }
 
     pub(crate) fn restart_api(&self) {
@@ -490,6 +512,7 @@ impl Machine {
             key,
             secret,
             client: None,
+            beat: Mutex::new(None),
         }
     }
 
@@ -510,11 +533,18 @@ impl Machine {
         .await
     }
 
-    /// Reports Ready every few seconds, as a kubelet does, until the test ends.
+    /// Says nothing any more.
+    pub(crate) fn lose_power(&self) {
+        if let Some(beat) = self.beat.lock().unwrap().take() {
+            beat.abort();
+        }
+    }
+
+    /// Reports Ready every few seconds, as a kubelet does, until the test ends or power is lost.
     pub(crate) fn keep_ready(&self) {
         let api: Api<Node> = Api::all(self.client.clone().unwrap());
         let name = self.name.clone();
-        tokio::spawn(async move {
+        let beat = tokio::spawn(async move {
             loop {
                 let at = zeuge_kube::belief::time(now());
                 let patch = json!({"status": {"conditions": [{"type": "Ready", "status": "True",
@@ -528,5 +558,6 @@ impl Machine {
                 tokio::time::sleep(Duration::from_secs(5)).await;
             }
         });
+        *self.beat.lock().unwrap() = Some(beat.abort_handle());
     }
 }
