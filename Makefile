@@ -1,6 +1,6 @@
 # The habits of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kubernetes test test-crash test-hostile test-openapi test-kubernetes bench-kubernetes test-vm bench bench-witness oracles fuzz mutants doc fmt lint
+.PHONY: help demo demo-kubernetes test test-crash test-hostile test-openapi test-kubernetes test-compatibility bench-kubernetes test-vm bench bench-witness oracles fuzz mutants doc fmt lint
 
 help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
@@ -40,6 +40,9 @@ test-kubernetes: ## nodes against a real control plane (builds Kubernetes with G
 	@scripts/kubernetes-control-plane build
 	@scripts/helm build
 	ZEUGE_KUBERNETES=1 cargo test --locked --workspace --test control_plane --test installation -- --nocapture
+
+test-compatibility: ## the agent before with the witness of now, and the other way round (builds both)
+	@scripts/test-compatibility
 
 bench-kubernetes: ## what the controller costs with 5,000 nodes at a real control plane (10 minutes)
 	@scripts/kubernetes-control-plane build
