@@ -185,8 +185,21 @@ impl Client {
     /// # Errors
     /// `agent.http` when nothing usable comes back in time.
     pub(crate) fn post(&self, path: &str, body: &[u8]) -> Result<Answer, Error> {
+        self.post_preferring("", path, body)
+    }
+
+    /// As [`Client::post`], with a line `Prefer: …` or nothing.
+    ///
+    /// # Errors
+    /// As [`Client::post`].
+    pub(crate) fn post_preferring(
+        &self,
+        prefer: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Answer, Error> {
         let fields = format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            "Content-Type: application/json\r\nContent-Length: {}\r\n{prefer}",
             body.len()
         );
         self.ask("POST", path, &fields, body)

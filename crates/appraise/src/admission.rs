@@ -9,7 +9,7 @@ use zeuge_verify::{
     snp::SnpFacts, tpm::TpmFacts,
 };
 
-use crate::{Facts, ReleaseRule, Status, Suite, Verdict, Wanted, Word, judge};
+use crate::{Facts, ReleaseRule, Status, Suite, Verdict, Wanted, Word, findings};
 
 /// One secret version for one machine key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl Admission {
 /// A verdict under a rule, and the admission if it is good enough.
 #[derive(Debug)]
 pub struct Admitted {
-    /// The verdict with the rule's findings.
+    /// The verdict with the rule's findings; threats, which no rule reads, are not assessed.
     pub verdict: Verdict,
     /// The admission, unless the verdict refuses.
     pub admission: Option<Admission>,
@@ -107,7 +107,7 @@ where
     Facts: From<F>,
 {
     let facts = Facts::from(verified.fact().clone());
-    let verdict = judge(&facts, verified.trail().passed(), wanted);
+    let verdict = findings(&facts, verified.trail().passed(), wanted);
     let verdict = rule.apply(&verdict, wanted, door, suite);
     let good = matches!(verdict.word, Word::Affirming | Word::Warning);
     let bound = !verdict

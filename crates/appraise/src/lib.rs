@@ -176,15 +176,22 @@ pub struct Wanted<'a> {
 /// Judges facts, also recorded ones. Gives a verdict and never an admission.
 #[must_use]
 pub fn judge(facts: &Facts, passed: &[&'static str], wanted: &Wanted<'_>) -> Verdict {
+    let mut verdict = findings(facts, passed, wanted);
+    verdict.assess(Knowledge::built_in(), JudgedBy::Owner);
+    verdict
+}
+
+/// As [`judge`], with neither threats nor adversaries: for who assesses with other knowledge, and
+/// where findings alone decide.
+#[must_use]
+pub fn findings(facts: &Facts, passed: &[&'static str], wanted: &Wanted<'_>) -> Verdict {
     let mut findings = Findings::new(passed);
-    let mut verdict = match facts {
+    match facts {
         Facts::Azure(facts) => azure::judge(facts, passed, wanted),
         Facts::Composite(facts) => composite::judge(facts, passed, wanted),
         Facts::Nitro(facts) => nitro::judge(facts, wanted, &mut findings),
         Facts::Quote(facts) => dcap::judge(facts, wanted, &mut findings),
         Facts::Snp(facts) => snp::judge(facts, wanted, &mut findings),
         Facts::Tpm(facts) => tpm::judge(facts, wanted, &mut findings),
-    };
-    verdict.assess(Knowledge::built_in(), JudgedBy::Owner);
-    verdict
+    }
 }

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{DocumentError, Verdict, document};
+use crate::{DocumentError, Facts, Finding, Verdict, document};
 
 pub use adversaries::{Adversary, Deciding, Protection, Who};
 pub use condition::{Condition, Fact, Looked, Missing};
@@ -241,10 +241,28 @@ impl Knowledge {
     }
 }
 
+/// All that [`Verdict::assess`] looks at beside the knowledge. Two verdicts in which it is the same
+/// have the same threats and adversaries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assessable {
+    facts: Option<Facts>,
+    findings: Vec<Finding>,
+}
+
 impl Verdict {
+    /// What its assessment depends on: what a condition may read, without what names the session,
+    /// the machine, or its workload.
+    #[must_use]
+    pub fn assessable(&self) -> Assessable {
+        Assessable {
+            facts: self.facts.as_ref().map(seen::readable),
+            findings: self.findings.clone(),
+        }
+    }
+
     /// Assesses threats and adversaries anew, with this knowledge and for this judge.
     ///
-    /// `judge` and `admit` do so with the built-in knowledge, as the owner's own judgement.
+    /// `judge` does so with the built-in knowledge, as the owner's own judgement.
     pub fn assess(&mut self, knowledge: &Knowledge, by: JudgedBy) {
         self.knowledge = knowledge.id();
         self.threats = match &self.facts {

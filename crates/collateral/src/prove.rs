@@ -14,7 +14,7 @@ use zeuge_verify::{
     snp::{EndorsementId, KeptChain, Report, Signer, needs},
 };
 
-use crate::{CacheError, Collateral, Mark, Outcome, Problem, Wanted, warm};
+use crate::{CacheError, Collateral, Mark, Outcome, Problem, Wanted, cache::Cache, warm};
 
 /// Two machines may raise the mark by turns; nobody does it more often within one request.
 const ROUNDS_MAX: usize = 3;
@@ -156,6 +156,11 @@ impl Collateral {
         let Some(mark) = mark_of(facts) else {
             return Ok(Ok(()));
         };
+        // Nothing new: no signature of a list need be looked at again.
+        let is_known = |cache: &mut Cache| Ok(cache.mark(&mark.0) == Some(mark.1));
+        if self.with_cache(is_known)? {
+            return Ok(Ok(()));
+        }
         let lists = heap.revocation_lists.iter();
         let bytes = lists.map(|list| list.bytes.as_slice()).find(|bytes| {
             let list = held::list(bytes, facts.product, self.anchors(), &AWS_LC);

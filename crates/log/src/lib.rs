@@ -22,6 +22,7 @@
 mod cbor;
 pub mod checkpoint;
 pub mod commitment;
+pub mod edge;
 mod error;
 pub mod hash;
 pub mod leaf;

@@ -11,7 +11,7 @@ use crate::{
     hash::leaf_hash,
     note::VerifierKey,
     proof::{TlogProof, verify_inclusion},
-    tree::{TileSource, inclusion},
+    tree::{Prover, TileSource},
 };
 
 /// Our own receipt. Neither cloned nor read: minted.
@@ -42,8 +42,22 @@ impl Receipt {
         index: u64,
         entry: &[u8],
     ) -> Result<Self, Error> {
+        let mut prover = Prover::new(source, signed.checkpoint().size)?;
+        Self::mint_with(signed, &mut prover, index, entry)
+    }
+
+    /// As [`Receipt::mint`], one of several: the prover must be of the checkpoint's size.
+    ///
+    /// # Errors
+    /// As [`Receipt::mint`].
+    pub fn mint_with<S: TileSource + ?Sized>(
+        signed: &SignedCheckpoint,
+        prover: &mut Prover<'_, S>,
+        index: u64,
+        entry: &[u8],
+    ) -> Result<Self, Error> {
         let (size, leaf) = (signed.checkpoint().size, leaf_hash(entry));
-        let path = inclusion(source, index, size)?;
+        let path = prover.inclusion(index)?;
         verify_inclusion(&leaf, index, size, &path, &signed.checkpoint().root)?;
         let proof = TlogProof {
             extra: Some(entry.to_vec()),

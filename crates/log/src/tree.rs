@@ -19,6 +19,11 @@ pub const BATCH_LEAVES_MAX: usize = 1 << 20;
 pub trait TileSource {
     /// Bytes of the tile, or of any wider tile of the same row and index; `None` if not stored.
     fn tile(&self, id: TileId) -> Option<Vec<u8>>;
+    /// Root of the complete subtree of 2^height entries with this index among its like, where the
+    /// source has it without a look into a tile. It must be what the tiles give.
+    fn node(&self, _height: u32, _index: u64) -> Option<Hash> {
+        None
+    }
 }
 
 /// Tiles and bundles in memory: for tests, tools and small logs.
@@ -115,7 +120,7 @@ pub fn grow<S: TileSource + ?Sized>(
             }
         }
     }
-    let root = Reader::new(
+    let root = Prover::new(
         &Overlay {
             new: &tiles,
             old: source,
@@ -157,7 +162,7 @@ fn edge<S: TileSource + ?Sized>(
 /// # Errors
 /// [`Error::Tile`] if a needed tile is missing or malformed.
 pub fn root<S: TileSource + ?Sized>(source: &S, size: u64) -> Result<Hash, Error> {
-    Reader::new(source, size)?.range(0, size)
+    Prover::new(source, size)?.range(0, size)
 }
 
 /// Inclusion path of entry `index` in a tree of `size`, the leaf's sibling first.
@@ -169,25 +174,7 @@ pub fn inclusion<S: TileSource + ?Sized>(
     index: u64,
     size: u64,
 ) -> Result<Vec<Hash>, Error> {
-    if index >= size {
-        return Err(Error::Inclusion("an index below the tree size"));
-    }
-    let mut reader = Reader::new(source, size)?;
-    let (mut start, mut end) = (0_u64, size);
-    let mut path = Vec::new();
-    // Down from the root; what stands beside the way is the path, from its end.
-    while end.saturating_sub(start) > 1 {
-        let middle = start.saturating_add(split(end.saturating_sub(start)));
-        if index < middle {
-            path.push(reader.range(middle, end)?);
-            end = middle;
-        } else {
-            path.push(reader.range(start, middle)?);
-            start = middle;
-        }
-    }
-    path.reverse();
-    Ok(path)
+    Prover::new(source, size)?.inclusion(index)
 }
 
 /// Consistency proof from a tree of `old` entries to one of `new` (RFC 6962 §2.1.2); empty for
@@ -200,43 +187,24 @@ pub fn consistency<S: TileSource + ?Sized>(
     old: u64,
     new: u64,
 ) -> Result<Vec<Hash>, Error> {
-    if old > new {
-        return Err(Error::Consistency("an old size not above the new one"));
-    }
-    if old == 0 || old == new {
-        return Ok(Vec::new());
-    }
-    let mut reader = Reader::new(source, new)?;
-    let (mut start, mut end) = (0_u64, new);
-    let mut path = Vec::new();
-    // Down along the old tree's right edge until a subtree ends exactly there.
-    while end != old {
-        let middle = start.saturating_add(split(end.saturating_sub(start)));
-        if old <= middle {
-            path.push(reader.range(middle, end)?);
-            end = middle;
-        } else {
-            path.push(reader.range(start, middle)?);
-            start = middle;
-        }
-    }
-    // A subtree that begins at 0 is the old root itself, which the verifier has.
-    if start != 0 {
-        path.push(reader.range(start, end)?);
-    }
-    path.reverse();
-    Ok(path)
+    Prover::new(source, new)?.consistency(old)
 }
 
-/// Reads hashes of one tree, each tile once.
-struct Reader<'a, S: ?Sized> {
+/// Proofs out of one tree: each tile is read, and its hashes computed, once for all of them.
+#[derive(Debug)]
+pub struct Prover<'a, S: ?Sized> {
     source: &'a S,
     size: u64,
-    read: BTreeMap<(u8, u64), Vec<Hash>>,
+    /// By level and index of a tile: its hashes, those of their pairs, of their fours, and so on.
+    read: BTreeMap<(u8, u64), Vec<Vec<Hash>>>,
 }
 
-impl<'a, S: TileSource + ?Sized> Reader<'a, S> {
-    fn new(source: &'a S, size: u64) -> Result<Self, Error> {
+impl<'a, S: TileSource + ?Sized> Prover<'a, S> {
+    /// Of the tree of `size` entries.
+    ///
+    /// # Errors
+    /// [`Error::Tile`] for a size above 2^63−1.
+    pub fn new(source: &'a S, size: u64) -> Result<Self, Error> {
         if size > TREE_SIZE_MAX {
             return Err(Error::Tile("a tree of at most 2^63-1 entries"));
         }
@@ -245,6 +213,63 @@ impl<'a, S: TileSource + ?Sized> Reader<'a, S> {
             size,
             read: BTreeMap::new(),
         })
+    }
+
+    /// As [`inclusion`].
+    ///
+    /// # Errors
+    /// As [`inclusion`].
+    pub fn inclusion(&mut self, index: u64) -> Result<Vec<Hash>, Error> {
+        if index >= self.size {
+            return Err(Error::Inclusion("an index below the tree size"));
+        }
+        let (mut start, mut end) = (0_u64, self.size);
+        let mut path = Vec::new();
+        // Down from the root; what stands beside the way is the path, from its end.
+        while end.saturating_sub(start) > 1 {
+            let middle = start.saturating_add(split(end.saturating_sub(start)));
+            if index < middle {
+                path.push(self.range(middle, end)?);
+                end = middle;
+            } else {
+                path.push(self.range(start, middle)?);
+                start = middle;
+            }
+        }
+        path.reverse();
+        Ok(path)
+    }
+
+    /// As [`consistency`], from a tree of `old` entries to this one.
+    ///
+    /// # Errors
+    /// As [`consistency`].
+    pub fn consistency(&mut self, old: u64) -> Result<Vec<Hash>, Error> {
+        if old > self.size {
+            return Err(Error::Consistency("an old size not above the new one"));
+        }
+        if old == 0 || old == self.size {
+            return Ok(Vec::new());
+        }
+        let (mut start, mut end) = (0_u64, self.size);
+        let mut path = Vec::new();
+        // Down along the old tree's right edge until a subtree ends exactly there.
+        while end != old {
+            let middle = start.saturating_add(split(end.saturating_sub(start)));
+            if old <= middle {
+                path.push(self.range(middle, end)?);
+                end = middle;
+            } else {
+                path.push(self.range(start, middle)?);
+                start = middle;
+            }
+        }
+        // A subtree that begins at 0 is the old root itself, which the verifier has.
+        if start != 0 {
+            path.push(self.range(start, end)?);
+        }
+        path.reverse();
+        Ok(path)
     }
 
     /// Root of the entries `start..end`, a range as RFC 6962 splits give it: complete subtrees
@@ -270,22 +295,38 @@ impl<'a, S: TileSource + ?Sized> Reader<'a, S> {
     /// Root of the complete subtree of 2^height entries with this index among its like.
     fn complete(&mut self, height: u32, index: u64) -> Result<Hash, Error> {
         const MISSING: Error = Error::Tile("a stored tile for every hash");
+        if let Some(known) = self.source.node(height, index) {
+            return Ok(known);
+        }
         let level = u8::try_from(height / 8).map_err(|_| MISSING)?;
-        let count = 1_u64 << (height % 8);
-        let first = index.checked_mul(count).ok_or(MISSING)?;
+        let within = height % 8;
+        let first = 1_u64.checked_shl(within).and_then(|n| index.checked_mul(n));
+        let first = first.ok_or(MISSING)?;
         let tile = first / 256;
         if !self.read.contains_key(&(level, tile)) {
             let hashes = edge(self.source, level, tile, self.size)?;
-            self.read.insert((level, tile), hashes);
+            self.read.insert((level, tile), heights(hashes));
         }
-        let hashes = self.read.get(&(level, tile)).ok_or(MISSING)?;
-        let from = usize::try_from(first % 256).map_err(|_| MISSING)?;
-        let to = usize::try_from(count)
+        let rows = self.read.get(&(level, tile)).ok_or(MISSING)?;
+        let row = usize::try_from(within)
             .ok()
-            .and_then(|c| from.checked_add(c))
-            .ok_or(MISSING)?;
-        Ok(root_of(hashes.get(from..to).ok_or(MISSING)?))
+            .and_then(|within| rows.get(within));
+        let place = (first % 256).checked_shr(within).ok_or(MISSING)?;
+        let place = usize::try_from(place).map_err(|_| MISSING)?;
+        row.and_then(|row| row.get(place)).copied().ok_or(MISSING)
     }
+}
+
+/// The hashes of a tile, of their pairs, and so on, as far as both of a pair are there.
+fn heights(hashes: Vec<Hash>) -> Vec<Vec<Hash>> {
+    let mut rows = vec![hashes];
+    for _ in 1..8 {
+        let (pairs, _) = rows.last().map_or(&[][..], Vec::as_slice).as_chunks::<2>();
+        let above = pairs.iter().map(|[left, right]| node_hash(left, right));
+        let above = above.collect();
+        rows.push(above);
+    }
+    rows
 }
 
 #[cfg(test)]

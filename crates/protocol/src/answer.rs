@@ -44,12 +44,23 @@ impl SignedAnswer {
             check: "answer.malformed",
             because: "the answer cannot be written as JSON",
         })?;
+        Ok(Self::sign_written(payload, witness, binding, key))
+    }
+
+    /// As [`SignedAnswer::sign`], of an [`AttestAnswer`] that was written as JSON before.
+    #[must_use]
+    pub fn sign_written(
+        payload: Vec<u8>,
+        witness: &Name,
+        binding: &[u8; 64],
+        key: &SigningKey,
+    ) -> Self {
         let signature = key.sign(&signing_input(witness, binding, &payload));
-        Ok(Self {
+        Self {
             witness: witness.clone(),
             payload,
             signature,
-        })
+        }
     }
 
     /// Believes the answer if the wanted witness signed it for this binding digest.

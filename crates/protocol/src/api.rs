@@ -357,6 +357,11 @@ pub struct Verdict {
     /// The knowledge behind threats and adversaries; absent where nobody assessed them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub knowledge: Option<Knowledge>,
+    /// Where `threats` and `adversaries` were left out because the asker preferred that: `sha256:` and
+    /// hexadecimal, of both lists with their keys as the whole verdict has them. Its tenant's people
+    /// read the whole one at the witness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assessment: Option<String>,
 }
 
 impl Verdict {
@@ -381,6 +386,7 @@ impl Verdict {
             adversaries: Vec::new(),
             not_proved: Vec::new(),
             knowledge: None,
+            assessment: None,
         }
     }
 }

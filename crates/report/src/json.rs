@@ -23,6 +23,27 @@ pub fn verdict(verdict: &Verdict, file: Option<&str>) -> api::Verdict {
 /// As [`verdict`], where threats were assessed with this knowledge.
 #[must_use]
 pub fn verdict_with(verdict: &Verdict, file: Option<&str>, knowledge: &Knowledge) -> api::Verdict {
+    let (threats, adversaries) = assessment(verdict, knowledge);
+    api::Verdict {
+        threats,
+        adversaries,
+        ..verdict_alone(verdict, file, knowledge)
+    }
+}
+
+/// The threats and adversaries of a verdict in their form for the wire. They depend on the
+/// knowledge and on [`Verdict::assessable`] alone.
+#[must_use]
+pub fn assessment(
+    verdict: &Verdict,
+    knowledge: &Knowledge,
+) -> (Vec<api::Threat>, Vec<api::Adversary>) {
+    (threats(verdict, knowledge), adversaries(verdict, knowledge))
+}
+
+/// As [`verdict_with`], with both lists of the assessment empty.
+#[must_use]
+pub fn verdict_alone(verdict: &Verdict, file: Option<&str>, knowledge: &Knowledge) -> api::Verdict {
     let word = match verdict.word {
         Word::Affirming => api::VerdictWord::Affirming,
         Word::Contraindicated => api::VerdictWord::Contraindicated,
@@ -50,8 +71,6 @@ pub fn verdict_with(verdict: &Verdict, file: Option<&str>, knowledge: &Knowledge
             below: known(knowledge, root).map_or_else(String::new, |root| root.below.en.clone()),
         })
         .collect();
-    out.threats = threats(verdict, knowledge);
-    out.adversaries = adversaries(verdict, knowledge);
     out.knowledge = (verdict.knowledge.version > 0).then(|| api::Knowledge {
         version: verdict.knowledge.version,
         digest: format!("sha256:{}", hex::encode(verdict.knowledge.digest)),

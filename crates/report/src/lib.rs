@@ -15,7 +15,7 @@ mod table;
 mod text;
 
 pub use ear::{appraisal, unsigned};
-pub use json::{claims, verdict, verdict_with};
+pub use json::{assessment, claims, verdict, verdict_alone, verdict_with};
 pub use outlook::{InChannel, platform};
 pub use phrase::said;
 pub use table::{Explanation, Severity, Table};

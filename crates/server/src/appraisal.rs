@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use zeuge_appraise::{
-    Facts, HardwareRegistry, JudgedBy, Knowledge, Policy, ReferenceValues, ReleaseRule, Verdict,
-    Wanted, judge,
+    Facts, HardwareRegistry, Knowledge, Policy, ReferenceValues, ReleaseRule, Verdict, Wanted,
+    findings,
 };
 use zeuge_collateral::{Channel, Collateral};
 use zeuge_evidence::UnixTime;
@@ -30,6 +30,7 @@ use zeuge_verify::{
 
 use crate::endorsements::{self, Counted};
 use crate::refusal::Refusal;
+use crate::told::{Assessments, Told};
 use crate::tpm::{Clocks, Makers, Stand};
 
 /// The only tenant whose evidence may chain to a toy's root.
@@ -202,8 +203,10 @@ pub struct Appraised {
     pub seen: Option<u32>,
     /// What the same quote proves under newer documents than those in force.
     pub ahead: Option<Box<QuoteFacts>>,
-    /// The verdict without any release rule.
+    /// The verdict without any release rule; its threats stand in `told`.
     pub verdict: Verdict,
+    /// How threats and adversaries stand.
+    pub told: Arc<Told>,
     /// The machine, by the owner's name or by its chip.
     pub machine: String,
     /// What endorsed it, for the archive.
@@ -262,6 +265,7 @@ pub struct Judge {
     lines: Lines,
     folder: Option<PathBuf>,
     held: Mutex<(Vec<Stamp>, Arc<Endorsements>)>,
+    assessments: Assessments,
     pub(crate) tpm_makers: Arc<Makers>,
     pub(crate) channel: Channel,
 }
@@ -282,6 +286,7 @@ impl Judge {
             lines,
             folder,
             held: Mutex::default(),
+            assessments: Assessments::default(),
             tpm_makers,
             channel,
         }
@@ -347,8 +352,15 @@ impl Judge {
     }
 
     /// Judges what is proven.
-    #[must_use]
-    pub fn judge(&self, proven: Proven, wishes: &Wishes, at: UnixTime) -> Appraised {
+    ///
+    /// # Errors
+    /// `store.unavailable`, as [`Assessments::of`].
+    pub fn judge(
+        &self,
+        proven: Proven,
+        wishes: &Wishes,
+        at: UnixTime,
+    ) -> Result<Appraised, Refusal> {
         let Proven {
             evidence,
             seen,
@@ -359,20 +371,21 @@ impl Judge {
         } = proven;
         let facts = evidence.facts();
         let wanted = wishes.wanted(at, seen, ahead.as_deref());
-        let mut verdict = judge(&facts, evidence.passed(), &wanted);
-        verdict.assess(wishes.knowledge(), JudgedBy::Witness);
+        let mut verdict = findings(&facts, evidence.passed(), &wanted);
+        let told = self.assessments.of(&mut verdict, wishes.knowledge())?;
         let registry = wishes.hardware.as_ref();
         let named = registry.and_then(|registry| registry.name_of(&facts));
         let machine = named.map_or_else(|| evidence.chip(), str::to_owned);
-        Appraised {
+        Ok(Appraised {
             evidence,
             seen,
             ahead,
             verdict,
+            told,
             machine,
             endorsements,
             stand,
-        }
+        })
     }
 
     /// What lies in the folder, read again if a file changed.

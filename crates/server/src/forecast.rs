@@ -95,10 +95,10 @@ fn look(witness: &Witness, now: i64) -> Result<Vec<Machine>, Refusal> {
 
 /// The archived evidence behind a leaf of the log, where it is evidence with a quote of Intel's.
 fn bundle(witness: &Witness, leaf: u64) -> Result<Option<Bundle>, Refusal> {
-    let Some(evidence) = witness.store.evidence_of(leaf)? else {
+    let Some((digest, bytes)) = witness.store.evidence_of(leaf)? else {
         return Ok(None);
     };
-    let bytes = witness.archive.read(&evidence);
+    let bytes = witness.archive.evidence(&digest, bytes);
     Ok(bytes.and_then(|bytes| Bundle::parse(&bytes).ok()))
 }
 

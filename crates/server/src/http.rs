@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
 use zeuge_log::tile::TileId;
+use zeuge_protocol::answer::SignedAnswer;
 use zeuge_protocol::api::{ChallengeRequest, SecretUpload};
 use zeuge_protocol::document::{Document, Kind};
 use zeuge_protocol::ear::Jwks;
@@ -45,6 +46,8 @@ use crate::witness::Witness;
 /// Rows in one answer.
 pub const ROWS_MAX: u32 = 1000;
 
+/// The preference for a verdict without its assessment.
+const MINIMAL: &str = "return=minimal";
 /// Unless a token alone is wanted.
 const AS_ANSWER: (Form, &str) = (Form::Answer, "application/json");
 
@@ -224,7 +227,11 @@ pub(crate) fn json_answer(body: &impl Serialize) -> Answer {
 async fn challenges(State(witness): Shared, body: Bytes) -> Answer {
     let request: ChallengeRequest =
         serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
-    let answer = blocking(move || session::challenge(&witness, request.tenant)).await?;
+    // Nothing waits for the database then.
+    let answer = match witness.store.is_known(request.tenant.as_str()) {
+        true => session::challenge(&witness, request.tenant)?,
+        false => blocking(move || session::challenge(&witness, request.tenant)).await?,
+    };
     json_answer(&answer)
 }
 
@@ -242,7 +249,32 @@ fn form(headers: &HeaderMap) -> (Form, &'static str) {
             _ => None,
         }
     });
-    known.into_iter().next().unwrap_or(AS_ANSWER)
+    match known.into_iter().next() {
+        Some((Form::Answer, media)) => (whole_or_minimal(headers), media),
+        Some(token) => token,
+        None => (whole_or_minimal(headers), AS_ANSWER.1),
+    }
+}
+
+/// Whether the caller prefers a verdict without its assessment (RFC 7240 §4.2).
+fn whole_or_minimal(headers: &HeaderMap) -> Form {
+    let preferred = headers.get_all("prefer").iter();
+    let preferred = preferred.filter_map(|value| value.to_str().ok());
+    let mut each = preferred.flat_map(|value| value.split([',', ';']));
+    match each.any(|one| one.trim().eq_ignore_ascii_case(MINIMAL)) {
+        true => Form::Minimal,
+        false => Form::Answer,
+    }
+}
+
+/// A signed answer, and whether it is as short as was preferred.
+fn attested(answer: &SignedAnswer, form: Form) -> Answer {
+    let mut response = json_answer(answer)?;
+    if form == Form::Minimal {
+        let applied = HeaderValue::from_static(MINIMAL);
+        response.headers_mut().insert("preference-applied", applied);
+    }
+    Ok(response)
 }
 
 async fn appraisals(
@@ -254,7 +286,7 @@ async fn appraisals(
     let source = peer.0.ip();
     let (form, media) = form(&headers);
     match session::attest(&witness, source, (Purpose::Appraisal, form), &body).await? {
-        Attested::Answer(answer) => json_answer(&answer),
+        Attested::Answer(answer) => attested(&answer, form),
         Attested::Token(token) => {
             let kind = HeaderValue::from_static(media);
             Ok(([(header::CONTENT_TYPE, kind)], token).into_response())
@@ -265,12 +297,13 @@ async fn appraisals(
 async fn releases(
     State(witness): Shared,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
     let source = peer.0.ip();
-    let wanted = (Purpose::Release, Form::Answer);
-    match session::attest(&witness, source, wanted, &body).await? {
-        Attested::Answer(answer) => json_answer(&answer),
+    let form = whole_or_minimal(&headers);
+    match session::attest(&witness, source, (Purpose::Release, form), &body).await? {
+        Attested::Answer(answer) => attested(&answer, form),
         Attested::Token(_) => Err(Refusal::store(&"a token where an answer was wanted")),
     }
 }

@@ -2,8 +2,9 @@
 //! secret go.
 //!
 //! One datum's way: [`session`] checks challenge and binding, [`appraisal`] verifies and judges,
-//! one transaction of the [`store`] spends the challenge and writes verdict and leaves, the
-//! [`sequencer`] makes tiles and checkpoint durable and mints receipts, [`release`] seals. Doors
+//! the [`sequencer`] writes as many decisions as there are in one transaction of the [`store`], which
+//! spends their challenges and writes verdicts, leaves and the checkpoint over them, and mints
+//! receipts; [`release`] seals. Doors
 //! to the world: [`door`], [`http`], [`tls`], [`program`].
 //!
 //! Never releases without a receipt of its own log, never logs or answers a secret in the clear,
@@ -47,9 +48,11 @@ pub mod store;
 pub mod tenants;
 pub mod tiles;
 pub mod tls;
+pub mod told;
 pub mod tpm;
 #[cfg(feature = "traces")]
 pub mod traces;
+pub mod view;
 pub mod wire;
 pub mod witness;
 

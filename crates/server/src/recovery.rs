@@ -296,7 +296,7 @@ impl Patient<'_> {
         if let Some(halt) = json_of::<Halt>(&self.store, HALT)? {
             return Ok(Some(halt.because));
         }
-        match compare(&self.store, &self.tiles(), &self.key, held) {
+        match compare(&self.store, self.tiles(), &self.key, held) {
             Ok(_) => Ok(None),
             Err(refusal) if matches!(refusal.check, "log.fork" | "log.rollback") => {
                 Ok(Some(refusal.because))

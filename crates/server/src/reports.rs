@@ -42,8 +42,14 @@ pub fn report(
     let damaged = |error: serde_json::Error| Refusal::store(&error);
     let record: Record = serde_json::from_str(&record).map_err(damaged)?;
     let verdict: api::Verdict = serde_json::from_str(&row.verdict).map_err(damaged)?;
+    let evidence = record.evidence;
+    let mut held = row.evidence;
     let files = record.files().map(|digest| {
-        witness.archive.read(&digest.0).ok_or_else(|| {
+        let bytes = match held.take_if(|_| digest == evidence) {
+            Some(bytes) => witness.archive.evidence(&digest.0, Some(bytes)),
+            None => witness.archive.read(&digest.0),
+        };
+        bytes.ok_or_else(|| {
             let because = "the archive does not hold a file any more, or it was changed";
             missing(because, digest.to_string())
         })

@@ -2,8 +2,8 @@
 //!
 //! *Flow*: the challenge's MAC and expiry, before anything else is read → the binding, field by
 //! field → evidence, perhaps with what a maker adds → verdict → admissions → **one transaction** that spends the challenge,
-//! compares the epoch and writes verdict and leaves → the log publishes → `release` → the answer,
-//! signed over the binding.
+//! compares the epoch and writes verdict and leaves, together with those of others and the checkpoint
+//! over all of them → `release` → the answer, signed over the binding.
 //!
 //! *Guarantees*: what fails before the transaction leaves no trace but a count; what is answered
 //! stands in the published log. *Assumptions*: [`Ledger::commit`] is serialisable and durable.
@@ -19,9 +19,9 @@ use serde::Deserialize;
 use tracing::Instrument as _;
 use zeuge_appraise::{Admission, Grant, Status, Suite, Word, admission::ADMISSION_SECS_MAX, admit};
 use zeuge_evidence::UnixTime;
-use zeuge_log::checkpoint::SignedCheckpoint;
 use zeuge_log::hash::sha256;
 use zeuge_log::leaf::{Leaf, Outcome};
+use zeuge_log::receipt::Receipt;
 use zeuge_protocol::answer::SignedAnswer;
 use zeuge_protocol::api::{self, AttestAnswer, AttestRequest, ChallengeAnswer, Refusal as Refused};
 use zeuge_protocol::binding::Binding;
@@ -32,15 +32,18 @@ use zeuge_protocol::keys::KeyId;
 use zeuge_protocol::name::Name;
 use zeuge_protocol::report::{FileDigest, Record};
 use zeuge_protocol::request::{Purpose, Request, Wanted};
+use zeuge_protocol::seal::SealedSecret;
 
 use crate::appraisal::{Appraised, Asked, Evidence, Proven, Wishes};
-use crate::endorsements::{Counted, FirstSeen};
+use crate::archive::Room;
+use crate::endorsements::Counted;
 use crate::keys;
 use crate::refusal::Refusal;
 use crate::release::{self, Present, Salts, Secret, release};
 use crate::remembered::Held;
 use crate::secrets::{self, SecretRow, Vault};
-use crate::sequencer::{NewLeaf, salted};
+use crate::sequencer::{Logged, NewLeaf, salted};
+use crate::told::{self, Told};
 use crate::tpm::Stand;
 use crate::wire::{self, Form};
 use crate::witness::Witness;
@@ -73,9 +76,13 @@ pub struct Decision {
     /// The verdict's leaf, then those of the grants.
     pub leaves: Vec<NewLeaf>,
     /// Endorsements that counted; those never seen before become leaves behind the others.
-    pub endorsements: Vec<FirstSeen>,
+    pub endorsements: Vec<Counted>,
     /// What people look at.
     pub verdict: VerdictRow,
+    /// The evidence, to be archived; its SHA-256 stands in the verdict's leaf.
+    pub evidence: Vec<u8>,
+    /// The room that was kept in the archive for it.
+    pub room: Option<Room>,
     /// Where the machine's TPM stood.
     pub stand: Option<Stand>,
 }
@@ -89,8 +96,10 @@ pub struct VerdictRow {
     pub word: String,
     /// The paths that may be released, a JSON array.
     pub released: String,
-    /// `zeuge.verdict.v1`.
+    /// `zeuge.verdict.v1`, with both lists of its assessment empty.
     pub json: String,
+    /// The assessment that belongs into it.
+    pub told: Arc<Told>,
     /// What it depended on, as JSON ([`Record`]).
     pub record: String,
 }
@@ -135,7 +144,6 @@ struct Pending {
     row: SecretRow,
     manifest: Document,
     salts: Salts,
-    leaf: NewLeaf,
 }
 
 /// What an attestation is answered with.
@@ -147,14 +155,13 @@ pub enum Attested {
     Token(Vec<u8>),
 }
 
-/// What was decided and committed.
+/// What was decided, and is to be answered once it stands in the log.
 struct Decided {
     opened: Opened,
     verdict: zeuge_appraise::Verdict,
     wire: api::Verdict,
+    told: Arc<Told>,
     policy_digest: [u8; 32],
-    leaf: NewLeaf,
-    first: u64,
     pending: Vec<Pending>,
     refused: Vec<Refused>,
 }
@@ -201,46 +208,44 @@ pub async fn attest(
         .try_acquire_owned()
         .map_err(|_| Refusal::new("session.busy", 503, "too many appraisals").retry_after(1))?;
     let opened = open(witness, &head, challenge, purpose, body)?;
-    if form != Form::Answer && opened.request.audience.is_empty() {
+    if matches!(form, Form::Jwt | Form::Cwt) && opened.request.audience.is_empty() {
         let because = "a token alone is for somebody: name an audience in the request";
         return Err(Refusal::new("request.malformed", 400, because));
     }
     let span = tracing::info_span!("attest", tenant = %head.tenant, %source);
     let (this, inside, asker) = (Arc::clone(witness), span.clone(), source.to_string());
-    let proving = move || {
+    let judging = move || {
         let _all = inside.entered();
-        let _part = tracing::debug_span!("prove").entered();
-        prove(&this, opened, &asker, now)
-    };
-    let (opened, proven) = blocking(proving).await?;
-    // Asking a maker takes its time; what is granted is granted from now on.
-    let now = witness.clock.now()?;
-    // Until everything is sealed, see `Witness::gate`.
-    let gate = Arc::clone(&witness.gate).read_owned().await;
-    let this = Arc::clone(witness);
-    let inside = span.clone();
-    let deciding = move || {
-        let _all = inside.entered();
+        let part = tracing::debug_span!("prove").entered();
+        let (opened, proven) = prove(&this, opened, &asker, now)?;
+        drop(part);
+        // Asking a maker takes its time; what is granted is granted from now on.
+        let now = this.clock.now()?;
+        // Until everything is sealed, see `Witness::gate`.
+        let gate = Arc::clone(&this.gate).read_owned();
+        let gate = tokio::runtime::Handle::current().block_on(gate);
         let _part = tracing::debug_span!("decide").entered();
-        decide(&this, opened, proven, now)
+        let (decision, decided) = decide(&this, opened, proven, now)?;
+        Ok((gate, now, decision, decided))
     };
-    let decided = blocking(deciding).await?;
-    witness.sequencer.wake();
-    let last = decided
-        .first
-        .saturating_add(u64::try_from(decided.pending.len()).unwrap_or(u64::MAX));
+    let (gate, now, decision, decided) = blocking(judging).await?;
     let waits = Instant::now();
-    let publishing = witness.sequencer.published(last);
+    let publishing = witness.sequencer.decide(decision);
     let part = tracing::debug_span!(parent: &span, "publish");
-    let signed = publishing.instrument(part).await?;
+    let logged = publishing.instrument(part).await?;
     witness.metrics.published(waits.elapsed());
     let this = Arc::clone(witness);
     let answering = move || {
         let _all = span.entered();
         let _part = tracing::debug_span!("answer").entered();
-        answer(&this, decided, &signed, (now, form))
+        count(&this, &decided, logged.first);
+        answer(&this, decided, logged, (now, form))
     };
-    let answer = blocking(answering).await?;
+    // Nothing waits for the database then.
+    let answer = match witness.store.is_known(head.tenant.as_str()) {
+        true => answering()?,
+        false => blocking(answering).await?,
+    };
     drop(gate);
     Ok(answer)
 }
@@ -346,8 +351,13 @@ fn prove(
     Ok((opened, proven))
 }
 
-/// Judges, admits, archives, and commits in one transaction.
-fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result<Decided, Refusal> {
+/// Judges and admits; what is to be written, and what is to be answered then.
+fn decide(
+    witness: &Witness,
+    mut opened: Opened,
+    proven: Proven,
+    now: i64,
+) -> Result<(Decision, Decided), Refusal> {
     let at = UnixTime(now);
     let tenant = opened.challenge.tenant.to_string();
     let held = wanted_of(witness, &tenant, now)?;
@@ -356,13 +366,18 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
         let because = "the owners' documents changed while the evidence was verified; attest again";
         return Err(Refusal::new("release.epoch", 503, because).retry_after(0));
     }
-    let appraised = witness.judge.judge(proven, wishes, at);
-    let evidence = witness.archive.keep(&opened.evidence)?;
+    let appraised = witness.judge.judge(proven, wishes, at)?;
+    let evidence = sha256(&[&opened.evidence]);
+    let room = witness.archive.reserve(opened.evidence.len())?;
     let record = record(witness, &opened, &appraised, wishes, (evidence, now))?;
-    let (mut pending, mut refused) = (Vec::new(), Vec::new());
+    let (mut leaves, mut pending, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    leaves.push(verdict_leaf(&tenant, &appraised, wishes, evidence, now)?);
     for wanted in &opened.request.secrets {
         match grant(witness, &opened, &appraised, &held, wanted, now) {
-            Ok(granted) => pending.push(granted),
+            Ok((granted, leaf)) => {
+                pending.push(granted);
+                leaves.push(leaf);
+            }
             Err(refusal) if refusal.check == crate::store::UNAVAILABLE => return Err(refusal),
             Err(refusal) => {
                 witness.metrics.count("zeuge_refusals_total", refusal.check);
@@ -374,50 +389,53 @@ fn decide(witness: &Witness, opened: Opened, proven: Proven, now: i64) -> Result
             }
         }
     }
-    let leaf = verdict_leaf(&tenant, &appraised, wishes, evidence, now)?;
-    let grants = pending.iter().map(|pending| pending.leaf.clone());
     let released: Vec<_> = pending.iter().map(|pending| &pending.row.path).collect();
-    let counted = appraised.evidence.counted().into_iter();
     let json = |error: serde_json::Error| Refusal::store(&error);
-    let told = wire::verdict(witness, &appraised.verdict, wishes.knowledge());
+    let wire = wire::verdict(witness, &appraised.verdict, wishes.knowledge());
     let decision = Decision {
         now,
         nonce: opened.challenge.nonce,
         expires: opened.challenge.expires,
         epoch: wishes.epoch,
-        leaves: std::iter::once(leaf.clone()).chain(grants).collect(),
-        endorsements: counted.map(Counted::first_seen).collect::<Result<_, _>>()?,
+        leaves,
+        endorsements: appraised.evidence.counted(),
         verdict: VerdictRow {
             machine: appraised.machine,
             word: appraised.verdict.word.word().to_owned(),
             released: serde_json::to_string(&released).map_err(json)?,
-            json: serde_json::to_string(&told).map_err(json)?,
+            json: serde_json::to_string(&wire).map_err(json)?,
+            told: Arc::clone(&appraised.told),
             record: serde_json::to_string(&record).map_err(json)?,
         },
         tenant,
+        evidence: std::mem::take(&mut opened.evidence),
+        room: Some(room),
         stand: appraised.stand,
     };
-    let first = witness.store.commit(&decision)?;
-    let word = appraised.verdict.word.word();
+    let decided = Decided {
+        opened,
+        verdict: appraised.verdict,
+        wire,
+        told: appraised.told,
+        policy_digest: wishes.policy_digest,
+        pending,
+        refused,
+    };
+    Ok((decision, decided))
+}
+
+/// Counts and tells what stands in the log now.
+fn count(witness: &Witness, decided: &Decided, first: u64) {
+    let word = decided.verdict.word.word();
     witness.metrics.count("zeuge_verdicts_total", word);
-    count_findings(witness, &appraised.verdict);
+    count_findings(witness, &decided.verdict);
     tracing::info!(
         leaf = first,
         verdict = word,
-        granted = pending.len(),
-        refused = refused.len(),
+        granted = decided.pending.len(),
+        refused = decided.refused.len(),
         "decided"
     );
-    Ok(Decided {
-        opened,
-        verdict: appraised.verdict,
-        wire: told,
-        policy_digest: wishes.policy_digest,
-        leaf,
-        first,
-        pending,
-        refused,
-    })
 }
 
 /// Archives what the verdict depends on, and names it.
@@ -528,7 +546,7 @@ fn grant(
     held: &Held,
     wanted: &Wanted,
     now: i64,
-) -> Result<Pending, Refusal> {
+) -> Result<(Pending, NewLeaf), Refusal> {
     let wishes = &held.wishes;
     let tenant = &opened.challenge.tenant;
     let path = wanted.path.as_str();
@@ -584,13 +602,13 @@ fn grant(
         keys::random(salt);
     }
     let (leaf, openings) = release::leaf(admission.grant(), document, &salts)?;
-    Ok(Pending {
+    let pending = Pending {
         admission,
         row,
         manifest: document.clone(),
         salts,
-        leaf: NewLeaf::new(leaf, openings)?,
-    })
+    };
+    Ok((pending, NewLeaf::new(leaf, openings)?))
 }
 
 /// The finding that kept a machine from a secret: the rule's own before those of the floor.
@@ -613,46 +631,56 @@ fn not_admitted(verdict: &zeuge_appraise::Verdict) -> Refusal {
     }
 }
 
-/// Mints the receipts, releases, and signs the answer.
+/// Lets one secret go, if everything still stands.
+fn released(
+    witness: &Witness,
+    opened: &Opened,
+    pending: Pending,
+    receipt: Receipt,
+) -> Result<SealedSecret, Refusal> {
+    let number = receipt.index();
+    let secret = Secret {
+        manifest: pending.manifest,
+        share: secrets::share(&pending.row, &witness.keys)?,
+        payload: pending.row.payload,
+        binding: opened.binding.clone(),
+        salts: pending.salts,
+    };
+    // Also not what was admitted before somebody showed that the log is not what it was.
+    witness.sequencer.checkpoint()?;
+    let present = Present {
+        at: UnixTime(witness.clock.now()?),
+        epoch: witness.store.epoch(opened.challenge.tenant.as_str())?,
+    };
+    let sealed = release(pending.admission, receipt, secret, present)?;
+    witness.metrics.count("zeuge_releases_total", "");
+    tracing::info!(leaf = number, "released");
+    Ok(sealed)
+}
+
+/// Releases, and signs the answer.
 fn answer(
     witness: &Witness,
     decided: Decided,
-    signed: &SignedCheckpoint,
+    logged: Logged,
     (now, form): (i64, Form),
 ) -> Result<Attested, Refusal> {
     let Decided {
         opened,
         verdict,
-        wire: told,
+        mut wire,
+        told,
         policy_digest,
-        leaf,
-        first,
         pending,
         refused,
     } = decided;
-    let tenant = opened.challenge.tenant.as_str();
-    let receipt = witness.sequencer.receipt(signed, first, &leaf.entry)?;
+    let mut receipts = logged.receipts.into_iter();
+    let missing = || Refusal::new("release.receipt", 500, "a leaf has no receipt");
+    let receipt = receipts.next().ok_or_else(missing)?;
     let mut sealed = Vec::new();
-    for (number, pending) in (first.saturating_add(1)..).zip(pending) {
-        let receipt = witness
-            .sequencer
-            .receipt(signed, number, &pending.leaf.entry)?;
-        let secret = Secret {
-            manifest: pending.manifest,
-            payload: pending.row.payload.clone(),
-            share: secrets::share(&pending.row, &witness.keys)?,
-            binding: opened.binding.clone(),
-            salts: pending.salts,
-        };
-        // Also not what was admitted before somebody showed that the log is not what it was.
-        witness.sequencer.checkpoint()?;
-        let present = Present {
-            at: UnixTime(witness.clock.now()?),
-            epoch: witness.store.epoch(tenant)?,
-        };
-        sealed.push(release(pending.admission, receipt, secret, present)?);
-        witness.metrics.count("zeuge_releases_total", "");
-        tracing::info!(leaf = number, "released");
+    for pending in pending {
+        let receipt = receipts.next().ok_or_else(missing)?;
+        sealed.push(released(witness, &opened, pending, receipt)?);
     }
     let session = wire::Session {
         witness,
@@ -668,14 +696,17 @@ fn answer(
     let ear = wire::token(&session, &verdict, &receipt);
     let token = ear.map(|ear| wire::sign(witness, &ear, form)).transpose()?;
     let token = match (form, token) {
-        (Form::Answer, None) => None,
-        (Form::Answer, Some(token)) => {
+        (Form::Answer | Form::Minimal, None) => None,
+        (Form::Answer | Form::Minimal, Some(token)) => {
             Some(String::from_utf8(token).map_err(|error| Refusal::store(&error))?)
         }
         (_, token) => return Ok(Attested::Token(token.unwrap_or_default())),
     };
+    if form == Form::Minimal {
+        wire.assessment = Some(format!("sha256:{}", hex::encode(told.digest)));
+    }
     let answer = AttestAnswer {
-        verdict: told,
+        verdict: wire,
         token,
         receipt: Some(receipt),
         secrets: sealed,
@@ -683,6 +714,11 @@ fn answer(
     };
     let binding = opened.binding.digest();
     let (id, key) = (&witness.id, &witness.keys.answer);
-    let signed = SignedAnswer::sign(&answer, id, &binding, key)?;
+    let alone = serde_json::to_string(&answer).map_err(|error| Refusal::store(&error))?;
+    let written = match form {
+        Form::Minimal => alone,
+        _ => told::whole(&alone, &told.text),
+    };
+    let signed = SignedAnswer::sign_written(written.into_bytes(), id, &binding, key);
     Ok(Attested::Answer(Box::new(signed)))
 }

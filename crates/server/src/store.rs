@@ -5,11 +5,13 @@
 
 mod appraisals;
 mod clocks;
+mod decide;
 mod enrolments;
 mod lists;
 mod measure;
 mod register;
 mod salvage;
+mod schema;
 pub mod sqlite;
 mod vault;
 

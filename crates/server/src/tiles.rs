@@ -1,5 +1,6 @@
 //! The published log as files below `log/`: tiles and bundles by their C2SP paths, made from the
-//! entries of the database, made anew where they are lost or damaged.
+//! entries of the database, made anew where they are lost or damaged. What is served is
+//! [`crate::view`].
 //!
 //! Never signs, and never puts tiles in the place of others before they have given the root that
 //! was signed.
@@ -8,10 +9,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use zeuge_log::hash::{empty_root, leaf_hash, root_of};
-use zeuge_log::tile::{
-    Row, TILE_WIDTH, TileId, new_bundles, read_bundle, read_hashes, width_at, write_bundle,
-};
+use zeuge_log::hash::{empty_root, leaf_hash};
+use zeuge_log::tile::{TILE_WIDTH, TileId, new_bundles, write_bundle};
 use zeuge_log::tree::{self, TileSource};
 
 use crate::refusal::Refusal;
@@ -57,8 +56,14 @@ impl Tiles {
         widths.collect()
     }
 
-    fn write(&self, id: TileId, bytes: &[u8]) -> io::Result<()> {
-        write_durably(&self.folder.join(id.path()), bytes)
+    /// Writes a tile or bundle durably.
+    pub(crate) fn write(&self, id: TileId, bytes: &[u8]) -> io::Result<()> {
+        write_durably(&self.file(id), bytes)
+    }
+
+    /// The file of a tile or bundle of exactly this width.
+    pub(crate) fn file(&self, id: TileId) -> PathBuf {
+        self.folder.join(id.path())
     }
 
     /// The file of the checkpoint that was shown last. It is written after the database.
@@ -110,55 +115,8 @@ impl Tiles {
         Ok(())
     }
 
-    /// Whether the lowest tile and the bundle of this index, and the hashes over them up to a tile
-    /// that is not full yet, are those of the entries. Not beside a writer.
-    ///
-    /// # Errors
-    /// `store.unavailable`, `log.rollback` for entries that cannot be read or are not there.
-    pub(crate) fn fits(
-        &self,
-        entries: &dyn Entries,
-        index: u64,
-        size: u64,
-    ) -> Result<bool, Refusal> {
-        let count = u64::from(TILE_WIDTH);
-        let width = width_at(0, index, size);
-        let held = entries.entries(index.saturating_mul(count), u32::from(width))?;
-        let row = Row::Entries;
-        let bundle = self.tile(TileId { row, index, width });
-        // A wider one begins with it.
-        let bundle = bundle.unwrap_or_default();
-        let stored = read_bundle(&bundle).unwrap_or_default();
-        let held_here: Vec<&[u8]> = held.iter().map(Vec::as_slice).collect();
-        let is_whole = held.len() == usize::from(width);
-        if !is_whole || stored.get(..usize::from(width)) != Some(held_here.as_slice()) {
-            return Ok(false);
-        }
-        let hashes_of = |level: u8, index: u64| {
-            let (row, width) = (Row::Hashes(level), width_at(level, index, size));
-            let stored = self.tile(TileId { row, index, width })?;
-            read_hashes(&stored, width).ok()
-        };
-        let mut hashes: Vec<_> = held.iter().map(|entry| leaf_hash(entry)).collect();
-        if hashes_of(0, index).as_ref() != Some(&hashes) {
-            return Ok(false);
-        }
-        let (mut level, mut index) = (0_u8, index);
-        while hashes.len() == usize::from(TILE_WIDTH) {
-            let below = root_of(&hashes);
-            let place = usize::try_from(index % count).unwrap_or(0);
-            level = level.saturating_add(1);
-            index /= count;
-            hashes = hashes_of(level, index).unwrap_or_default();
-            if hashes.get(place) != Some(&below) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Removes partial files that a wider one has replaced.
-    fn prune(&self, id: TileId) {
+    pub(crate) fn prune(&self, id: TileId) {
         for width in self.partials(id) {
             if width < id.width {
                 let old = TileId { width, ..id };
@@ -167,28 +125,6 @@ impl Tiles {
         }
         if id.width == TILE_WIDTH {
             let _ = fs::remove_dir(self.partial_folder(id));
-        }
-    }
-
-    /// The bytes of a served resource at a tree size; `None` where that tree has none.
-    #[must_use]
-    pub fn serve(&self, id: TileId, size: u64) -> Option<Vec<u8>> {
-        let level = match id.row {
-            Row::Hashes(level) => level,
-            Row::Entries => 0,
-        };
-        if id.width > width_at(level, id.index, size) {
-            return None;
-        }
-        let bytes = self.tile(id)?;
-        match id.row {
-            Row::Hashes(_) => bytes
-                .get(..usize::from(id.width).checked_mul(32)?)
-                .map(<[u8]>::to_vec),
-            Row::Entries => {
-                let entries = read_bundle(&bytes).ok()?;
-                write_bundle(entries.get(..usize::from(id.width))?).ok()
-            }
         }
     }
 }

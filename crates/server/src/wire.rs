@@ -31,10 +31,11 @@ pub(crate) struct Session<'a> {
     pub(crate) now: i64,
 }
 
-/// The verdict as `zeuge.verdict.v1`.
+/// The verdict as `zeuge.verdict.v1`, with both lists of its assessment empty: [`crate::told`] puts
+/// them in.
 #[must_use]
 pub fn verdict(witness: &Witness, verdict: &Verdict, knowledge: &Knowledge) -> api::Verdict {
-    let mut out = zeuge_report::verdict_with(verdict, None, knowledge);
+    let mut out = zeuge_report::verdict_alone(verdict, None, knowledge);
     if !witness.is_compared {
         out.not_proved.push(ALONE.to_owned());
     }
@@ -46,6 +47,8 @@ pub fn verdict(witness: &Witness, verdict: &Verdict, knowledge: &Knowledge) -> a
 pub enum Form {
     /// As a JWT inside the signed answer, beside verdict and receipt.
     Answer,
+    /// The same, with the digest of the assessment in its place.
+    Minimal,
     /// The JWT alone.
     Jwt,
     /// The CWT alone.
@@ -99,6 +102,6 @@ pub(crate) fn sign(witness: &Witness, ear: &Ear, form: Form) -> Result<Vec<u8>, 
     let key = key.ok_or_else(|| Refusal::store(&"there is no EAR key"))?;
     Ok(match form {
         Form::Cwt => ear::cwt::sign(ear, key)?,
-        Form::Answer | Form::Jwt => ear::jwt::sign(ear, key)?.into_bytes(),
+        Form::Answer | Form::Minimal | Form::Jwt => ear::jwt::sign(ear, key)?.into_bytes(),
     })
 }

@@ -79,6 +79,12 @@ fn line(
     Collateral::open(folder, fetcher, sources, anchors, ages, allowance).map_err(io::Error::other)
 }
 
+/// The archive of a data folder, part of which lies in the database.
+fn archive(folder: &Path, bytes_max: u64, store: &Sqlite) -> io::Result<Archive> {
+    let in_database = store.archived_bytes().map_err(io::Error::other)?;
+    Archive::open(folder.join("archive"), bytes_max, in_database)
+}
+
 /// A running witness.
 #[derive(Debug)]
 pub struct Witness {
@@ -222,7 +228,7 @@ impl Witness {
             id,
             keys,
             sequencer: Arc::new(sequencer.map_err(io::Error::other)?),
-            archive: Archive::open(folder.join("archive"), options.archive_bytes_max)?,
+            archive: archive(folder, options.archive_bytes_max, &store)?,
             clock: clock(high_water),
             judge: Judge::new(lines, options.endorsements, tpm_makers, options.channel),
             enrolments,

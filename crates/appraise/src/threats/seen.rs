@@ -5,6 +5,7 @@
 
 use zeuge_evidence::{UnixTime, dcap::Body, snp::Tcb, tdx::TdReport};
 use zeuge_verify::{
+    Binding,
     composite::Cpu,
     dcap::{QuoteFacts, SgxType, TcbStatus},
     snp::{Signer, SnpFacts},
@@ -53,6 +54,50 @@ fn members(facts: &Facts) -> Members<'_> {
         Facts::Snp(snp) => (Some(snp), None, None),
         Facts::Tpm(tpm) => (None, None, Some(tpm)),
     }
+}
+
+/// The facts with what no condition reads made alike, where evidence of its kind is often seen again;
+/// of other kinds all of them. Beside [`Seen`], which must read nothing that is made alike here.
+pub(super) fn readable(facts: &Facts) -> Facts {
+    let mut facts = facts.clone();
+    if let Facts::Snp(snp) = &mut facts {
+        let SnpFacts {
+            claims,
+            product: _,
+            product_from: _,
+            signer,
+            leaf_fingerprint,
+            intermediate_fingerprint: _,
+            leaf_public_key,
+            leaf_serial,
+            leaf_not_before,
+            leaf_not_after,
+            product_name: _,
+            product_name_agrees: _,
+            revocation: _,
+            root: _,
+            firmware: _,
+            notes: _,
+            binding,
+        } = snp.as_mut();
+        if let Signer::Vcek { chip_id } = signer {
+            *chip_id = [0; 64];
+        }
+        *leaf_fingerprint = [0; 32];
+        leaf_public_key.clear();
+        leaf_serial.clear();
+        (*leaf_not_before, *leaf_not_after) = (UnixTime(0), UnixTime(0));
+        if let Binding::ReportData(data) = binding {
+            *data = [0; 64];
+        }
+        claims.report_data = [0; 64];
+        claims.measurement = [0; 48];
+        claims.host_data = [0; 32];
+        claims.report_id = [0; 32];
+        claims.report_id_ma = [0; 32];
+        claims.chip_id = [0; 64];
+    }
+    facts
 }
 
 fn listed(list: &[String]) -> String {

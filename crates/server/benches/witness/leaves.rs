@@ -1,10 +1,13 @@
 //! Whether an attestation costs the same over a log of 1,000 and of 1,000,000 leaves.
 
+use std::sync::Arc;
+
 use zeuge_log::leaf::Leaf;
 use zeuge_protocol::suite::Suite;
 use zeuge_server::keys;
 use zeuge_server::sequencer::{NewLeaf, salted};
 use zeuge_server::session::{Decision, Ledger as _, VerdictRow};
+use zeuge_server::told::Told;
 
 use crate::load::{Kind, Load, run};
 use crate::serve::Witness;
@@ -59,8 +62,11 @@ fn fill(witness: &Witness, size: u64) {
                 word: "affirming".to_owned(),
                 released: "[]".to_owned(),
                 json: "{}".to_owned(),
+                told: Arc::new(Told::of(String::new())),
                 record: "{}".to_owned(),
             },
+            evidence: Vec::new(),
+            room: None,
             stand: None,
         };
         store.commit(&decision).unwrap();

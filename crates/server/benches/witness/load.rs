@@ -29,8 +29,10 @@ pub(crate) enum Kind {
     Floor,
     /// A challenge, then an appraisal with a token.
     Appraisal,
-    /// A challenge, then the release of one secret.
+    /// A challenge, then the release of one secret, as the agent asks for it.
     Release(Suite),
+    /// The same with the whole verdict in the answer.
+    Whole(Suite),
 }
 
 /// How it is asked.
@@ -156,14 +158,18 @@ impl Line {
 
     /// One request, whole; how long its answers took, without the making of evidence.
     fn ask(&mut self, server: &Server, kind: Kind) -> Duration {
+        let prefer = match kind {
+            Kind::Release(_) => "prefer: return=minimal\r\n",
+            _ => "",
+        };
         let (at, request, suite) = match kind {
             Kind::Floor => {
                 let begun = Instant::now();
-                self.post("/", &server.message);
+                self.post("/", "", &server.message);
                 return begun.elapsed();
             }
             Kind::Appraisal => ("/v1/appraisals", Request::appraisal("bench"), Suite::X25519),
-            Kind::Release(suite) => {
+            Kind::Release(suite) | Kind::Whole(suite) => {
                 let secret = if suite == Suite::X25519 {
                     CLASSIC
                 } else {
@@ -177,22 +183,22 @@ impl Line {
             }
         };
         let begun = Instant::now();
-        let challenge = self.post("/v1/challenges", b"{\"tenant\":\"sim\"}");
+        let challenge = self.post("/v1/challenges", "", b"{\"tenant\":\"sim\"}");
         let mut took = begun.elapsed();
         let challenge = serde_json::from_slice(&challenge).unwrap();
         let attempt = Attempt::new(challenge, request, suite);
         let bundle = evidence(attempt.binding.report_data(), begun_at());
         let body = serde_json::to_vec(&attempt.body(&bundle)).unwrap();
         let begun = Instant::now();
-        self.post(at, &body);
+        self.post(at, prefer, &body);
         took += begun.elapsed();
         took
     }
 
-    fn post(&mut self, at: &str, body: &[u8]) -> Vec<u8> {
+    fn post(&mut self, at: &str, prefer: &str, body: &[u8]) -> Vec<u8> {
         let Self(stream, held) = self;
         let head = format!(
-            "POST {at} HTTP/1.1\r\nhost: w1\r\ncontent-length: {}\r\n\r\n",
+            "POST {at} HTTP/1.1\r\nhost: w1\r\ncontent-length: {}\r\n{prefer}\r\n",
             body.len()
         );
         stream.write_all(&[head.as_bytes(), body].concat()).unwrap();

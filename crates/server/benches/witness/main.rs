@@ -61,6 +61,7 @@ fn rates() {
         ("appraisal", Kind::Appraisal),
         ("release, X25519", Kind::Release(Suite::X25519)),
         ("release, X-Wing", Kind::Release(Suite::X_WING)),
+        ("release, X25519, all told", Kind::Whole(Suite::X25519)),
     ];
     println!(
         "{:<28} {:>4} {:>9} {:>11} {:>9} {:>9} {:>9}",

@@ -1,10 +1,11 @@
 //! What each verdict depended on, by the number of its leaf.
 
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{OptionalExtension as _, params};
 use zeuge_log::commitment::Opening;
 
 use super::Sqlite;
 use crate::refusal::Refusal;
+use crate::told::whole;
 
 /// One verdict with what it depended on.
 #[derive(Debug)]
@@ -17,17 +18,10 @@ pub struct AppraisalRow {
     pub record: Option<String>,
     /// `zeuge.verdict.v1`.
     pub verdict: String,
+    /// The evidence; `None` where it was archived as a file.
+    pub evidence: Option<Vec<u8>>,
     /// What opens the leaf's commitments.
     pub openings: Vec<Opening>,
-}
-
-/// Keeps what the verdict of a leaf depended on, in the transaction that writes the leaf.
-pub(super) fn keep(transaction: &Transaction<'_>, leaf: u64, record: &str) -> Result<(), Refusal> {
-    transaction.execute(
-        "INSERT INTO appraisals (leaf, record) VALUES (?1, ?2)",
-        params![i64::try_from(leaf).unwrap_or(i64::MAX), record],
-    )?;
-    Ok(())
 }
 
 impl Sqlite {
@@ -43,19 +37,29 @@ impl Sqlite {
     ) -> Result<Option<AppraisalRow>, Refusal> {
         let connection = self.lock()?;
         let wanted = leaf.map(|leaf| i64::try_from(leaf).unwrap_or(i64::MAX));
-        let sql = "SELECT verdicts.leaf, leaves.entry, appraisals.record, verdicts.json
+        let sql = "SELECT verdicts.leaf, leaves.entry,
+               COALESCE(verdicts.record, appraisals.record), verdicts.json, assessments.text,
+               archived.bytes
              FROM verdicts JOIN leaves ON leaves.number = verdicts.leaf
              LEFT JOIN appraisals ON appraisals.leaf = verdicts.leaf
+             LEFT JOIN assessments ON assessments.digest = verdicts.assessment
+             LEFT JOIN archived ON archived.id = verdicts.evidence
              WHERE verdicts.tenant = ?1 AND verdicts.machine = ?2
                AND (?3 IS NULL OR verdicts.leaf = ?3)
              ORDER BY verdicts.leaf DESC LIMIT 1";
         let found = connection
             .query_row(sql, params![tenant, machine, wanted], |row| {
+                let alone: String = row.get(3)?;
+                let told: Option<String> = row.get(4)?;
                 Ok(AppraisalRow {
                     leaf: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0),
                     entry: row.get(1)?,
                     record: row.get(2)?,
-                    verdict: row.get(3)?,
+                    verdict: match told {
+                        Some(told) => whole(&alone, &told),
+                        None => alone,
+                    },
+                    evidence: row.get(5)?,
                     openings: Vec::new(),
                 })
             })

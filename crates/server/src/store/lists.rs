@@ -4,6 +4,7 @@ use rusqlite::params;
 
 use crate::refusal::Refusal;
 use crate::store::Sqlite;
+use crate::told::whole;
 
 impl Sqlite {
     /// The newest verdicts of a tenant, or of all, as rows of JSON; newest first.
@@ -17,7 +18,8 @@ impl Sqlite {
     ) -> Result<Vec<serde_json::Value>, Refusal> {
         let connection = self.lock()?;
         let mut statement = connection.prepare(
-            "SELECT leaf, time, tenant, machine, word, released, json FROM verdicts
+            "SELECT leaf, time, tenant, machine, word, released, json, text FROM verdicts
+             LEFT JOIN assessments ON digest = assessment
              WHERE ?1 IS NULL OR tenant = ?1 ORDER BY leaf DESC LIMIT ?2",
         )?;
         let rows = statement.query_map(params![tenant, limit], verdict_row)?;
@@ -38,7 +40,8 @@ impl Sqlite {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let connection = self.lock()?;
         let mut statement = connection.prepare(
-            "SELECT leaf, time, tenant, machine, word, released, json FROM verdicts
+            "SELECT leaf, time, tenant, machine, word, released, json, text FROM verdicts
+             LEFT JOIN assessments ON digest = assessment
              WHERE leaf >= ?1 AND leaf < ?2 AND (?3 IS NULL OR tenant = ?3)
              ORDER BY leaf LIMIT ?4",
         )?;
@@ -83,7 +86,12 @@ impl Sqlite {
 fn verdict_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<serde_json::Value> {
     let json = |text: String| serde_json::from_str(&text).unwrap_or_default();
     let released: serde_json::Value = json(row.get(5)?);
-    let verdict: serde_json::Value = json(row.get(6)?);
+    let told: Option<String> = row.get(7)?;
+    let alone: String = row.get(6)?;
+    let verdict: serde_json::Value = json(match told {
+        Some(told) => whole(&alone, &told),
+        None => alone,
+    });
     Ok(serde_json::json!({
         "leaf": row.get::<_, i64>(0)?,
         "time": row.get::<_, i64>(1)?,

@@ -4,9 +4,10 @@
 //! Never decides anything but what must be decided inside a transaction: is the challenge spent,
 //! are epochs and versions as the caller saw them, which number has the next leaf.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{
@@ -14,52 +15,51 @@ use rusqlite::{
 };
 use zeuge_log::commitment::Opening;
 use zeuge_log::leaf::Leaf;
-use zeuge_protocol::challenge::SPENT;
 use zeuge_protocol::document::Kind;
 
+use super::decide::Batch;
 use crate::clock::SKEW_SECS_MAX;
 use crate::documents::{DocumentRow, SUCCESSION, Shelf};
-use crate::endorsements::FirstSeen;
 use crate::refusal::Refusal;
-use crate::sequencer::{Entries, NewLeaf, Published};
-use crate::session::{Decision, Ledger, VerdictRow};
+use crate::secrets::SecretRow;
+use crate::sequencer::{Entries, Head, NewLeaf, Published};
+use crate::session::{Decision, Ledger};
 use crate::witness::TENANT_UNKNOWN;
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS tenants (name TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS spent (nonce BLOB PRIMARY KEY, expires INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS leaves (number INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS openings (leaf INTEGER NOT NULL, label TEXT NOT NULL, salt BLOB NOT NULL,
-  value BLOB NOT NULL, PRIMARY KEY (leaf, label)) STRICT;
-CREATE TABLE IF NOT EXISTS checkpoint (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER NOT NULL,
-  root BLOB NOT NULL, note TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS documents (tenant TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
-  version INTEGER NOT NULL, json BLOB NOT NULL, PRIMARY KEY (tenant, kind, name)) STRICT;
-CREATE TABLE IF NOT EXISTS secrets (tenant TEXT NOT NULL, path TEXT NOT NULL, version INTEGER NOT NULL,
-  manifest BLOB NOT NULL, payload BLOB NOT NULL, share BLOB NOT NULL, deleted INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY (tenant, path, version)) STRICT;
-CREATE TABLE IF NOT EXISTS verdicts (leaf INTEGER PRIMARY KEY, time INTEGER NOT NULL, tenant TEXT NOT NULL,
-  machine TEXT NOT NULL, word TEXT NOT NULL, released TEXT NOT NULL, json TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS appraisals (leaf INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS endorsements (fingerprint BLOB PRIMARY KEY, leaf INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS tokens (tenant TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
-  hash BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, PRIMARY KEY (tenant, name)) STRICT;
-CREATE TABLE IF NOT EXISTS enrolments (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, ak_name BLOB NOT NULL,
-  expires INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS tpm_clocks (tenant TEXT NOT NULL, machine TEXT NOT NULL, ak BLOB NOT NULL,
-  stand BLOB NOT NULL, PRIMARY KEY (tenant, machine, ak)) STRICT;
-";
 
 /// How long a connection waits for another one's write.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// Pages of the write-ahead log before they are moved into the database: what many decisions change
+/// alike is moved once.
+const FOLD_PAGES: i64 = 4096;
+/// Statements that are kept ready.
+const STATEMENTS_MAX: usize = 64;
+
+/// The SHA-256 of evidence, and its bytes where the database has them.
+pub type NamedEvidence = ([u8; 32], Option<Vec<u8>>);
 
 /// The database.
 #[derive(Debug)]
 pub struct Sqlite {
     connection: Mutex<Connection>,
+    /// What was read and holds until the next change; locked within the connection or without it.
+    known: Mutex<Known>,
+    /// Endorsements that stand in the log.
+    seen: Mutex<HashSet<[u8; 32]>>,
+    /// When nonces were looked through last.
+    swept: AtomicI64,
     /// Whether a write failed since somebody asked.
     has_failed: AtomicBool,
+}
+
+/// What the owners changed last, as far as somebody asked. Forgotten whole by every change.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    epochs: HashMap<String, u64>,
+    /// Secrets by tenant, path and version as they were asked for.
+    pub(super) secrets: HashMap<(String, String, u64), SecretRow>,
+    /// Bytes of these.
+    pub(super) secrets_bytes: usize,
 }
 
 impl From<rusqlite::Error> for Refusal {
@@ -74,14 +74,19 @@ impl Sqlite {
     /// # Errors
     /// Those of the driver.
     pub fn open(path: &Path) -> rusqlite::Result<Self> {
-        let connection = Connection::open(path)?;
+        let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "secure_delete", "ON")?;
+        connection.pragma_update(None, "wal_autocheckpoint", FOLD_PAGES)?;
         connection.busy_timeout(BUSY)?;
-        connection.execute_batch(SCHEMA)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        super::schema::make(&mut connection)?;
         Ok(Self {
             connection: Mutex::new(connection),
+            known: Mutex::default(),
+            seen: Mutex::default(),
+            swept: AtomicI64::new(i64::MIN),
             has_failed: AtomicBool::new(false),
         })
     }
@@ -108,18 +113,60 @@ impl Sqlite {
         self.connection.lock().map_err(poisoned)
     }
 
-    /// Runs the body as one transaction; nothing of it stays when it refuses.
+    /// What is known without a look into the database.
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the epoch of a tenant is known without a look into the database.
+    #[must_use]
+    pub fn is_known(&self, tenant: &str) -> bool {
+        self.known().epochs.contains_key(tenant)
+    }
+
+    /// Whether this endorsement stands in the log, as far as this process knows.
+    pub(super) fn has_seen(&self, fingerprint: &[u8; 32]) -> bool {
+        let seen = self.seen.lock();
+        seen.is_ok_and(|seen| seen.contains(fingerprint))
+    }
+
+    /// Whether it is time to look through the nonces again.
+    pub(super) fn may_sweep(&self, now: i64, every: i64) -> bool {
+        let last = self.swept.load(Ordering::Relaxed);
+        let is_due = now.saturating_sub(last) >= every;
+        if is_due {
+            self.swept.store(now, Ordering::Relaxed);
+        }
+        is_due
+    }
+
+    /// Runs the body as one transaction; nothing of it stays when it refuses. What was known of the
+    /// owners' wishes is forgotten before anybody else can write.
     pub(super) fn write<T>(
         &self,
+        body: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.transact(true, body)
+    }
+
+    /// As [`Sqlite::write`], of what changes nothing that the owners want.
+    pub(super) fn transact<T>(
+        &self,
+        is_change: bool,
         body: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let write = || {
             let mut connection = self.lock()?;
             let immediate = TransactionBehavior::Immediate;
             let transaction = connection.transaction_with_behavior(immediate)?;
-            let out = body(&transaction)?;
-            transaction.commit()?;
-            Ok(out)
+            let done = body(&transaction).and_then(|out| {
+                transaction.commit()?;
+                Ok(out)
+            });
+            if is_change {
+                *self.known() = Known::default();
+            }
+            done
         };
         let done: Result<T, Refusal> = write();
         if done
@@ -182,25 +229,27 @@ impl Sqlite {
         })
     }
 
-    /// SHA-256 of the evidence behind this leaf; `None` where it is no verdict.
+    /// SHA-256 of the evidence behind this leaf, and the evidence where the database has it; `None`
+    /// where it is no verdict.
     ///
     /// # Errors
     /// `store.unavailable`.
-    pub fn evidence_of(&self, leaf: u64) -> Result<Option<[u8; 32]>, Refusal> {
+    pub fn evidence_of(&self, leaf: u64) -> Result<Option<NamedEvidence>, Refusal> {
         let number = i64::try_from(leaf).unwrap_or(i64::MAX);
-        let entry: Option<Vec<u8>> = self
+        let sql = "SELECT entry, bytes FROM leaves
+             LEFT JOIN verdicts ON verdicts.leaf = leaves.number
+             LEFT JOIN archived ON archived.id = verdicts.evidence
+             WHERE leaves.number = ?1";
+        let found = self
             .lock()?
-            .query_row(
-                "SELECT entry FROM leaves WHERE number = ?1",
-                [number],
-                |row| row.get(0),
-            )
+            .query_row(sql, [number], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let leaf = entry.and_then(|entry| Leaf::decode(&entry).ok());
-        Ok(leaf.and_then(|leaf| match leaf {
-            Leaf::Verdict { evidence, .. } => Some(evidence),
-            _ => None,
-        }))
+        Ok(
+            found.and_then(|(entry, bytes): (Vec<u8>, _)| match Leaf::decode(&entry) {
+                Ok(Leaf::Verdict { evidence, .. }) => Some((evidence, bytes)),
+                _ => None,
+            }),
+        )
     }
 
     /// Writes a consistent copy of the database to a new file.
@@ -229,80 +278,84 @@ impl Sqlite {
     /// # Errors
     /// `store.unavailable`.
     pub fn append(&self, leaves: &[NewLeaf], now: i64) -> Result<u64, Refusal> {
-        self.write(|transaction| {
+        self.transact(false, |transaction| {
             mark_time(transaction, now)?;
             append(transaction, leaves)
         })
     }
+
+    /// Bytes of archived evidence.
+    ///
+    /// # Errors
+    /// `store.unavailable`.
+    pub fn archived_bytes(&self) -> Result<u64, Refusal> {
+        super::decide::archived_bytes(&*self.lock()?)
+    }
+}
+
+/// The highest instant ever written; 0 when there is none.
+pub(super) fn held_time(transaction: &Transaction<'_>) -> Result<i64, Refusal> {
+    let sql = "SELECT value FROM meta WHERE key = 'time-high-water'";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let held: Option<Vec<u8>> = statement.query_row([], |row| row.get(0)).optional()?;
+    let held = held.and_then(|bytes| bytes.try_into().ok());
+    Ok(held.map_or(0, i64::from_be_bytes))
+}
+
+/// Demands that an instant is not before the one on record.
+pub(super) fn not_before(held: i64, now: i64) -> Result<(), Refusal> {
+    if now >= held.saturating_sub(SKEW_SECS_MAX) {
+        return Ok(());
+    }
+    let refusal = Refusal::new("time.jump", 503, "the clock is behind what is on record");
+    Err(refusal.difference(now.to_string(), format!("not before {held}")))
+}
+
+pub(super) fn set_time(transaction: &Transaction<'_>, now: i64) -> Result<(), Refusal> {
+    let sql = "INSERT OR REPLACE INTO meta (key, value) VALUES ('time-high-water', ?1)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    statement.execute([now.to_be_bytes().as_slice()])?;
+    Ok(())
 }
 
 /// Keeps the highest instant ever written, and refuses to write before it.
 pub(super) fn mark_time(transaction: &Transaction<'_>, now: i64) -> Result<(), Refusal> {
-    let sql = "SELECT value FROM meta WHERE key = 'time-high-water'";
-    let held: Option<Vec<u8>> = transaction
-        .query_row(sql, [], |row| row.get(0))
-        .optional()?;
-    let held = held
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, i64::from_be_bytes);
-    if now < held.saturating_sub(SKEW_SECS_MAX) {
-        let refusal = Refusal::new("time.jump", 503, "the clock is behind what is on record");
-        return Err(refusal.difference(now.to_string(), format!("not before {held}")));
-    }
-    transaction.execute(
-        "INSERT OR REPLACE INTO meta (key, value) VALUES ('time-high-water', ?1)",
-        params![now.max(held).to_be_bytes().as_slice()],
-    )?;
-    Ok(())
+    let held = held_time(transaction)?;
+    not_before(held, now)?;
+    set_time(transaction, now.max(held))
 }
 
-/// Appends leaves; their numbers have no gap because only this function gives them.
+/// Appends leaves; their numbers have no gap because only this function and [`super::decide`] give
+/// them, the next one each time.
 pub(super) fn append(transaction: &Transaction<'_>, leaves: &[NewLeaf]) -> Result<u64, Refusal> {
-    let sql = "SELECT COALESCE(MAX(number), -1) + 1 FROM leaves";
-    let first: i64 = transaction.query_row(sql, [], |row| row.get(0))?;
+    let first = super::decide::next_leaf(transaction)?;
     for (number, leaf) in (first..).zip(leaves) {
-        transaction.execute(
-            "INSERT INTO leaves (number, entry) VALUES (?1, ?2)",
-            params![number, leaf.entry],
-        )?;
-        for Opening { label, salt, value } in &leaf.openings {
-            transaction.execute(
-                "INSERT INTO openings (leaf, label, salt, value) VALUES (?1, ?2, ?3, ?4)",
-                params![number, label, salt.as_slice(), value],
-            )?;
-        }
+        append_one(transaction, number, leaf)?;
     }
     u64::try_from(first).map_err(|error| Refusal::store(&error))
 }
 
-/// Writes the leaves of endorsements that were never seen before.
-fn first_seen(transaction: &Transaction<'_>, endorsements: &[FirstSeen]) -> Result<(), Refusal> {
-    for FirstSeen { fingerprint, leaf } in endorsements {
-        let known: bool = transaction.query_row(
-            "SELECT EXISTS (SELECT 1 FROM endorsements WHERE fingerprint = ?1)",
-            [fingerprint.as_slice()],
-            |row| row.get(0),
-        )?;
-        if known {
-            continue;
-        }
-        let number = append(transaction, std::slice::from_ref(leaf))?;
-        transaction.execute(
-            "INSERT INTO endorsements (fingerprint, leaf) VALUES (?1, ?2)",
-            params![
-                fingerprint.as_slice(),
-                i64::try_from(number).unwrap_or(i64::MAX)
-            ],
-        )?;
+/// Writes one leaf with what opens it.
+pub(super) fn append_one(
+    transaction: &Transaction<'_>,
+    number: i64,
+    leaf: &NewLeaf,
+) -> Result<(), Refusal> {
+    let sql = "INSERT INTO leaves (number, entry) VALUES (?1, ?2)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    statement.execute(params![number, leaf.entry])?;
+    let sql = "INSERT INTO openings (leaf, label, salt, value) VALUES (?1, ?2, ?3, ?4)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    for Opening { label, salt, value } in &leaf.openings {
+        statement.execute(params![number, label, salt.as_slice(), value])?;
     }
     Ok(())
 }
 
 pub(super) fn epoch(connection: &Connection, tenant: &str) -> Result<u64, Refusal> {
     let sql = "SELECT epoch FROM tenants WHERE name = ?1";
-    let found: Option<i64> = connection
-        .query_row(sql, [tenant], |row| row.get(0))
-        .optional()?;
+    let mut statement = connection.prepare_cached(sql)?;
+    let found: Option<i64> = statement.query_row([tenant], |row| row.get(0)).optional()?;
     let unknown = || Refusal::new(TENANT_UNKNOWN, 404, "this witness knows no such tenant");
     u64::try_from(found.ok_or_else(unknown)?).map_err(|error| Refusal::store(&error))
 }
@@ -315,69 +368,26 @@ pub(super) fn next_epoch(transaction: &Transaction<'_>, tenant: &str) -> Result<
 
 impl Ledger for Sqlite {
     fn epoch(&self, tenant: &str) -> Result<u64, Refusal> {
-        epoch(&*self.lock()?, tenant)
+        if let Some(held) = self.known().epochs.get(tenant) {
+            return Ok(*held);
+        }
+        // Until the connection is let go nobody changes what was read.
+        let connection = self.lock()?;
+        let held = epoch(&connection, tenant)?;
+        self.known().epochs.insert(tenant.to_owned(), held);
+        Ok(held)
     }
 
     fn commit(&self, decision: &Decision) -> Result<u64, Refusal> {
-        self.write(|transaction| {
-            mark_time(transaction, decision.now)?;
-            if decision.now >= decision.expires {
-                let refusal = Refusal::new(
-                    "challenge.expired",
-                    403,
-                    "the challenge expired while the evidence was judged",
-                );
-                return Err(refusal.difference(
-                    decision.now.to_string(),
-                    format!("before {}", decision.expires),
-                ));
-            }
-            // Long gone ones cannot pass the check above, so they may be forgotten.
-            let gone = decision.now.saturating_sub(SKEW_SECS_MAX.saturating_mul(2));
-            transaction.execute("DELETE FROM spent WHERE expires < ?1", [gone])?;
-            let spent = transaction.execute(
-                "INSERT OR IGNORE INTO spent (nonce, expires) VALUES (?1, ?2)",
-                params![decision.nonce.as_slice(), decision.expires],
-            )?;
-            if spent == 0 {
-                let because = "this challenge was answered before; ask for a new one";
-                let refusal = Refusal::new(SPENT, 403, because);
-                return Err(refusal.difference(hex::encode(decision.nonce), "an unused nonce"));
-            }
-            let held = epoch(transaction, &decision.tenant)?;
-            if held != decision.epoch {
-                let because = "the owners' documents changed while the evidence was judged";
-                let refusal = Refusal::new("release.epoch", 503, because).retry_after(1);
-                return Err(refusal.difference(decision.epoch.to_string(), held.to_string()));
-            }
-            if let Some(stand) = &decision.stand {
-                super::clocks::mark(transaction, stand)?;
-            }
-            let first = append(transaction, &decision.leaves)?;
-            first_seen(transaction, &decision.endorsements)?;
-            let VerdictRow {
-                machine,
-                word,
-                released,
-                json,
-                record,
-            } = &decision.verdict;
-            super::appraisals::keep(transaction, first, record)?;
-            transaction.execute(
-                "INSERT INTO verdicts (leaf, time, tenant, machine, word, released, json)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    i64::try_from(first).unwrap_or(i64::MAX),
-                    decision.now,
-                    decision.tenant,
-                    machine,
-                    word,
-                    released,
-                    json
-                ],
-            )?;
-            Ok(first)
-        })
+        let (first, durable) = self.transact(false, |transaction| {
+            let mut batch = Batch::begin(self, transaction)?;
+            let first = batch.decide(decision)??;
+            Ok((first, batch.end()?))
+        })?;
+        if let Ok(mut seen) = self.seen.lock() {
+            durable.remember(&mut seen);
+        }
+        Ok(first)
     }
 }
 
@@ -498,60 +508,91 @@ impl Shelf for Sqlite {
 
 impl Entries for Sqlite {
     fn published(&self) -> Result<Option<Published>, Refusal> {
-        let connection = self.lock()?;
-        let sql = "SELECT size, root, note FROM checkpoint";
-        let row: Option<(i64, Vec<u8>, String)> = connection
-            .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .optional()?;
-        row.map(|(size, root, note)| {
-            let broken = || Refusal::store(&"the stored checkpoint is not one");
-            Ok(Published {
-                size: u64::try_from(size).map_err(|_| broken())?,
-                root: root.try_into().map_err(|_| broken())?,
-                note,
-            })
-        })
-        .transpose()
+        let last = published(&*self.lock()?)?;
+        Ok(Some(last).filter(|last| *last != Published::of_nothing()))
     }
 
     fn entries(&self, from: u64, limit: u32) -> Result<Vec<Vec<u8>>, Refusal> {
-        let from = i64::try_from(from).map_err(|error| Refusal::store(&error))?;
-        let connection = self.lock()?;
-        let mut statement = connection.prepare(
-            "SELECT number, entry FROM leaves WHERE number >= ?1 ORDER BY number LIMIT ?2",
-        )?;
-        let rows = statement.query_map(params![from, limit], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get(1)?))
-        })?;
-        let mut entries = Vec::new();
-        for (wanted, row) in (from..).zip(rows) {
-            let (number, entry) = row?;
-            if number != wanted {
-                let because = "a leaf is missing in the database";
-                return Err(Refusal::new("log.rollback", 503, because)
-                    .difference(number.to_string(), wanted.to_string()));
-            }
-            entries.push(entry);
-        }
-        Ok(entries)
+        entries(&*self.lock()?, from, limit)
     }
 
-    fn publish(&self, checkpoint: &Published) -> Result<(), Refusal> {
-        let size = i64::try_from(checkpoint.size).map_err(|error| Refusal::store(&error))?;
-        self.write(|transaction| {
-            transaction.execute(
-                "INSERT OR REPLACE INTO checkpoint (one, size, root, note) VALUES (1, ?1, ?2, ?3)",
-                params![size, checkpoint.root.as_slice(), checkpoint.note],
-            )?;
-            Ok(())
-        })
+    fn decide(
+        &self,
+        decisions: &[&Decision],
+        limit: u32,
+        head: &mut Head<'_>,
+    ) -> Result<Vec<Result<u64, Refusal>>, Refusal> {
+        let (done, durable) = self.transact(false, |transaction| {
+            let last = published(transaction)?;
+            let end = last.size.saturating_add(u64::from(limit));
+            let mut batch = Batch::begin(self, transaction)?;
+            let mut done = Vec::new();
+            for decision in decisions {
+                if !batch.has_room(decision, end) {
+                    break;
+                }
+                done.push(batch.decide(decision)?);
+            }
+            let durable = batch.end()?;
+            let checkpoint = head(&last, entries(transaction, last.size, limit)?)?;
+            let size = i64::try_from(checkpoint.size).map_err(|error| Refusal::store(&error))?;
+            let sql =
+                "INSERT OR REPLACE INTO checkpoint (one, size, root, note) VALUES (1, ?1, ?2, ?3)";
+            let mut statement = transaction.prepare_cached(sql)?;
+            statement.execute(params![size, checkpoint.root.as_slice(), checkpoint.note])?;
+            Ok((done, durable))
+        })?;
+        if let Ok(mut seen) = self.seen.lock() {
+            durable.remember(&mut seen);
+        }
+        Ok(done)
     }
+}
+
+/// The last checkpoint that was signed, or that of a log without entries.
+fn published(connection: &Connection) -> Result<Published, Refusal> {
+    let mut statement = connection.prepare_cached("SELECT size, root, note FROM checkpoint")?;
+    let row: Option<(i64, Vec<u8>, String)> = statement
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((size, root, note)) = row else {
+        return Ok(Published::of_nothing());
+    };
+    let broken = || Refusal::store(&"the stored checkpoint is not one");
+    Ok(Published {
+        size: u64::try_from(size).map_err(|_| broken())?,
+        root: root.try_into().map_err(|_| broken())?,
+        note,
+    })
+}
+
+fn entries(connection: &Connection, from: u64, limit: u32) -> Result<Vec<Vec<u8>>, Refusal> {
+    let from = i64::try_from(from).map_err(|error| Refusal::store(&error))?;
+    let sql = "SELECT number, entry FROM leaves WHERE number >= ?1 ORDER BY number LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![from, limit], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get(1)?))
+    })?;
+    let mut entries = Vec::new();
+    for (wanted, row) in (from..).zip(rows) {
+        let (number, entry) = row?;
+        if number != wanted {
+            let because = "a leaf is missing in the database";
+            return Err(Refusal::new("log.rollback", 503, because)
+                .difference(number.to_string(), wanted.to_string()));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::session::VerdictRow;
+    use crate::told::Told;
     use std::sync::Arc;
+    use zeuge_protocol::challenge::SPENT;
 
     pub(in crate::store) fn store() -> (tempfile::TempDir, Arc<Sqlite>) {
         let folder = tempfile::tempdir().unwrap();
@@ -583,8 +624,11 @@ pub(super) mod tests {
                 word: "affirming".to_owned(),
                 released: "[]".to_owned(),
                 json: "{}".to_owned(),
+                told: Arc::new(Told::of(String::new())),
                 record: "{}".to_owned(),
             },
+            evidence: vec![nonce],
+            room: None,
             stand: None,
         }
     }

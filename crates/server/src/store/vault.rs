@@ -2,10 +2,35 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::sqlite::{Sqlite, append, epoch, mark_time, next_epoch};
+use super::sqlite::{Known, Sqlite, append, epoch, mark_time, next_epoch};
 use crate::refusal::Refusal;
 use crate::secrets::{SecretRow, Vault};
 use crate::sequencer::NewLeaf;
+
+/// Bytes of sealed secrets that are remembered together.
+const REMEMBERED_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The same of one secret: a key, not a file.
+const REMEMBERED_ONE_BYTES_MAX: usize = 64 * 1024;
+
+impl Known {
+    /// Remembers a row, sealed as it is; with too many bytes of them all are forgotten.
+    fn keep(&mut self, key: (String, String, u64), row: &SecretRow) {
+        let bytes = [&row.manifest, &row.payload, &row.share];
+        let bytes = bytes
+            .into_iter()
+            .fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        if bytes > REMEMBERED_ONE_BYTES_MAX {
+            return;
+        }
+        if self.secrets_bytes.saturating_add(bytes) > REMEMBERED_BYTES_MAX {
+            self.secrets.clear();
+            self.secrets_bytes = 0;
+        }
+        if self.secrets.insert(key, row.clone()).is_none() {
+            self.secrets_bytes = self.secrets_bytes.saturating_add(bytes);
+        }
+    }
+}
 
 impl Vault for Sqlite {
     fn put_secret(&self, secret: &SecretRow, leaf: &NewLeaf, now: i64) -> Result<(), Refusal> {
@@ -40,16 +65,21 @@ impl Vault for Sqlite {
     }
 
     fn secret(&self, tenant: &str, path: &str, version: u64) -> Result<Option<SecretRow>, Refusal> {
-        let Ok(version) = i64::try_from(version) else {
+        let Ok(wanted) = i64::try_from(version) else {
             return Ok(None);
         };
+        let key = (tenant.to_owned(), path.to_owned(), version);
+        if let Some(row) = self.known().secrets.get(&key) {
+            return Ok(Some(row.clone()));
+        }
+        // Until the connection is let go nobody changes what was read.
         let connection = self.lock()?;
         let found = connection
             .query_row(
                 "SELECT version, manifest, payload, share FROM secrets
                  WHERE tenant = ?1 AND path = ?2 AND deleted = 0 AND (?3 = 0 OR version = ?3)
                  ORDER BY version DESC LIMIT 1",
-                params![tenant, path, version],
+                params![tenant, path, wanted],
                 |row| {
                     Ok(SecretRow {
                         tenant: tenant.to_owned(),
@@ -62,6 +92,9 @@ impl Vault for Sqlite {
                 },
             )
             .optional()?;
+        if let Some(row) = &found {
+            self.known().keep(key, row);
+        }
         Ok(found)
     }
 

@@ -522,6 +522,8 @@ impl Wire {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
+            // As `zeuged serve` does at its end; disks that do not take it are some tests' business.
+            let _ = self.witness.sequencer.sequence();
             runtime.shutdown_timeout(std::time::Duration::from_secs(5));
         }
     }

@@ -115,8 +115,11 @@ fn a_report_holds_what_the_verdict_rested_on_and_the_receipt_of_its_leaf() {
     let (_, newest) = self::report(&world, &running, &at);
     assert_eq!(newest.record.at, statement.record.at + 60);
     // What the archive lost or what was changed in it is no report.
-    let file = world.data().join("archive").join(hex::encode(evidence));
-    std::fs::write(&file, b"another").unwrap();
+    let database = rusqlite::Connection::open(world.data().join("zeuge.sqlite")).unwrap();
+    let sql = "UPDATE archived SET bytes = x'00' WHERE id =
+               (SELECT evidence FROM verdicts WHERE leaf = ?1)";
+    let leaf = i64::try_from(leaf).unwrap();
+    assert_eq!(database.execute(sql, [leaf]).unwrap(), 1);
     let at = format!("{at}&leaf={leaf}");
     let refused = running.admin("GET", &at, &world.admin, b"");
     assert_eq!(id(refused), "archive.missing");

@@ -166,6 +166,8 @@ fn the_log_holds_for_a_stranger_and_outlives_a_restart() {
         env!("CARGO_MANIFEST_DIR"),
         "/../../tests/outside/verify_log.py"
     );
+    // The folder may be a moment late.
+    running.witness.sequencer.sequence().unwrap();
     for place in [
         world.data().join("log").display().to_string(),
         format!("http://{}/log", running.0),
@@ -669,4 +671,44 @@ fn a_folder_is_served_once_and_a_backup_gives_another_witness_with_the_same_secr
     assert_eq!(open(&world, &attempt, &answer.secrets[0]), SECRET);
     let refusal = zeuged(&["migrate", "--data", data]).unwrap_err();
     assert!(refusal.contains("not in this version"), "{refusal}");
+}
+
+#[test]
+fn who_prefers_a_minimal_answer_gets_the_digest_of_what_stands_at_the_witness() {
+    let world = World::new();
+    let running = world.start();
+    world.furnish(&running, "sim");
+    let attempt = Attempt::honest(&running, "sim", &["db/key"]);
+    let bundle = evidence(attempt.binding.report_data(), world.now());
+    let body = serde_json::to_vec(&attempt.body(&bundle)).unwrap();
+    let preferring = "*/*\r\nprefer: respond-async, return=minimal";
+    let call = ("POST", "/v1/releases");
+    let answer = running.exchange(call, None, (preferring, &body)).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.contains("preference-applied: return=minimal"),
+        "{head}"
+    );
+    let minimal = read(&world, &attempt, body.as_bytes());
+    assert_eq!(open(&world, &attempt, &minimal.secrets[0]), SECRET);
+    assert!(minimal.verdict.threats.is_empty() && minimal.verdict.adversaries.is_empty());
+    let rows = running.admin("GET", "/v1/verdicts?tenant=sim", &world.admin, b"");
+    let rows: serde_json::Value = serde_json::from_slice(&rows.unwrap()).unwrap();
+    let whole = serde_json::from_value(rows["verdicts"][0]["verdict"].clone());
+    let whole: zeuge_protocol::api::Verdict = whole.unwrap();
+    assert!(!whole.threats.is_empty() && !whole.adversaries.is_empty());
+    let text = format!(
+        "\"threats\":{},\"adversaries\":{}",
+        serde_json::to_string(&whole.threats).unwrap(),
+        serde_json::to_string(&whole.adversaries).unwrap()
+    );
+    let digest = hex::encode(zeuge_log::hash::sha256(&[text.as_bytes()]));
+    assert_eq!(minimal.verdict.assessment, Some(format!("sha256:{digest}")));
+    // Who says nothing gets the whole verdict, also of a state that was assessed before.
+    let attempt = Attempt::honest(&running, "sim", &["db/key"]);
+    let answer = attest(&world, &running, &attempt);
+    assert_eq!(answer.verdict.threats, whole.threats);
+    assert_eq!(answer.verdict.adversaries, whole.adversaries);
+    assert_eq!(answer.verdict.assessment, None);
 }
