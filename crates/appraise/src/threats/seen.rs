@@ -6,6 +6,7 @@
 use zeuge_evidence::{UnixTime, dcap::Body, snp::Tcb, tdx::TdReport};
 use zeuge_verify::{
     Binding,
+    amd::Revocation,
     composite::Cpu,
     dcap::{QuoteFacts, SgxType, TcbStatus},
     snp::{Signer, SnpFacts},
@@ -67,14 +68,14 @@ pub(super) fn readable(facts: &Facts) -> Facts {
             product_from: _,
             signer,
             leaf_fingerprint,
-            intermediate_fingerprint: _,
+            intermediate_fingerprint,
             leaf_public_key,
             leaf_serial,
             leaf_not_before,
             leaf_not_after,
             product_name: _,
             product_name_agrees: _,
-            revocation: _,
+            revocation,
             root: _,
             firmware: _,
             notes: _,
@@ -84,6 +85,9 @@ pub(super) fn readable(facts: &Facts) -> Facts {
             *chip_id = [0; 64];
         }
         *leaf_fingerprint = [0; 32];
+        *intermediate_fingerprint = [0; 32];
+        // Whether the list is fresh is a finding.
+        *revocation = Revocation::Missing;
         leaf_public_key.clear();
         leaf_serial.clear();
         (*leaf_not_before, *leaf_not_after) = (UnixTime(0), UnixTime(0));

@@ -6,20 +6,37 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_protocol::request::{Request, Wanted};
 use zeuge_protocol::suite::Suite;
 
-use crate::common::{Attempt, evidence, path};
+use crate::common::{Attempt, evidence, name, path};
 use crate::serve::{CLASSIC, Server};
 
-/// When this run began. Machines bring the certificates and lists that they were given once: the toy
-/// would make others every second.
+/// When this run began. Machines bring the certificates and lists that they were given once.
 fn begun_at() -> i64 {
     static BEGUN: OnceLock<i64> = OnceLock::new();
     *BEGUN.get_or_init(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         i64::try_from(since.as_secs()).unwrap()
     })
+}
+
+/// Fresh evidence beside the certificates of the first: the toy signs others every time.
+fn evidence_again(report_data: [u8; 64]) -> Bundle {
+    static TABLE: OnceLock<Vec<u8>> = OnceLock::new();
+    let fresh = evidence(report_data, begun_at());
+    let report = fresh.only(Media::SnpReport).unwrap().to_vec();
+    let table = TABLE.get_or_init(|| fresh.only(Media::SnpCertificates).unwrap().to_vec());
+    let mut bundle = Bundle::new();
+    let members = [
+        ("snp", Media::SnpReport, report),
+        ("snp.certificates", Media::SnpCertificates, table.clone()),
+    ];
+    for (label, media, bytes) in members {
+        bundle.put(name(label), media, bytes).unwrap();
+    }
+    bundle
 }
 
 /// What is asked.
@@ -187,7 +204,7 @@ impl Line {
         let mut took = begun.elapsed();
         let challenge = serde_json::from_slice(&challenge).unwrap();
         let attempt = Attempt::new(challenge, request, suite);
-        let bundle = evidence(attempt.binding.report_data(), begun_at());
+        let bundle = evidence_again(attempt.binding.report_data());
         let body = serde_json::to_vec(&attempt.body(&bundle)).unwrap();
         let begun = Instant::now();
         self.post(at, prefer, &body);
