@@ -1,6 +1,6 @@
 # The habits of this repository. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-kubernetes test test-crash test-hostile test-openapi test-kubernetes test-compatibility bench-kubernetes test-vm bench bench-witness oracles fuzz mutants doc fmt lint
+.PHONY: help demo demo-kubernetes test test-crash test-hostile test-openapi test-kubernetes test-compatibility bench-kubernetes test-vm bench bench-witness oracles fuzz mutants mutants-whole doc fmt lint
 
 help: ## this list
 	@echo "Rust 1.95 or newer is needed; distributions ship older ones. scripts/setup checks and says how."
@@ -74,6 +74,9 @@ mutants: ## remove the body of every check, one by one: its lie must then go unc
 	   cargo test --locked --package zeuge-$$package --test "$$(basename "$$file" .rs)"; \
 	 done; done; \
 	 if [ -z "$$found" ]; then echo "mutants: no crates/*/tests/*_mutants.rs" >&2; exit 1; fi
+
+mutants-whole: ## change one expression of verify and appraise at a time; goes on where it was stopped (MUTANTS="--files snp")
+	cargo run --locked --quiet --manifest-path tests/mutants/Cargo.toml -- $(MUTANTS)
 
 doc: ## documentation, private items included; warnings are errors
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked --document-private-items

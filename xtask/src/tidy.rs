@@ -11,6 +11,8 @@ const FILE_LINES_MAX: usize = 800;
 const FUNCTION_LINES_MAX: usize = 70;
 /// Where facts become believed: every place is listed, so that a new one is seen in review.
 const ASSERTIONS: &str = "crates/verify/assertions.txt";
+/// Mutants that live, each with a reason; `make mutants-whole` holds it against a run.
+const SURVIVORS: &str = "tests/mutants/survivors.tsv";
 
 /// Everything untidy.
 pub(crate) fn findings() -> Result<Vec<String>, String> {
@@ -21,6 +23,7 @@ pub(crate) fn findings() -> Result<Vec<String>, String> {
     }
     found.extend(dead(&sources)?);
     found.extend(manifests()?);
+    found.extend(survivors(&tree::read(SURVIVORS)?, &sources));
     found.extend(table::findings(&sources)?);
     let listed = tree::read(ASSERTIONS)?;
     if listed != assertions(&sources) {
@@ -238,6 +241,29 @@ fn manifests() -> Result<Vec<String>, String> {
     Ok(found)
 }
 
+/// Rows about functions that are gone, or without a reason.
+fn survivors(table: &str, sources: &[(String, String)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (number, row) in (2..).zip(table.lines().skip(1)) {
+        let cells: Vec<&str> = row.split('\t').collect();
+        let [path, function, _, reason] = cells.as_slice() else {
+            found.push(format!("{SURVIVORS}:{number}: not four cells"));
+            continue;
+        };
+        let name = function.rsplit("::").next().unwrap_or_default();
+        let text = sources.iter().find(|(known, _)| known == path);
+        if text.is_none_or(|(_, text)| !text.contains(&format!("fn {name}"))) {
+            found.push(format!(
+                "{SURVIVORS}:{number}: there is no {function} in {path}"
+            ));
+        }
+        if reason.trim().len() < 10 {
+            found.push(format!("{SURVIVORS}:{number}: no reason"));
+        }
+    }
+    found
+}
+
 /// Folders of somebody's machine, and hosts that packages come from.
 fn places(path: &str, text: &str) -> Vec<String> {
     // In pieces, so that this file does not find itself.
@@ -281,6 +307,17 @@ mod tests {
         );
         let text = format!("fn short() {{\n{}}}\n", "    step();\n\n".repeat(70));
         assert!(functions("a.rs", &text).is_empty());
+    }
+
+    #[test]
+    fn a_survivor_stands_in_a_function_that_is_there() {
+        let sources = [("a.rs".to_owned(), "fn told() {}".to_owned())];
+        let table = |row: &str| survivors(&format!("head\n{row}\n"), &sources);
+        let reason = "the same by construction";
+        assert!(table(&format!("a.rs\tFacts::told\twhat\t{reason}")).is_empty());
+        assert_eq!(table(&format!("a.rs\tgone\twhat\t{reason}")).len(), 1);
+        assert_eq!(table("a.rs\ttold\twhat\t?").len(), 1);
+        assert_eq!(table("a.rs\ttold").len(), 1);
     }
 
     #[test]
