@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use zeuge_appraise::threats::{Assessable, KnowledgeId};
+use zeuge_appraise::threats::{Adversary, Assessable, KnowledgeId};
 use zeuge_appraise::{JudgedBy, Knowledge, Verdict};
 use zeuge_log::hash::sha256;
 use zeuge_protocol::api;
@@ -25,6 +25,8 @@ const EMPTY: &str = r#""threats":[],"adversaries":[]"#;
 #[derive(Debug)]
 pub struct Told {
     about: Option<(Assessable, KnowledgeId)>,
+    /// The word on every adversary, without reasons: what tokens say.
+    words: Vec<Adversary>,
     /// SHA-256 of the text.
     pub digest: [u8; 32],
     /// Both lists with their keys, as JSON without braces.
@@ -39,6 +41,7 @@ impl Told {
     pub fn of(text: String) -> Self {
         Self {
             about: None,
+            words: Vec::new(),
             digest: sha256(&[text.as_bytes()]),
             text,
             is_stored: AtomicBool::new(false),
@@ -62,8 +65,8 @@ impl Told {
 pub struct Assessments(Mutex<VecDeque<Arc<Told>>>);
 
 impl Assessments {
-    /// What is to be told of the threats of this verdict, which learns the knowledge's id and keeps
-    /// both of its lists empty.
+    /// What is to be told of the threats of this verdict, which learns the knowledge's id and the
+    /// word on every adversary; reasons and threats stand in the text alone.
     ///
     /// # Errors
     /// `store.unavailable` when it cannot be written as JSON, which cannot happen.
@@ -71,14 +74,19 @@ impl Assessments {
         verdict.knowledge = knowledge.id();
         let about = (verdict.assessable(), knowledge.id());
         if let Some(told) = self.kept(&about) {
+            verdict.adversaries.clone_from(&told.words);
             return Ok(told);
         }
         verdict.assess(knowledge, JudgedBy::Witness);
         let (threats, adversaries) = zeuge_report::assessment(verdict, knowledge);
         verdict.threats.clear();
-        verdict.adversaries.clear();
+        for adversary in &mut verdict.adversaries {
+            adversary.because.clear();
+            adversary.improve.clear();
+        }
         let mut told = Told::of(written(&threats, &adversaries)?);
         told.about = Some(about);
+        told.words.clone_from(&verdict.adversaries);
         let told = Arc::new(told);
         if let Ok(mut kept) = self.0.lock() {
             kept.truncate(ASSESSMENTS_MAX.saturating_sub(1));
