@@ -55,7 +55,7 @@ pub enum Kind {
     /// An SNP report, perhaps with a certificate table or other bytes behind it. A report of an
     /// unknown version or cut short is one too: its parser says what is wrong.
     SnpReport,
-    /// The protobuf message `tdx.QuoteV4`.
+    /// The protobuf message `tdx.QuoteV4` or `tdx.QuoteV5`.
     TdxProtobuf,
     /// A TDX quote of this version.
     TdxQuote(u16),

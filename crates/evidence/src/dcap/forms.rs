@@ -28,7 +28,7 @@ const WRAPS_MAX: usize = 2;
 pub enum Form {
     /// JSON with the quote in base64, hex or as a list of numbers.
     Json,
-    /// The protobuf message `tdx.QuoteV4` of go-tdx-guest.
+    /// The protobuf message `tdx.QuoteV4` or `tdx.QuoteV5` of go-tdx-guest.
     Protobuf,
     /// The bare quote, perhaps with bytes behind it.
     Raw,

@@ -1,6 +1,6 @@
-//! The protobuf message `tdx.QuoteV4` of go-tdx-guest: a quote field by field.
+//! The protobuf messages `tdx.QuoteV4` and `tdx.QuoteV5` of go-tdx-guest: a quote field by field.
 //!
-//! Puts the quote together again byte by byte, so that its signatures can be checked. Widths are
+//! Which of the two it is says the version in the header, their first field. Puts the quote together again byte by byte, so that its signatures can be checked. Widths are
 //! strict, a field may occur once (but for the RTMRs), and a field that the message does not have
 //! is refused. Never fills in a value: in proto3 a number that is missing is zero.
 
@@ -20,6 +20,8 @@ const PROTOBUF_BYTES_MAX: usize = QUOTE_BYTES_MAX + 1024;
 enum Part {
     /// A byte string of exactly this width.
     Bytes(usize),
+    /// The same, or nothing: what only one type of body has.
+    Optional(usize),
     /// As many byte strings of this width: the repeated field.
     Repeated(usize, usize),
     /// A little-endian number of this width.
@@ -53,6 +55,25 @@ const BODY: &[Part] = &[
     Part::Bytes(48),
     Part::Repeated(48, 4),
     Part::Bytes(64),
+];
+/// Body type and size, and the body; what TDX 1.5 added is missing in a body of TDX 1.0. Its width
+/// must be the one of its type, as the quote's own reader sees to.
+const BODY5: &[Part] = &[Part::Number(2), Part::Number(4), Part::Message(TD15_BODY)];
+const TD15_BODY: &[Part] = &[
+    Part::Bytes(16),
+    Part::Bytes(48),
+    Part::Bytes(48),
+    Part::Bytes(8),
+    Part::Bytes(8),
+    Part::Bytes(8),
+    Part::Bytes(48),
+    Part::Bytes(48),
+    Part::Bytes(48),
+    Part::Bytes(48),
+    Part::Repeated(48, 4),
+    Part::Bytes(64),
+    Part::Optional(16),
+    Part::Optional(48),
 ];
 const QE_REPORT: &[Part] = &[
     Part::Bytes(16),
@@ -94,6 +115,14 @@ const QUOTE: &[Part] = &[
     Part::Rest,
 ];
 
+const QUOTE5: &[Part] = &[
+    Part::Message(HEADER),
+    Part::Message(BODY5),
+    Part::Number(4),
+    Part::Message(SIGNED_DATA),
+    Part::Rest,
+];
+
 /// Whether the bytes begin like the message: its first field is a header, which begins with the
 /// version.
 pub(super) fn looks_like(bytes: &[u8]) -> bool {
@@ -104,9 +133,13 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
 pub(super) fn read(bytes: &[u8]) -> Result<Evidence, Malformed> {
     der::at_most(bytes, PROTOBUF_BYTES_MAX, PROTOBUF)?;
     let mut quote = Vec::new();
-    message(Reader::new(bytes, PROTOBUF), QUOTE, &mut quote)?;
+    let parts = match bytes {
+        [_, _, 0x08, 5, ..] => QUOTE5,
+        _ => QUOTE,
+    };
+    message(Reader::new(bytes, PROTOBUF), parts, &mut quote)?;
     // go-tdx-guest calls the bytes at 8 PCE SVN and those at 10 QE SVN, and numbers the QE's
-    // first. Both are zero in every real quote of version 4.
+    // first. Both are zero in every real quote of versions 4 and 5.
     if let Some(svns) = quote.get_mut(8..12) {
         svns.rotate_left(2);
     }
@@ -167,7 +200,7 @@ fn append(
     let wanted = match part {
         Part::Repeated(_, count) => count,
         // What is zero or empty is left out on the wire.
-        Part::Number(_) | Part::Rest => values.len().min(1),
+        Part::Number(_) | Part::Optional(_) | Part::Rest => values.len().min(1),
         Part::Bytes(_) | Part::Message(_) => 1,
     };
     if values.len() != wanted {
@@ -186,11 +219,10 @@ fn append(
                 }
                 out.extend_from_slice(low);
             }
-            (Part::Bytes(width) | Part::Repeated(width, _), Value::Bytes(bytes))
-                if bytes.left() == width =>
-            {
-                out.extend_from_slice(bytes.rest());
-            }
+            (
+                Part::Bytes(width) | Part::Optional(width) | Part::Repeated(width, _),
+                Value::Bytes(bytes),
+            ) if bytes.left() == width => out.extend_from_slice(bytes.rest()),
             (Part::Rest, Value::Bytes(bytes)) => out.extend_from_slice(bytes.rest()),
             (Part::Message(parts), Value::Bytes(bytes)) => message(bytes, parts, out)?,
             _ => {
@@ -242,7 +274,7 @@ mod tests {
                 out.extend(content);
             };
             match *part {
-                Part::Bytes(width) => put(&take(quote, width), out),
+                Part::Bytes(width) | Part::Optional(width) => put(&take(quote, width), out),
                 Part::Repeated(width, count) => {
                     for _ in 0..count {
                         put(&take(quote, width), out);
@@ -300,6 +332,58 @@ mod tests {
             let cut = read(&message[..end]);
             assert!(cut.is_err() || cut.unwrap().quote.len() < wanted.len());
         }
+    }
+
+    /// The same quote in version 5, with a body of TDX 1.5.
+    fn quote5() -> Vec<u8> {
+        let four = quote();
+        let added: Vec<u8> = (0..64).map(|at| 255 - at).collect();
+        let mut five = [&four[..48], &[3, 0, 0x88, 2, 0, 0], &four[48..632]].concat();
+        five[0] = 5;
+        five.extend(added);
+        five.extend(&four[632..]);
+        five
+    }
+
+    #[test]
+    fn a_quote_of_version_5_comes_back_byte_by_byte() {
+        let wanted = quote5();
+        let message = write(&mut wanted.as_slice(), QUOTE5, &[32, 10, 7]);
+        assert!(looks_like(&message));
+        let found = Evidence::read(&message).unwrap();
+        assert_eq!((found.form, found.quote), (Form::Protobuf, wanted.clone()));
+        let read = crate::dcap::Quote::parse(&wanted).unwrap();
+        assert_eq!(
+            (read.header.version, read.trailing),
+            (5, [0u8; 7].as_slice())
+        );
+    }
+
+    #[test]
+    fn a_body_of_tdx_1_0_lacks_what_1_5_added() {
+        let mut wanted = quote5();
+        wanted[48..54].copy_from_slice(&[2, 0, 0x48, 2, 0, 0]);
+        wanted.drain(638..702);
+        // The message of version 5 with a body that ends before its last two fields.
+        let short: Vec<Part> = TD15_BODY[..12].to_vec();
+        let short: &'static [Part] = Box::leak(short.into_boxed_slice());
+        let descriptor: &'static [Part] = Box::leak(Box::new([
+            Part::Number(2),
+            Part::Number(4),
+            Part::Message(short),
+        ]));
+        let mut parts = QUOTE5.to_vec();
+        parts[1] = Part::Message(descriptor);
+        let message = write(&mut wanted.as_slice(), &parts, &[32, 10, 7]);
+        let found = Evidence::read(&message).unwrap();
+        assert_eq!(found.quote, wanted);
+        assert!(crate::dcap::Quote::parse(&wanted).is_ok());
+        // A body that is shorter than its type says is no quote any more.
+        let mut lying = wanted.clone();
+        lying[48..54].copy_from_slice(&[3, 0, 0x88, 2, 0, 0]);
+        let message = write(&mut lying.as_slice(), &parts, &[32, 10, 7]);
+        let quote = Evidence::read(&message).unwrap().quote;
+        assert!(crate::dcap::Quote::parse(&quote).is_err());
     }
 
     #[test]
