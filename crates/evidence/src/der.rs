@@ -218,8 +218,8 @@ impl<'a> Element<'a> {
 /// The dotted form of an encoded object identifier; `None` for a broken encoding.
 #[must_use]
 pub fn dotted(content: &[u8]) -> Option<String> {
-    use std::fmt::Write as _;
-    let mut out = String::new();
+    // Two digits and a point for a byte; a certificate holds twenty identifiers.
+    let mut out = String::with_capacity(content.len().saturating_mul(3));
     let mut arc: u64 = 0;
     let mut first = true;
     let mut open = false;
@@ -234,14 +234,24 @@ pub fn dotted(content: &[u8]) -> Option<String> {
         }
         if first {
             let root = (arc / 40).min(2);
-            write!(out, "{root}.{}", arc.checked_sub(root.checked_mul(40)?)?).ok()?;
+            push_number(&mut out, root);
+            arc = arc.checked_sub(root.checked_mul(40)?)?;
             first = false;
-        } else {
-            write!(out, ".{arc}").ok()?;
         }
+        out.push('.');
+        push_number(&mut out, arc);
         arc = 0;
     }
     if open || first { None } else { Some(out) }
+}
+
+/// Appends a number in decimal digits.
+fn push_number(out: &mut String, number: u64) {
+    if number > 9 {
+        push_number(out, number / 10);
+    }
+    let digit = u32::try_from(number % 10).unwrap_or_default();
+    out.extend(char::from_digit(digit, 10));
 }
 
 /// Reads elements one after the other.
@@ -396,7 +406,10 @@ pub fn pem_blocks(text: &[u8], labels: &[&str], limit: usize) -> Vec<Vec<u8>> {
         };
         rest = next;
         if labels.contains(&label) {
-            let packed: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+            let mut packed = String::with_capacity(body.len());
+            for line in body.split_ascii_whitespace() {
+                packed.push_str(line);
+            }
             if let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(packed) {
                 out.push(bytes);
             }

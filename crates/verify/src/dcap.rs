@@ -27,17 +27,19 @@ pub mod held;
 mod identity;
 mod json;
 mod kept;
+mod lists;
 mod needs;
 mod pck;
 mod qe;
+mod signers;
 mod tcb;
 
 pub use broken::{Broken, Difference};
 pub use ccel::{BootLog, RtmrEvent, with_event_log};
-pub use chain::Revocation;
 pub use document::{DOCUMENT_BYTES_MAX, Issue};
 pub(crate) use forms::Parts;
 pub use kept::{KeptPlatform, quote_with_kept};
+pub use lists::Revocation;
 pub use needs::{EndorsementId, ca_of, certificates, is_of_authority, needs};
 pub use pck::{Configuration, PckExtension, PckTcb, SgxType};
 pub use tcb::{Standing, TcbStatus};
@@ -208,20 +210,17 @@ fn prove(
 ) -> Result<(Trail, Proven), Error> {
     let mut trail = Trail::new();
     let mut notes = Vec::new();
-    let (pck, root_lists) = chain::pck(&mut trail, context, quote, &mut notes)?;
+    let lists = lists::read(context);
+    let (pck, ground) = chain::pck(&mut trail, context, quote, &lists, &mut notes)?;
     let chain = trail.passed().to_vec();
     spoken(&mut trail, context.crypto, quote, &pck, binding)?;
     let from = trail.passed().len();
-    let signers = chain::tcb_signers(&mut trail, context, Some(&root_lists), &mut notes)?;
+    let signers = signers::tcb_signers(&mut trail, context, &ground)?;
     let tee = quote.header.tee;
-    let info = tcb::find(
-        &mut trail,
-        context,
-        &signers,
-        tcb::Subject::of(tee, &pck.extension),
-        &mut notes,
-    )?;
-    let identity = identity::find(&mut trail, context, &signers, tee, &mut notes)?;
+    let subject = tcb::Subject::of(tee, &pck.extension);
+    let (infos, identities) = document::of_heap(context, &mut notes);
+    let info = tcb::find(&mut trail, context, &signers, infos, subject, &mut notes)?;
+    let identity = identity::find(&mut trail, context, &signers, identities, tee, &mut notes)?;
     notes.sort();
     notes.dedup();
     let documents = trail.passed().get(from..).unwrap_or_default().to_vec();

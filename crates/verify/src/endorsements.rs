@@ -52,10 +52,10 @@ impl Endorsements {
 
     /// Adds one file: DER or PEM certificates and lists (any number of PEM blocks, also hex of a
     /// DER list as Intel's service answers), a JSON document, a dump of Intel's collateral
-    /// structure, one of the JSON wrappers in which several of these lie together, or a launch
-    /// endorsement of Google's. Anything
-    /// else is named in `skipped`. Returns how many endorsements were found. The same bytes are
-    /// kept once, under the first of their sources by name.
+    /// structure or of Open Enclave's, one of the JSON wrappers in which several of these lie
+    /// together, or a launch endorsement of Google's. Anything else is named in `skipped`. Returns
+    /// how many endorsements were found. The same bytes are kept once, under the first of their
+    /// sources by name.
     pub fn add(&mut self, source: &str, bytes: &[u8]) -> usize {
         let before = self.len();
         if !self.add_content(source, bytes) {
@@ -156,6 +156,7 @@ impl Endorsements {
             recognised |= self.add_der(source, &decoded);
         }
         recognised |= self.add_parts(source, Parts::of_dump(bytes));
+        recognised |= self.add_parts(source, Parts::of_open_enclave(bytes));
         recognised | self.add_parts(source, Parts::of_header(bytes))
     }
 

@@ -1,8 +1,10 @@
-//! Intel's certificates: root → PCK CA → PCK leaf, root → TCB signing, and the lists that revoke.
+//! Intel's certificates: root → PCK CA → PCK leaf.
 //!
 //! The root is pinned by key: Intel has published more than one certificate of it. Intermediates
 //! are found by name and signature, in the quote first and then in the heap, because genuine
 //! quotes bring them in any order. Never trusts a root from evidence.
+
+use std::borrow::Cow;
 
 use zeuge_evidence::{
     Malformed, UnixTime,
@@ -11,41 +13,22 @@ use zeuge_evidence::{
     x509::{Certificate, Name, RevocationList},
 };
 
-use super::{Broken, Context, Difference, pck::PckExtension, qe};
+use super::{
+    Broken, Context, Difference,
+    lists::{self, Lists, Read, Revocation},
+    pck::PckExtension,
+    qe,
+};
 use crate::{
     Error, Trail, Unavailable,
     anchors::fingerprint,
-    x509::{KeyKind, is_valid_at, key_kind, list_signed_by, signed_by},
+    x509::{KeyKind, is_valid_at, key_kind, signed_by},
 };
 
 /// A chain has three certificates; a quote with more than this is hostile.
 const CHAIN_MAX: usize = 8;
-/// A folder with years of lists has a few dozen per issuer; beyond, the rest is skipped and named.
-const LISTS_MAX: usize = 128;
 const ROOT_NAME: &str = "SGX Root CA";
 const LEAF_NAME: &str = "SGX PCK Certificate";
-const SIGNER_NAME: &str = "SGX TCB Signing";
-
-/// What is known from one issuer's revocation lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Revocation {
-    /// A list that the issuer signed was at hand and names nobody of this chain. It may be stale:
-    /// appraisal compares the dates.
-    Checked {
-        /// When the list was made.
-        this_update: UnixTime,
-        /// When the next one is due; `None` for a list that does not say.
-        next_update: Option<UnixTime>,
-        /// The list's number, if it has one that fits 64 bits.
-        number: Option<u64>,
-        /// SHA-256 of the list in DER.
-        fingerprint: [u8; 32],
-        /// Where the list came from.
-        source: String,
-    },
-    /// No list of this issuer at hand that had been made by the instant.
-    Missing,
-}
 
 /// A PCK certificate that is proven, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,20 +50,29 @@ pub(crate) struct Pck {
 }
 
 /// A name for people: the common name, or the whole name in hex where there is none.
-fn name(name: &Name<'_>) -> String {
+pub(crate) fn name(name: &Name<'_>) -> String {
     name.common_name()
         .map_or_else(|| hex::encode(name.raw), str::to_owned)
 }
 
-fn is_named(certificate: &Certificate<'_>, part: &str) -> bool {
+/// Whether the subject's common name has this part.
+pub(crate) fn is_named(certificate: &Certificate<'_>, part: &str) -> bool {
     certificate
         .subject
         .common_name()
         .is_some_and(|name| name.contains(part))
 }
 
-/// The certificates that the quote brings, in its order. Intel's order is leaf first.
+/// The certificates that the quote brings in DER, in its order; each can be read. Intel's order is
+/// leaf first.
 pub(crate) fn brought(quote: &Quote<'_>) -> Result<Vec<Vec<u8>>, Malformed> {
+    let blocks = blocks(quote)?;
+    parsed(&blocks)?;
+    Ok(blocks)
+}
+
+/// The blocks of PEM that the quote brings in place of certificates.
+fn blocks(quote: &Quote<'_>) -> Result<Vec<Vec<u8>>, Malformed> {
     let bytes = match quote.certification {
         CertificationData::Chain(bytes) | CertificationData::Leaf(bytes) => bytes,
         CertificationData::Platform { .. } | CertificationData::Manifest(_) => {
@@ -105,49 +97,70 @@ pub(crate) fn brought(quote: &Quote<'_>) -> Result<Vec<Vec<u8>>, Malformed> {
             "it holds no certificate, one that cannot be read, or too many for its type",
         ));
     }
-    for block in &blocks {
-        Certificate::parse(block)?;
-    }
     Ok(blocks)
+}
+
+fn parsed(blocks: &[Vec<u8>]) -> Result<Vec<Certificate<'_>>, Malformed> {
+    blocks.iter().map(|der| Certificate::parse(der)).collect()
 }
 
 /// Whether every line that begins or ends a block belongs to one of the `blocks` that were read:
 /// the reader of PEM passes over the rest in silence, and a changed chain must not pass.
 fn is_whole(text: &[u8], blocks: usize) -> bool {
-    let count = |line: &[u8]| {
-        let windows = text.windows(line.len());
-        windows.filter(|window| *window == line).count()
-    };
-    [
-        &b"-----BEGIN "[..],
-        b"-----BEGIN CERTIFICATE-----",
-        b"-----END CERTIFICATE-----",
-    ]
-    .iter()
-    .all(|line| count(line) == blocks)
+    let (mut begun, mut certificates, mut ended) = (0_usize, 0_usize, 0_usize);
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        if *first == b'-' {
+            begun = begun.saturating_add(rest.starts_with(b"-----BEGIN ").into());
+            let first = rest.starts_with(b"-----BEGIN CERTIFICATE-----");
+            certificates = certificates.saturating_add(first.into());
+            ended = ended.saturating_add(rest.starts_with(b"-----END CERTIFICATE-----").into());
+        }
+        rest = after;
+    }
+    [begun, certificates, ended] == [blocks; 3]
 }
 
-/// Proves the PCK certificate of a quote; returns with it the root's lists, whose signatures were
-/// checked on the way.
-pub(crate) fn pck<'c>(
+/// What all of Intel's chains stand on: the pinned root, and the lists that it signed.
+#[derive(Debug)]
+pub(crate) struct Ground<'a> {
+    pub(crate) root: Certificate<'a>,
+    pub(crate) lists: Lists<'a>,
+}
+
+impl<'a> Ground<'a> {
+    /// The ground for documents alone, where no platform is proven.
+    pub(crate) fn of(
+        context: &Context<'a>,
+        all: &'a [Read<'a>],
+        notes: &mut Vec<String>,
+    ) -> Result<Self, Error> {
+        let root = root(&mut Trail::new(), context)?;
+        let lists = lists::of_issuer(context, all, &root, notes);
+        Ok(Self { root, lists })
+    }
+}
+
+/// Proves the PCK certificate of a quote; returns with it the ground that it stands on.
+pub(crate) fn pck<'a>(
     trail: &mut Trail,
-    context: &Context<'c>,
+    context: &Context<'a>,
     quote: &Quote<'_>,
+    all: &'a [Read<'a>],
     notes: &mut Vec<String>,
-) -> Result<(Pck, Lists<'c>), Error> {
-    let brought = brought(quote)?;
+) -> Result<(Pck, Ground<'a>), Error> {
+    let blocks = blocks(quote)?;
+    let brought = parsed(&blocks)?;
     let root = root(trail, context)?;
     check_brought_roots(trail, context, &brought, &root)?;
-    let leaf_bytes = match brought.first() {
-        Some(first) => first.as_slice(),
-        None => from_heap(trail, context, quote)?,
+    let leaf = match brought.first() {
+        Some(first) => Cow::Borrowed(first),
+        None => Cow::Owned(from_heap(trail, context, quote)?),
     };
-    let leaf = Certificate::parse(leaf_bytes)?;
-    let intermediate_bytes = intermediate(trail, context, &root, &leaf, &brought)?;
-    let intermediate = Certificate::parse(&intermediate_bytes)?;
+    let intermediate = intermediate(trail, context, &root, &leaf, &brought)?;
     let extension = check_leaf(trail, context, &leaf)?;
-    let root_lists = lists(context, &root, notes);
-    let root_list = revoked(
+    let root_lists = lists::of_issuer(context, all, &root, notes);
+    let root_list = lists::revoked(
         trail,
         context,
         (&root, &root_lists),
@@ -155,31 +168,33 @@ pub(crate) fn pck<'c>(
         |trail, lists| {
             // spec: dcap.chain.intermediate-revoked
             trail.check("dcap.intermediate.revoked", || {
-                not_listed(lists, &intermediate).map_err(|d| Broken::IntermediateRevoked(d).into())
+                lists::not_listed(lists, &intermediate)
+                    .map_err(|d| Broken::IntermediateRevoked(d).into())
             })
         },
     )?;
-    let pck_lists = lists(context, &intermediate, notes);
-    let issuer = (&intermediate, &pck_lists);
-    let pck_list = revoked(trail, context, issuer, notes, |trail, lists| {
+    let pck_lists = lists::of_issuer(context, all, &intermediate, notes);
+    let issuer = (&*intermediate, &pck_lists);
+    let pck_list = lists::revoked(trail, context, issuer, notes, |trail, lists| {
         // spec: dcap.pck.revoked
         trail.check("dcap.pck.revoked", || {
-            not_listed(lists, &leaf).map_err(|d| Broken::PckRevoked(d).into())
+            lists::not_listed(lists, &leaf).map_err(|d| Broken::PckRevoked(d).into())
         })
     })?;
     let pck = Pck {
-        fingerprint: fingerprint(leaf_bytes),
+        fingerprint: fingerprint(leaf.raw),
         public_key: leaf.public_key.key.to_vec(),
         serial: leaf.serial.to_vec(),
         not_before: leaf.not_before,
         not_after: leaf.not_after,
         issuer: name(&intermediate.subject),
-        issuer_fingerprint: fingerprint(&intermediate_bytes),
+        issuer_fingerprint: fingerprint(intermediate.raw),
         extension,
         root_list,
         pck_list,
     };
-    Ok((pck, root_lists))
+    let lists = root_lists;
+    Ok((pck, Ground { root, lists }))
 }
 
 /// The pinned root, in force at the instant.
@@ -200,18 +215,17 @@ fn root<'c>(trail: &mut Trail, context: &Context<'c>) -> Result<Certificate<'c>,
 fn check_brought_roots(
     trail: &mut Trail,
     context: &Context<'_>,
-    brought: &[Vec<u8>],
+    brought: &[Certificate<'_>],
     root: &Certificate<'_>,
 ) -> Result<(), Error> {
     // spec: dcap.chain.root
     trail.check("dcap.root.pinned", || {
-        for bytes in brought.iter().skip(1) {
+        for certificate in brought.iter().skip(1) {
             // The pinned certificate itself is what everything is held against.
-            if bytes == context.anchors.intel().certificate() {
+            if certificate.raw == context.anchors.intel().certificate() {
                 continue;
             }
-            let certificate = Certificate::parse(bytes)?;
-            if !certificate.is_self_issued() && !is_named(&certificate, ROOT_NAME) {
+            if !certificate.is_self_issued() && !is_named(certificate, ROOT_NAME) {
                 continue;
             }
             let found = certificate.public_key.raw;
@@ -219,7 +233,7 @@ fn check_brought_roots(
                 let difference = Difference::hex(certificate.public_key.key, root.public_key.key);
                 return Err(Broken::RootNotPinned(difference).into());
             }
-            if signed_by(&certificate, &root.public_key, context.crypto).is_err() {
+            if signed_by(certificate, &root.public_key, context.crypto).is_err() {
                 let difference = Difference::new("a changed certificate", name(&root.subject));
                 return Err(Broken::RootNotPinned(difference).into());
             }
@@ -233,15 +247,16 @@ fn from_heap<'c>(
     trail: &mut Trail,
     context: &Context<'c>,
     quote: &Quote<'_>,
-) -> Result<&'c [u8], Error> {
-    let held = context.heap.certificates.iter().find(|held| {
-        Certificate::parse(&held.bytes).is_ok_and(|certificate| {
-            PckExtension::of(&certificate).is_ok_and(|extension| is_meant(quote, &extension))
-                && qe::report_signed_by(quote, certificate.public_key.key, context.crypto)
-        })
+) -> Result<Certificate<'c>, Error> {
+    let held = context.heap.certificates.iter().find_map(|held| {
+        let certificate = Certificate::parse(&held.bytes).ok()?;
+        let extension = PckExtension::of(&certificate).ok()?;
+        let fits = is_meant(quote, &extension)
+            && qe::report_signed_by(quote, certificate.public_key.key, context.crypto);
+        fits.then_some(certificate)
     });
     // spec: dcap.pck.at-hand
-    trail.check("dcap.pck.available", || match (held, &quote.certification) {
+    trail.check("dcap.pck.available", || match (&held, &quote.certification) {
         (Some(_), _) => Ok(()),
         (None, CertificationData::Platform { cpu_svn, pce_svn, .. }) => Err(no_pck(format!(
             "a PCK certificate with CPUSVN {} and PCESVN {pce_svn} whose key signed the QE report",
@@ -250,7 +265,7 @@ fn from_heap<'c>(
         (None, _) => Err(no_pck("the PCK certificate of this quote")),
     })?;
     // Without the check above: no platform is known to have signed the QE report.
-    held.map(|held| held.bytes.as_slice()).ok_or_else(|| {
+    held.ok_or_else(|| {
         Broken::QeReportSignatureBad(Difference::new("nobody", "a PCK certificate")).into()
     })
 }
@@ -286,31 +301,25 @@ pub(crate) fn no_pck(what: impl Into<String>) -> Error {
     })
 }
 
-/// Finds the leaf's issuer and proves it under the root; returns it in DER.
-fn intermediate(
+/// Finds the leaf's issuer and proves it under the root.
+fn intermediate<'b, 'c: 'b>(
     trail: &mut Trail,
-    context: &Context<'_>,
+    context: &Context<'c>,
     root: &Certificate<'_>,
     leaf: &Certificate<'_>,
-    brought: &[Vec<u8>],
-) -> Result<Vec<u8>, Error> {
+    brought: &'b [Certificate<'b>],
+) -> Result<Cow<'b, Certificate<'b>>, Error> {
     // A quote that brings the issuer is taken at its word: a broken one is not mended from the heap.
-    let is_issuer = |bytes: &&Vec<u8>| {
-        Certificate::parse(bytes)
-            .is_ok_and(|certificate| certificate.subject.raw == leaf.issuer.raw)
-    };
-    let own: Vec<&Vec<u8>> = brought.iter().skip(1).filter(is_issuer).collect();
-    let held = context.heap.certificates.iter().map(|held| &held.bytes);
-    let candidates = if own.is_empty() {
-        held.filter(is_issuer).collect()
-    } else {
-        own
-    };
+    let is_issuer = |certificate: &Certificate<'_>| certificate.subject.raw == leaf.issuer.raw;
+    let own = brought.iter().skip(1).filter(|own| is_issuer(own));
+    let mut candidates: Vec<Cow<'_, Certificate<'_>>> = own.map(Cow::Borrowed).collect();
+    if candidates.is_empty() {
+        let held = context.heap.certificates.iter();
+        let held = held.filter_map(|held| Certificate::parse(&held.bytes).ok());
+        candidates.extend(held.filter(is_issuer).map(Cow::Owned));
+    }
     let mut first = None;
-    for bytes in candidates {
-        let Ok(candidate) = Certificate::parse(bytes) else {
-            continue;
-        };
+    for candidate in candidates {
         if candidate.is_self_issued() {
             continue;
         }
@@ -318,7 +327,7 @@ fn intermediate(
         match check_intermediate(&mut own, context, root, &candidate, leaf) {
             Ok(()) => {
                 trail.extend(own);
-                return Ok(bytes.clone());
+                return Ok(candidate);
             }
             Err(error) if first.is_none() => first = Some(error),
             Err(_) => {}
@@ -412,7 +421,6 @@ pub(crate) fn held_leaf(
     let root = root(trail, context)?;
     let leaf = Certificate::parse(bytes)?;
     let issuer = intermediate(trail, context, &root, &leaf, &[])?;
-    let issuer = Certificate::parse(&issuer)?;
     let extension = check_leaf(trail, context, &leaf)?;
     let until = leaf.not_after.min(issuer.not_after);
     Ok((extension, name(&issuer.subject), until))
@@ -429,7 +437,7 @@ pub(crate) fn held_list<'b>(
     let list = RevocationList::parse(bytes)?;
     let root = root(trail, context)?;
     let Some(part) = ca else {
-        check_list(trail, context, &list, &root)?;
+        lists::check_list(trail, context, &list, &root)?;
         return Ok((list, name(&root.subject)));
     };
     let mut failure = None;
@@ -442,7 +450,7 @@ pub(crate) fn held_list<'b>(
         }
         let mut own = Trail::new();
         let proven = check_authority(&mut own, context, &root, &candidate)
-            .and_then(|()| check_list(&mut own, context, &list, &candidate));
+            .and_then(|()| lists::check_list(&mut own, context, &list, &candidate));
         match proven {
             Ok(()) => {
                 trail.extend(own);
@@ -458,24 +466,6 @@ pub(crate) fn held_list<'b>(
             remedy: "it comes with every answer of Intel's provisioning certification service",
         })
     }))
-}
-
-fn check_list(
-    trail: &mut Trail,
-    context: &Context<'_>,
-    list: &RevocationList<'_>,
-    issuer: &Certificate<'_>,
-) -> Result<(), Error> {
-    trail.check("dcap.crl.signature", || {
-        // A delta or partial list says so in a critical extension; Intel issues none.
-        let whole = list.extensions.iter().all(|extension| !extension.critical);
-        let named = list.issuer.raw == issuer.subject.raw;
-        if named && whole && list_signed_by(list, &issuer.public_key, context.crypto).is_ok() {
-            return Ok(());
-        }
-        let difference = Difference::new(name(&list.issuer), name(&issuer.subject));
-        Err(Broken::CrlSignatureBad(difference).into())
-    })
 }
 
 /// What the leaf says of itself.
@@ -538,280 +528,4 @@ fn check_leaf(
         Err(Broken::PckComponentsDiffer(Difference::hex(&tcb.cpu_svn, &tcb.components)).into())
     })?;
     Ok(extension)
-}
-
-/// The keys that may sign TCB Info and QE Identity at the instant.
-///
-/// Intel renews the certificate of one key, so every certificate at hand is looked at, and one
-/// that is in force now vouches for documents that were signed before it. `root_lists` are those that
-/// [`pck`] returned, where it ran before.
-pub(crate) fn tcb_signers(
-    trail: &mut Trail,
-    context: &Context<'_>,
-    root_lists: Option<&Lists<'_>>,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Vec<u8>>, Error> {
-    let root = root(&mut Trail::new(), context)?;
-    let own;
-    let root_lists = match root_lists {
-        Some(lists) => lists,
-        None => {
-            own = lists(context, &root, notes);
-            &own
-        }
-    };
-    let mut keys: Vec<Vec<u8>> = Vec::new();
-    let mut good: Option<Trail> = None;
-    let mut failures = Vec::new();
-    for held in &context.heap.certificates {
-        let Ok(candidate) = Certificate::parse(&held.bytes) else {
-            continue;
-        };
-        if !is_named(&candidate, SIGNER_NAME) || candidate.issuer.raw != root.subject.raw {
-            continue;
-        }
-        let mut own = Trail::new();
-        match check_signer(&mut own, context, (&root, root_lists), &candidate) {
-            Ok(()) => {
-                good.get_or_insert(own);
-                if !keys.iter().any(|key| key == candidate.public_key.key) {
-                    keys.push(candidate.public_key.key.to_vec());
-                }
-            }
-            Err(error) => failures.push(error),
-        }
-    }
-    if let Some(own) = good {
-        trail.extend(own);
-        return Ok(keys);
-    }
-    // A certificate of Intel's that is out of its window is nearer than one of somebody else's.
-    let nearest = failures
-        .iter()
-        .position(|error| error.check() != "dcap.tcb-signer.signature");
-    if let Some(index) = nearest.or((!failures.is_empty()).then_some(0)) {
-        return Err(failures.swap_remove(index));
-    }
-    // spec: dcap.tcb-signer.at-hand
-    trail.check("dcap.tcb-signer.available", || {
-        Err(no_signer("dcap.tcb-signer.available", context.at))
-    })?;
-    // Without the check above: nobody is known to have signed the documents.
-    Err(Broken::TcbSignerSignatureBad(Difference::new("nobody", name(&root.subject))).into())
-}
-
-fn no_signer(check: &'static str, at: UnixTime) -> Error {
-    Error::Unavailable(Unavailable {
-        check,
-        what: format!("a certificate of Intel's TCB signing key in force at {at}"),
-        remedy: "it comes with every answer of Intel's provisioning certification service",
-    })
-}
-
-fn check_signer(
-    trail: &mut Trail,
-    context: &Context<'_>,
-    (root, root_lists): (&Certificate<'_>, &Lists<'_>),
-    candidate: &Certificate<'_>,
-) -> Result<(), Error> {
-    // spec: dcap.tcb-signer.signature
-    trail.check("dcap.tcb-signer.signature", || {
-        signed_by(candidate, &root.public_key, context.crypto).map_err(|_| {
-            let difference = Difference::new(name(&candidate.subject), name(&root.subject));
-            Broken::TcbSignerSignatureBad(difference).into()
-        })
-    })?;
-    // spec: dcap.tcb-signer.validity
-    trail.check("dcap.tcb-signer.validity", || {
-        if is_valid_at(candidate, context.at) {
-            return Ok(());
-        }
-        Err(no_signer("dcap.tcb-signer.validity", context.at))
-    })?;
-    let signed: Vec<_> = root_lists.iter().filter(|list| list.is_signed).collect();
-    // spec: dcap.tcb-signer.revoked
-    trail.check("dcap.tcb-signer.revoked", || {
-        not_listed(&signed, candidate).map_err(|d| Broken::TcbSignerRevoked(d).into())
-    })
-}
-
-/// One list of an issuer, by name.
-#[derive(Debug)]
-pub(crate) struct List<'a> {
-    source: &'a str,
-    list: RevocationList<'a>,
-    is_signed: bool,
-}
-
-/// The lists that name one issuer.
-pub(crate) type Lists<'a> = Vec<List<'a>>;
-
-impl List<'_> {
-    /// In force before stale, then newest, then highest number.
-    fn rank(&self, at: UnixTime) -> (bool, UnixTime, Option<u64>) {
-        let in_force = self.list.next_update.is_some_and(|next| at <= next);
-        (in_force, self.list.this_update, self.list.number())
-    }
-}
-
-fn lists<'a>(
-    context: &Context<'a>,
-    issuer: &Certificate<'_>,
-    notes: &mut Vec<String>,
-) -> Lists<'a> {
-    let mut out = Vec::new();
-    for held in &context.heap.revocation_lists {
-        let Ok(list) = RevocationList::parse(&held.bytes) else {
-            continue;
-        };
-        if list.issuer.raw != issuer.subject.raw || list.this_update > context.at {
-            continue;
-        }
-        let source = held.source.as_str();
-        if list.extensions.iter().any(|extension| extension.critical) {
-            // A delta or partial list says so in a critical extension; Intel issues none.
-            notes.push(format!("{source}: the list has a critical extension"));
-        } else if out.len() >= LISTS_MAX {
-            notes.push(format!(
-                "{source}: more than {LISTS_MAX} lists of this issuer"
-            ));
-        } else {
-            let is_signed = list_signed_by(&list, &issuer.public_key, context.crypto).is_ok();
-            out.push(List {
-                source,
-                list,
-                is_signed,
-            });
-        }
-    }
-    out
-}
-
-/// Runs `dcap.crl.signature` and the given check on an issuer's lists.
-///
-/// A list with a bad signature is skipped and named, and decides only if no good one is left. A
-/// revocation is for ever: any list that the issuer signed counts, however old.
-fn revoked(
-    trail: &mut Trail,
-    context: &Context<'_>,
-    (issuer, all): (&Certificate<'_>, &Lists<'_>),
-    notes: &mut Vec<String>,
-    check: impl FnOnce(&mut Trail, &[&List<'_>]) -> Result<(), Error>,
-) -> Result<Revocation, Error> {
-    let (signed, bad): (Vec<_>, Vec<_>) = all.iter().partition(|list| list.is_signed);
-    let best = |lists: &[&List<'_>]| {
-        lists
-            .iter()
-            .max_by_key(|list| list.rank(context.at))
-            .map(|list| Revocation::Checked {
-                this_update: list.list.this_update,
-                next_update: list.list.next_update,
-                number: list.list.number(),
-                fingerprint: fingerprint(list.list.raw),
-                source: list.source.to_owned(),
-            })
-    };
-    if signed.is_empty() && bad.is_empty() {
-        return Ok(Revocation::Missing);
-    }
-    // spec: dcap.chain.crl-signature
-    trail.check("dcap.crl.signature", || match bad.first() {
-        Some(list) if signed.is_empty() => {
-            let difference = Difference::new(list.source, name(&issuer.subject));
-            Err(Broken::CrlSignatureBad(difference).into())
-        }
-        _ => Ok(()),
-    })?;
-    for list in &bad {
-        notes.push(format!(
-            "{}: its signature is not its issuer's",
-            list.source
-        ));
-    }
-    check(trail, &signed)?;
-    Ok(best(&signed)
-        .or_else(|| best(&bad))
-        .unwrap_or(Revocation::Missing))
-}
-
-fn not_listed(lists: &[&List<'_>], certificate: &Certificate<'_>) -> Result<(), Difference> {
-    for list in lists {
-        let entry = list
-            .list
-            .revoked
-            .iter()
-            .find(|entry| entry.serial == certificate.serial);
-        if let Some(entry) = entry {
-            let serial = hex::encode(certificate.serial);
-            let found = format!("serial {serial} in {}, since {}", list.source, entry.at);
-            return Err(Difference::new(found, "no entry"));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn capture(path: &str) -> Option<Vec<u8>> {
-        let Some(folder) = std::env::var_os("ZEUGE_VECTORS") else {
-            println!("skipped: ZEUGE_VECTORS is not set");
-            return None;
-        };
-        Some(std::fs::read(std::path::Path::new(&folder).join(path)).unwrap())
-    }
-
-    #[test]
-    fn a_listed_serial_number_is_found_and_no_other() {
-        let Some(crl) = capture("open/crl/attestation-rs__pck_crl_platform.der") else {
-            return;
-        };
-        let Some(der) = capture("open/intel-cert/phala-cloud__api-quickstart-1.der") else {
-            return;
-        };
-        let list = RevocationList::parse(&crl).unwrap();
-        assert!(list.revoked.len() > 50);
-        let mut certificate = Certificate::parse(&der).unwrap();
-        let serials: Vec<&[u8]> = list.revoked.iter().map(|entry| entry.serial).collect();
-        let list = List {
-            source: "list.der",
-            list,
-            is_signed: true,
-        };
-        let lists = [&list];
-        assert_eq!(not_listed(&lists, &certificate), Ok(()));
-        for serial in serials {
-            certificate.serial = serial;
-            assert!(not_listed(&lists, &certificate).is_err());
-        }
-    }
-
-    #[test]
-    fn the_extension_of_a_real_certificate_is_read() {
-        let Some(der) = capture("open/intel-cert/phala-cloud__api-quickstart-1.der") else {
-            return;
-        };
-        let certificate = Certificate::parse(&der).unwrap();
-        let extension = PckExtension::of(&certificate).unwrap();
-        assert_eq!(extension.pce_id, [0, 0]);
-        assert_eq!(extension.tcb.components, extension.tcb.cpu_svn);
-        assert!(extension.platform_instance_id.is_some() && extension.configuration.is_some());
-    }
-
-    #[test]
-    fn no_changed_byte_makes_the_reader_of_the_extension_panic() {
-        let Some(der) = capture("open/intel-cert/phala-cloud__api-quickstart-1.der") else {
-            return;
-        };
-        for index in 0..der.len() {
-            for flip in [1, 0x80, 0xff] {
-                let mut changed = der.clone();
-                changed[index] ^= flip;
-                if let Ok(certificate) = Certificate::parse(&changed) {
-                    let _ = PckExtension::of(&certificate);
-                }
-            }
-        }
-    }
 }

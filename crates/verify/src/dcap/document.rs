@@ -4,13 +4,16 @@
 //! them is believed. What is read earlier (kind, platform) only orders the candidates and is
 //! checked again afterwards. Never re-serialises.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use zeuge_evidence::UnixTime;
 
-use super::{Broken, Context, Difference, json::Json};
+use super::{
+    Broken, Context, Difference,
+    json::{Json, Name, View},
+};
 use crate::{Error, Trail, Unavailable, anchors::fingerprint, crypto::Scheme};
 
 /// The largest real document has 22 KiB; ten times that is hostile.
@@ -112,10 +115,11 @@ pub(crate) struct Envelope<'a> {
     signature: Option<[u8; 64]>,
     duplicate: Option<String>,
     /// The inner object, read and not believed.
-    pub(crate) content: Json,
+    pub(crate) content: Json<'a>,
 }
 
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+/// The members of a file, of which each value is kept as received.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -127,8 +131,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut out = Vec::new();
-                while let Some(member) = map.next_entry::<String, &'de RawValue>()? {
-                    out.push(member);
+                while let Some(name) = map.next_key_seed(Name)? {
+                    out.push((name, map.next_value()?));
                 }
                 Ok(Members(out))
             }
@@ -137,30 +141,46 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
+impl<'a> Members<'a> {
+    /// Reads a file of at most [`DOCUMENT_BYTES_MAX`]; `None` for one that is no object.
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        if bytes.len() > DOCUMENT_BYTES_MAX {
+            return None;
+        }
+        serde_json::from_str(std::str::from_utf8(bytes).ok()?).ok()
+    }
+
+    /// The first of this name, and whether there is another.
+    fn find(&self, name: &str) -> Option<(&'a RawValue, bool)> {
+        let mut named = self.0.iter().filter(|(at, _)| at == name);
+        let (_, first) = named.next()?;
+        Some((*first, named.next().is_some()))
+    }
+}
+
 impl<'a> Envelope<'a> {
     /// Opens `{"tcbInfo"|"enclaveIdentity": {…}, "signature": "128 hex"}`; `None` for anything
     /// that is not of this kind.
     pub(crate) fn open(kind: Kind, source: &'a str, bytes: &'a [u8]) -> Option<Self> {
-        if bytes.len() > DOCUMENT_BYTES_MAX {
-            return None;
-        }
-        let Members(members) = serde_json::from_slice(bytes).ok()?;
-        let find = |name: &str| {
-            members
-                .iter()
-                .find(|(at, _)| at == name)
-                .map(|(_, raw)| *raw)
-        };
-        let body = find(kind.member())?.get().as_bytes();
+        Self::of(kind, source, &Members::of(bytes)?)
+    }
+
+    fn of(kind: Kind, source: &'a str, members: &Members<'a>) -> Option<Self> {
+        let (body, twice) = members.find(kind.member())?;
+        let body = body.get().as_bytes();
         let content = Json::parse(body)?;
-        let signature = find("signature")
-            .and_then(|raw| serde_json::from_str::<String>(raw.get()).ok())
+        let signature = members.find("signature");
+        let outer = match signature {
+            Some((_, true)) => Some("signature"),
+            _ => twice.then_some(kind.member()),
+        };
+        let signature = signature
+            .and_then(|(raw, _)| serde_json::from_str::<String>(raw.get()).ok())
             .and_then(|text| hex::decode(text).ok())
             .and_then(|bytes| bytes.try_into().ok());
-        let outer = ["signature", kind.member()]
-            .into_iter()
-            .find(|name| members.iter().filter(|(at, _)| at == name).count() > 1);
-        let duplicate = outer.or_else(|| content.duplicate()).map(str::to_owned);
+        let duplicate = outer
+            .or_else(|| content.view().duplicate())
+            .map(str::to_owned);
         Some(Self {
             kind,
             source,
@@ -216,7 +236,7 @@ impl<'a> Envelope<'a> {
 
     /// Reads what both kinds say of themselves.
     pub(crate) fn issue(&self) -> Result<Issue, Broken> {
-        let content = &self.content;
+        let content = self.content.view();
         let number = unsigned(content, "tcbEvaluationDataNumber", u32::MAX.into());
         Ok(Issue {
             issue_date: instant(self.kind, content, "issueDate")?,
@@ -255,61 +275,69 @@ pub(crate) fn window(
     })
 }
 
-/// All documents of one kind in the heap, as received.
-pub(crate) fn envelopes<'a>(
-    kind: Kind,
+/// All TCB Infos and QE Identities in the heap, as received. Each file is read once.
+pub(crate) fn of_heap<'a>(
     context: &Context<'a>,
     notes: &mut Vec<String>,
-) -> Vec<Envelope<'a>> {
-    let mut out = Vec::new();
+) -> (Vec<Envelope<'a>>, Vec<Envelope<'a>>) {
+    let (mut infos, mut identities) = (Vec::new(), Vec::new());
     for held in &context.heap.documents {
-        let Some(envelope) = Envelope::open(kind, &held.source, &held.bytes) else {
+        let Some(members) = Members::of(&held.bytes) else {
             continue;
         };
-        if out.len() >= CANDIDATES_MAX {
+        for (kind, out) in [
+            (Kind::TcbInfo, &mut infos),
+            (Kind::QeIdentity, &mut identities),
+        ] {
+            let Some(envelope) = Envelope::of(kind, &held.source, &members) else {
+                continue;
+            };
+            if out.len() < CANDIDATES_MAX {
+                out.push(envelope);
+                continue;
+            }
             notes.push(format!(
                 "more than {CANDIDATES_MAX} documents of the kind {}",
                 kind.title()
             ));
-            break;
         }
-        out.push(envelope);
     }
-    out
+    (infos, identities)
 }
 
 /// A member that is an instant.
-pub(crate) fn instant(kind: Kind, object: &Json, name: &str) -> Result<UnixTime, Broken> {
-    let text = object.get(name).and_then(Json::text);
+pub(crate) fn instant(kind: Kind, object: View<'_, '_>, name: &str) -> Result<UnixTime, Broken> {
+    let text = object.get(name).and_then(View::text);
     text.and_then(UnixTime::parse_rfc3339)
         .ok_or_else(|| kind.format(name, "an instant"))
 }
 
 /// A member that is a whole number up to a limit.
-pub(crate) fn unsigned(object: &Json, name: &str, limit: u64) -> Option<u64> {
-    let number = object.get(name).and_then(Json::number);
+pub(crate) fn unsigned(object: View<'_, '_>, name: &str, limit: u64) -> Option<u64> {
+    let number = object.get(name).and_then(View::number);
     number.filter(|number| *number <= limit)
 }
 
 /// A member that is `N` bytes in hex of either case.
 pub(crate) fn hex_bytes<const N: usize>(
     kind: Kind,
-    object: &Json,
+    object: View<'_, '_>,
     name: &str,
 ) -> Result<[u8; N], Broken> {
-    let text = object.get(name).and_then(Json::text);
-    text.and_then(|text| hex::decode(text).ok())
-        .and_then(|bytes| bytes.try_into().ok())
+    let text = object.get(name).and_then(View::text);
+    let mut bytes = [0; N];
+    text.and_then(|text| hex::decode_to_slice(text, &mut bytes).ok())
+        .map(|()| bytes)
         .ok_or_else(|| kind.format(name, "a byte string in hex of the known length"))
 }
 
 /// advisoryIDs, which is absent when there are none.
-pub(crate) fn advisories(kind: Kind, object: &Json) -> Result<Vec<String>, Broken> {
+pub(crate) fn advisories(kind: Kind, object: View<'_, '_>) -> Result<Vec<String>, Broken> {
     let Some(member) = object.get("advisoryIDs") else {
         return Ok(Vec::new());
     };
     let texts = member.list().and_then(|list| {
-        let texts = list.iter().map(|id| id.text().map(str::to_owned));
+        let texts = list.map(|id| id.text().map(str::to_owned));
         texts.collect::<Option<Vec<_>>>()
     });
     texts.ok_or_else(|| kind.format("advisoryIDs", "a list of texts"))

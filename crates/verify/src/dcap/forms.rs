@@ -10,12 +10,14 @@ use zeuge_evidence::{
     reader::Reader,
 };
 
-use super::json::Json;
+use super::json::{Json, View};
 
 /// Blocks in one text: a chain has three.
 const BLOCKS_MAX: usize = 64;
 /// Objects within objects that are looked into; real wrappers have three.
 const DEPTH_MAX: usize = 8;
+/// Parts of Open Enclave's structure: there are nine.
+const OPEN_ENCLAVE_PARTS_MAX: u32 = 16;
 /// A signature r‖s in bytes.
 const SIGNATURE_BYTES: usize = 64;
 
@@ -34,10 +36,11 @@ impl Parts {
     pub(crate) fn of_json(bytes: &[u8]) -> Self {
         let mut parts = Self::default();
         if let Some(json) = Json::parse(bytes) {
+            let json = json.view();
             if json.get("tcbInfo").is_some() || json.get("enclaveIdentity").is_some() {
                 parts.documents.push(bytes.to_vec());
             }
-            parts.object(&json, 0);
+            parts.object(json, 0);
         }
         parts
     }
@@ -64,16 +67,56 @@ impl Parts {
         }
         let mut parts = Self::default();
         for size in sizes {
-            let blob = reader.take(size).ok()?;
-            let text = blob.strip_suffix(&[0]).unwrap_or(blob).trim_ascii();
-            if text.starts_with(b"{") {
-                parts.documents.push(text.to_vec());
-            } else {
-                parts.text(&String::from_utf8_lossy(text));
-                parts.list(text);
-            }
+            parts.blob(reader.take(size).ok()?);
         }
         Some(parts)
+    }
+
+    /// Looks into the endorsements of Open Enclave: version 1, type 2 (SGX), length, the number of
+    /// parts, where each begins, the parts. Lines with `#` may stand before it.
+    pub(crate) fn of_open_enclave(bytes: &[u8]) -> Self {
+        Self::read_open_enclave(bytes).unwrap_or_default()
+    }
+
+    fn read_open_enclave(mut bytes: &[u8]) -> Option<Self> {
+        while bytes.starts_with(b"#") {
+            let end = bytes.iter().position(|byte| *byte == b'\n')?;
+            bytes = bytes.get(end.checked_add(1)?..)?;
+        }
+        let mut reader = Reader::new(bytes, "dcap.open-enclave");
+        let head = (reader.u32_le().ok()?, reader.u32_le().ok()?);
+        let length = usize::try_from(reader.u32_le().ok()?).ok()?;
+        let count = reader.u32_le().ok()?;
+        if head != (1, 2) || count > OPEN_ENCLAVE_PARTS_MAX {
+            return None;
+        }
+        let mut starts = Vec::new();
+        for _ in 0..count {
+            starts.push(usize::try_from(reader.u32_le().ok()?).ok()?);
+        }
+        let content = reader.take(length).ok()?;
+        let ends = starts.iter().skip(1).copied().chain([length]);
+        let mut parts = Self::default();
+        for (start, end) in starts.iter().zip(ends) {
+            parts.blob(content.get(*start..end)?);
+        }
+        Some(parts)
+    }
+
+    /// One part of a structure in memory: a document, PEM, a list in hex or DER; nothing in a part
+    /// that is none of these.
+    fn blob(&mut self, blob: &[u8]) {
+        let text = blob.strip_suffix(&[0]).unwrap_or(blob).trim_ascii();
+        if text.starts_with(b"{") {
+            self.documents.push(text.to_vec());
+        } else if blob.first() == Some(&tag::SEQUENCE) {
+            // DER ends where it says; a NUL may follow.
+            let whole = Der::new(blob, "dcap.part").any();
+            self.der.extend(whole.map(|whole| whole.raw.to_vec()));
+        } else {
+            self.text(&String::from_utf8_lossy(text));
+            self.list(text);
+        }
     }
 
     /// Looks into the text of a response header: URL-encoded PEM.
@@ -83,7 +126,7 @@ impl Parts {
         parts
     }
 
-    fn object(&mut self, json: &Json, depth: usize) {
+    fn object(&mut self, json: View<'_, '_>, depth: usize) {
         if depth > DEPTH_MAX {
             return;
         }
@@ -96,49 +139,51 @@ impl Parts {
         );
         self.split_document(json, "tcbInfo", "raw_tcb_info", "signature");
         self.split_document(json, "enclaveIdentity", "raw_enclave_identity", "signature");
-        match json {
-            Json::Object(members) => {
-                for (name, value) in members {
-                    match (name.as_str(), value) {
-                        ("tcb_info_json" | "enclave_identity_json", Json::Text(text)) => {
-                            self.documents.push(text.clone().into_bytes());
-                        }
-                        ("root_ca_crl" | "pck_crl", Json::List(_)) => {
-                            self.der.extend(byte_list(value));
-                        }
-                        (_, Json::Text(text)) => self.text(text),
-                        _ => self.object(value, depth.saturating_add(1)),
-                    }
-                    if let ("root_ca_crl" | "pck_crl", Json::Text(text)) = (name.as_str(), value) {
-                        self.list(text.as_bytes());
-                    }
-                    if let ("crl_data_base64", Json::Text(text)) = (name.as_str(), value) {
-                        self.der.extend(STANDARD.decode(text.trim()));
-                    }
-                }
+        for (name, value) in json.members().into_iter().flatten() {
+            self.member(name, value, depth);
+        }
+        for value in json.list().into_iter().flatten() {
+            match value.text() {
+                Some(text) => self.text(text),
+                None => self.object(value, depth.saturating_add(1)),
             }
-            Json::List(list) => {
-                for value in list {
-                    match value {
-                        Json::Text(text) => self.text(text),
-                        _ => self.object(value, depth.saturating_add(1)),
-                    }
-                }
+        }
+    }
+
+    fn member(&mut self, name: &str, value: View<'_, '_>, depth: usize) {
+        let is_list = matches!(name, "root_ca_crl" | "pck_crl");
+        let Some(text) = value.text() else {
+            if is_list && value.list().is_some() {
+                self.der.extend(byte_list(value));
+            } else {
+                self.object(value, depth.saturating_add(1));
             }
-            Json::Other | Json::Number(_) | Json::Text(_) => {}
+            return;
+        };
+        match name {
+            "tcb_info_json" | "enclave_identity_json" => {
+                self.documents.push(text.as_bytes().to_vec());
+            }
+            _ => self.text(text),
+        }
+        if is_list {
+            self.list(text.as_bytes());
+        }
+        if name == "crl_data_base64" {
+            self.der.extend(STANDARD.decode(text.trim()));
         }
     }
 
     /// A document whose inner object and signature stand apart.
-    fn split_document(&mut self, json: &Json, member: &str, body: &str, signature: &str) {
+    fn split_document(&mut self, json: View<'_, '_>, member: &str, body: &str, signature: &str) {
         let (Some(body), Some(signature)) =
-            (json.get(body).and_then(Json::text), json.get(signature))
+            (json.get(body).and_then(View::text), json.get(signature))
         else {
             return;
         };
-        let signature = match signature {
-            Json::Text(text) => hex::decode(text).ok(),
-            other => byte_list(other),
+        let signature = match signature.text() {
+            Some(text) => hex::decode(text).ok(),
+            None => byte_list(signature),
         };
         // A document without a usable signature is kept, so that its refusal can be named.
         let signature = signature
@@ -174,11 +219,8 @@ impl Parts {
     }
 }
 
-fn byte_list(json: &Json) -> Option<Vec<u8>> {
-    let bytes = json
-        .list()?
-        .iter()
-        .map(|byte| u8::try_from(byte.number()?).ok());
+fn byte_list(json: View<'_, '_>) -> Option<Vec<u8>> {
+    let bytes = json.list()?.map(|byte| u8::try_from(byte.number()?).ok());
     bytes.collect()
 }
 
@@ -256,11 +298,41 @@ mod tests {
         assert_eq!(parts.der, [vec![10, 11], vec![12, 13], vec![14, 15]]);
     }
 
+    #[test]
+    fn the_parts_of_open_enclave_s_structure_are_found_behind_its_comment() {
+        let chain = b"-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n\0";
+        let parts: [&[u8]; 4] = [
+            &[1, 0, 0, 0],
+            b"{\"tcbInfo\":{},\"signature\":\"\"}\0",
+            chain,
+            &[0x30, 1, 7, 0],
+        ];
+        let mut file = b"# one\n# two\n".to_vec();
+        let numbers =
+            |numbers: &[u32]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_le_bytes()).collect() };
+        let content = parts.concat();
+        file.extend(numbers(&[1, 2, content.len() as u32, 4]));
+        let mut at = 0;
+        for part in parts {
+            file.extend(numbers(&[at]));
+            at += part.len() as u32;
+        }
+        file.extend(&content);
+        let found = Parts::of_open_enclave(&file);
+        assert_eq!(found.documents, [parts[1][..parts[1].len() - 1].to_vec()]);
+        assert_eq!(found.der, [vec![1, 2, 3], vec![0x30, 1, 7]]);
+        for end in 0..file.len() {
+            assert!(Parts::of_open_enclave(&file[..end]).documents.is_empty());
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn no_input_makes_the_reader_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let _ = Parts::of_json(&bytes);
             let _ = Parts::of_dump(&bytes);
+            let _ = Parts::of_open_enclave(&bytes);
+            let _ = Parts::of_open_enclave(&[&[1, 0, 0, 0, 2, 0, 0, 0], &bytes[..]].concat());
             let _ = Parts::of_header(&bytes);
             let _ = fixed(&bytes);
         }

@@ -9,7 +9,7 @@ use zeuge_evidence::{UnixTime, dcap::Tee};
 use super::{
     Broken, Context, Difference, Issue, PckExtension, chain,
     document::{self, Envelope, Kind},
-    identity, tcb,
+    identity, lists, signers, tcb,
 };
 use crate::{Anchors, Endorsements, Error, Trail, Verified, crypto::CryptoProvider};
 
@@ -129,6 +129,17 @@ pub fn list(
     }))
 }
 
+/// The keys in the answer that may sign documents.
+fn signers(
+    trail: &mut Trail,
+    context: &Context<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let lists = lists::read(context);
+    let ground = chain::Ground::of(context, &lists, notes)?;
+    signers::tcb_signers(trail, context, &ground)
+}
+
 /// Proves that the answer holds a TCB Info in force about this kind of platform.
 ///
 /// # Errors
@@ -142,13 +153,14 @@ pub fn tcb_info(
     let heap = own(answer);
     let context = basis.context(&heap);
     let (mut trail, mut notes) = (Trail::new(), Vec::new());
-    let signers = chain::tcb_signers(&mut trail, &context, None, &mut notes)?;
+    let signers = signers(&mut trail, &context, &mut notes)?;
     let wanted = tcb::Subject {
         tee,
         fmspc,
         pce_id: None,
     };
-    let info = tcb::find(&mut trail, &context, &signers, wanted, &mut notes)?;
+    let (infos, _) = document::of_heap(&context, &mut notes);
+    let info = tcb::find(&mut trail, &context, &signers, infos, wanted, &mut notes)?;
     Ok(Verified::assertion(info.issue, trail))
 }
 
@@ -160,8 +172,9 @@ pub fn qe_identity(answer: &[u8], tee: Tee, basis: Basis<'_>) -> Result<Verified
     let heap = own(answer);
     let context = basis.context(&heap);
     let (mut trail, mut notes) = (Trail::new(), Vec::new());
-    let signers = chain::tcb_signers(&mut trail, &context, None, &mut notes)?;
-    let identity = identity::find(&mut trail, &context, &signers, tee, &mut notes)?;
+    let signers = signers(&mut trail, &context, &mut notes)?;
+    let (_, identities) = document::of_heap(&context, &mut notes);
+    let identity = identity::find(&mut trail, &context, &signers, identities, tee, &mut notes)?;
     Ok(Verified::assertion(identity.issue, trail))
 }
 
@@ -221,7 +234,7 @@ pub fn evaluation_numbers(
     let heap = own(chain);
     let context = basis.context(&heap);
     let (mut trail, mut notes) = (Trail::new(), Vec::new());
-    let signers = chain::tcb_signers(&mut trail, &context, None, &mut notes)?;
+    let signers = signers(&mut trail, &context, &mut notes)?;
     let envelope = Envelope::open(kind, "the answer", document)
         .ok_or_else(|| Error::from(kind.format("another document", kind.title())))?;
     envelope.check(&mut trail, &context, &signers)?;
@@ -243,8 +256,8 @@ pub fn evaluation_numbers(
 }
 
 fn numbers(envelope: &Envelope<'_>, tee: Tee) -> Result<EvaluationNumbers, Broken> {
-    let (kind, content) = (envelope.kind, &envelope.content);
-    if content.get("id").and_then(super::json::Json::text) != Some(tee.id()) {
+    let (kind, content) = (envelope.kind, envelope.content.view());
+    if content.get("id").and_then(super::json::View::text) != Some(tee.id()) {
         return Err(kind.format("id", tee.id()));
     }
     if document::unsigned(content, "version", u64::MAX) != Some(1) {
@@ -252,8 +265,8 @@ fn numbers(envelope: &Envelope<'_>, tee: Tee) -> Result<EvaluationNumbers, Broke
     }
     let list = content
         .get("tcbEvalNumbers")
-        .and_then(super::json::Json::list)
-        .filter(|list| list.len() <= NUMBERS_MAX)
+        .and_then(super::json::View::list)
+        .filter(|list| list.clone().count() <= NUMBERS_MAX)
         .ok_or_else(|| kind.format("tcbEvalNumbers", "a list of numbers"))?;
     let mut numbers = Vec::new();
     for object in list {

@@ -5,7 +5,7 @@ use zeuge_evidence::{UnixTime, dcap::Tee, sgx::EnclaveReport};
 use super::{
     Broken, Context, Difference,
     document::{self, Envelope, Issue, Kind},
-    json::Json,
+    json::View,
     tcb::{SvnLevel, svn_levels},
 };
 use crate::{Error, Trail, Unavailable};
@@ -34,7 +34,7 @@ pub(crate) const fn id(tee: Tee) -> &'static str {
 }
 
 fn is_of(envelope: &Envelope<'_>, tee: Tee) -> bool {
-    envelope.content.get("id").and_then(Json::text) == Some(id(tee))
+    envelope.content.view().get("id").and_then(View::text) == Some(id(tee))
 }
 
 fn absent(check: &'static str, tee: Tee, at: UnixTime) -> Error {
@@ -45,21 +45,25 @@ fn absent(check: &'static str, tee: Tee, at: UnixTime) -> Error {
     })
 }
 
-/// Finds the identity that counts: highest evaluation number, then one that names advisories,
+/// Finds the identity among these that counts: highest evaluation number, then one that names advisories,
 /// then latest issue.
 pub(crate) fn find(
     trail: &mut Trail,
     context: &Context<'_>,
     signers: &[Vec<u8>],
+    envelopes: Vec<Envelope<'_>>,
     tee: Tee,
     notes: &mut Vec<String>,
 ) -> Result<QeIdentity, Error> {
-    let envelopes = document::envelopes(KIND, context, notes);
     let mut best: Option<(QeIdentity, Trail)> = None;
     let mut failures = Vec::new();
     let (fitting, others): (Vec<_>, Vec<_>) =
         envelopes.iter().partition(|envelope| is_of(envelope, tee));
-    for envelope in fitting.into_iter().chain(others) {
+    let fits = fitting.len();
+    for (index, envelope) in fitting.into_iter().chain(others).enumerate() {
+        if index == fits && best.is_some() {
+            break;
+        }
         let mut own = Trail::new();
         match read(&mut own, context, signers, envelope, tee) {
             Ok(identity) => {
@@ -75,10 +79,7 @@ pub(crate) fn find(
     }
     if let Some((identity, own)) = best {
         for (envelope, error) in failures {
-            // A document in a folder about something else is no news.
-            if is_of(envelope, tee) {
-                notes.push(format!("{}: {error}", envelope.source));
-            }
+            notes.push(format!("{}: {error}", envelope.source));
         }
         trail.extend(own);
         return Ok(identity);
@@ -148,7 +149,7 @@ fn read(
 }
 
 fn parse(envelope: &Envelope<'_>) -> Result<QeIdentity, Broken> {
-    let content = &envelope.content;
+    let content = envelope.content.view();
     if document::unsigned(content, "version", u64::MAX) != Some(2) {
         return Err(KIND.format("version", "2"));
     }

@@ -10,6 +10,12 @@ use zeuge_evidence::{
 };
 
 const OID: &str = "1.2.840.113741.1.13.1";
+/// The same, encoded.
+const ENCODED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf8, 0x4d, 1, 13, 1];
+/// The arc of the TCB, of which the members are known by the arc behind it.
+const TCB: u8 = 2;
+/// The arc of the configuration, as above.
+const CONFIGURATION: u8 = 7;
 const CHECK: &str = "dcap.pck.extension";
 
 /// The platform's security versions as Intel certified them.
@@ -76,8 +82,8 @@ impl PckExtension {
         let mut outer = Der::at_offset(extension.value, extension.offset, CHECK);
         let whole = outer.expect(tag::SEQUENCE, "SGX extension")?;
         outer.finish("SGX extension")?;
-        let members = members(&whole, OID)?;
-        let tcb = tcb(&find(&members, 2, &whole)?)?;
+        let members = members(&whole, None)?;
+        let tcb = tcb(&find(&members, TCB, &whole)?)?;
         let sgx_type = match find(&members, 5, &whole)? {
             Element {
                 tag: tag::ENUMERATED,
@@ -106,7 +112,7 @@ impl PckExtension {
                 Some(element) => Some(octets(&element)?),
                 None => None,
             },
-            configuration: match optional(&members, 7) {
+            configuration: match optional(&members, CONFIGURATION) {
                 Some(element) => Some(configuration(&element)?),
                 None => None,
             },
@@ -114,10 +120,11 @@ impl PckExtension {
     }
 }
 
-type Members<'a> = Vec<(u32, Element<'a>)>;
+type Members<'a> = Vec<(u8, Element<'a>)>;
 
-/// The members `{OID, value}` of a sequence by the last arc of their identifier under `parent`.
-fn members<'a>(sequence: &Element<'a>, parent: &str) -> Result<Members<'a>, Malformed> {
+/// The members `{OID, value}` of a sequence by the last arc of their identifier under the
+/// extension's and this one, if one is given.
+fn members<'a>(sequence: &Element<'a>, under: Option<u8>) -> Result<Members<'a>, Malformed> {
     if sequence.tag != tag::SEQUENCE {
         return Err(sequence.invalid("SGX extension", "a SEQUENCE was expected"));
     }
@@ -126,15 +133,17 @@ fn members<'a>(sequence: &Element<'a>, parent: &str) -> Result<Members<'a>, Malf
     while !inside.is_empty() {
         let pair = inside.expect(tag::SEQUENCE, "SGX extension")?;
         let mut parts = pair.inside();
-        let oid = parts.expect(tag::OID, "SGX extension")?.oid()?;
+        let oid = parts.expect(tag::OID, "SGX extension")?;
         let value = parts.any()?;
         parts.finish("SGX extension")?;
-        let arc = oid
-            .strip_prefix(parent)
-            .and_then(|rest| rest.strip_prefix('.'))
-            .and_then(|rest| rest.parse::<u32>().ok());
-        let Some(arc) = arc else {
-            continue;
+        let arc = match (oid.content.strip_prefix(ENCODED), under) {
+            (Some([arc @ ..=0x7f]), None) => *arc,
+            (Some([parent, arc @ ..=0x7f]), Some(under)) if *parent == under => *arc,
+            _ => {
+                // Something that nobody here knows; but an identifier it must be.
+                oid.oid()?;
+                continue;
+            }
         };
         if optional(&out, arc).is_some() {
             return Err(pair.invalid("SGX extension", "a member stands twice"));
@@ -144,18 +153,14 @@ fn members<'a>(sequence: &Element<'a>, parent: &str) -> Result<Members<'a>, Malf
     Ok(out)
 }
 
-fn optional<'a>(members: &Members<'a>, arc: u32) -> Option<Element<'a>> {
+fn optional<'a>(members: &Members<'a>, arc: u8) -> Option<Element<'a>> {
     members
         .iter()
         .find(|(at, _)| *at == arc)
         .map(|(_, value)| *value)
 }
 
-fn find<'a>(
-    members: &Members<'a>,
-    arc: u32,
-    whole: &Element<'a>,
-) -> Result<Element<'a>, Malformed> {
+fn find<'a>(members: &Members<'a>, arc: u8, whole: &Element<'a>) -> Result<Element<'a>, Malformed> {
     optional(members, arc).ok_or_else(|| whole.invalid("SGX extension", "a member is missing"))
 }
 
@@ -168,9 +173,9 @@ fn octets<const N: usize>(element: &Element<'_>) -> Result<[u8; N], Malformed> {
 }
 
 fn tcb(element: &Element<'_>) -> Result<PckTcb, Malformed> {
-    let members = members(element, "1.2.840.113741.1.13.1.2")?;
+    let members = members(element, Some(TCB))?;
     let mut components = [0u8; 16];
-    for (arc, component) in (1u32..).zip(components.iter_mut()) {
+    for (arc, component) in (1u8..).zip(components.iter_mut()) {
         let member = find(&members, arc, element)?;
         let wrong = |_| member.invalid("TCB component", "it is above 255");
         *component = u8::try_from(member.u64()?).map_err(wrong)?;
@@ -185,7 +190,7 @@ fn tcb(element: &Element<'_>) -> Result<PckTcb, Malformed> {
 }
 
 fn configuration(element: &Element<'_>) -> Result<Configuration, Malformed> {
-    let members = members(element, "1.2.840.113741.1.13.1.7")?;
+    let members = members(element, Some(CONFIGURATION))?;
     let flag = |arc| {
         optional(&members, arc)
             .map(|flag| flag.boolean())
@@ -196,4 +201,45 @@ fn configuration(element: &Element<'_>) -> Result<Configuration, Malformed> {
         cached_keys: flag(2)?,
         smt_enabled: flag(3)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capture(path: &str) -> Option<Vec<u8>> {
+        let Some(folder) = std::env::var_os("ZEUGE_VECTORS") else {
+            println!("skipped: ZEUGE_VECTORS is not set");
+            return None;
+        };
+        Some(std::fs::read(std::path::Path::new(&folder).join(path)).unwrap())
+    }
+
+    #[test]
+    fn the_extension_of_a_real_certificate_is_read() {
+        let Some(der) = capture("open/intel-cert/phala-cloud__api-quickstart-1.der") else {
+            return;
+        };
+        let certificate = Certificate::parse(&der).unwrap();
+        let extension = PckExtension::of(&certificate).unwrap();
+        assert_eq!(extension.pce_id, [0, 0]);
+        assert_eq!(extension.tcb.components, extension.tcb.cpu_svn);
+        assert!(extension.platform_instance_id.is_some() && extension.configuration.is_some());
+    }
+
+    #[test]
+    fn no_changed_byte_makes_the_reader_of_the_extension_panic() {
+        let Some(der) = capture("open/intel-cert/phala-cloud__api-quickstart-1.der") else {
+            return;
+        };
+        for index in 0..der.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut changed = der.clone();
+                changed[index] ^= flip;
+                if let Ok(certificate) = Certificate::parse(&changed) {
+                    let _ = PckExtension::of(&certificate);
+                }
+            }
+        }
+    }
 }

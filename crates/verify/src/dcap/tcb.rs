@@ -11,7 +11,7 @@ use super::{
     Broken, Context, Difference,
     document::{self, Envelope, Issue, Kind},
     identity::masked,
-    json::Json,
+    json::{Rest, View},
     pck::{PckExtension, PckTcb},
 };
 use crate::{Error, Trail, Unavailable};
@@ -194,9 +194,9 @@ impl Subject {
 }
 
 fn is_about(envelope: &Envelope<'_>, wanted: Subject) -> bool {
-    let content = &envelope.content;
-    let fmspc = content.get("fmspc").and_then(Json::text);
-    content.get("id").and_then(Json::text) == Some(wanted.tee.id())
+    let content = envelope.content.view();
+    let fmspc = content.get("fmspc").and_then(View::text);
+    content.get("id").and_then(View::text) == Some(wanted.tee.id())
         && fmspc.is_some_and(|text| text.eq_ignore_ascii_case(&hex::encode(wanted.fmspc)))
 }
 
@@ -216,17 +216,18 @@ fn absent(check: &'static str, wanted: Subject, at: UnixTime) -> Error {
     })
 }
 
-/// Finds the TCB Info that counts: highest evaluation number, then latest issue.
+/// Finds the TCB Info among these that counts: highest evaluation number, then latest issue.
 pub(crate) fn find(
     trail: &mut Trail,
     context: &Context<'_>,
     signers: &[Vec<u8>],
+    mut envelopes: Vec<Envelope<'_>>,
     wanted: Subject,
     notes: &mut Vec<String>,
 ) -> Result<TcbInfo, Error> {
-    let mut envelopes = document::envelopes(KIND, context, notes);
     // Version 2 documents (SGX only) are served and signed beside version 3 for the same state.
-    envelopes.retain(|envelope| document::unsigned(&envelope.content, "version", 2).is_none());
+    envelopes
+        .retain(|envelope| document::unsigned(envelope.content.view(), "version", 2).is_none());
     let (fitting, others): (Vec<_>, Vec<_>) = envelopes
         .iter()
         .partition(|envelope| is_about(envelope, wanted));
@@ -331,14 +332,14 @@ fn read(
 }
 
 fn parse(envelope: &Envelope<'_>) -> Result<TcbInfo, Broken> {
-    let content = &envelope.content;
+    let content = envelope.content.view();
     if document::unsigned(content, "version", u64::MAX) != Some(3) {
         return Err(KIND.format("version", "3"));
     }
     if document::unsigned(content, "tcbType", u64::MAX) != Some(0) {
         return Err(KIND.format("tcbType", "0"));
     }
-    let tee = match content.get("id").and_then(Json::text) {
+    let tee = match content.get("id").and_then(View::text) {
         Some("SGX") => Tee::Sgx,
         Some("TDX") => Tee::Tdx,
         _ => return Err(KIND.format("id", "SGX or TDX")),
@@ -348,10 +349,10 @@ fn parse(envelope: &Envelope<'_>) -> Result<TcbInfo, Broken> {
         (Tee::Tdx, Some(object)) => Some(module(object)?),
         (Tee::Tdx, None) => return Err(KIND.format("tdxModule", "present for TDX")),
     };
-    let identities = content.get("tdxModuleIdentities").and_then(Json::list);
+    let identities = content.get("tdxModuleIdentities").and_then(View::list);
     let mut module_identities = Vec::new();
-    for object in identities.unwrap_or_default() {
-        let id = object.get("id").and_then(Json::text);
+    for object in identities.into_iter().flatten() {
+        let id = object.get("id").and_then(View::text);
         module_identities.push(ModuleIdentity {
             id: id
                 .ok_or_else(|| KIND.format("tdxModuleIdentities.id", "a text"))?
@@ -375,7 +376,7 @@ fn parse(envelope: &Envelope<'_>) -> Result<TcbInfo, Broken> {
     })
 }
 
-fn module(object: &Json) -> Result<Module, Broken> {
+fn module(object: View<'_, '_>) -> Result<Module, Broken> {
     Ok(Module {
         mr_signer: document::hex_bytes(KIND, object, "mrsigner")?,
         attributes: document::hex_bytes(KIND, object, "attributes")?,
@@ -383,21 +384,21 @@ fn module(object: &Json) -> Result<Module, Broken> {
     })
 }
 
-fn listed_levels(kind: Kind, object: &Json) -> Result<&[Json], Broken> {
+fn listed_levels<'j, 'a>(kind: Kind, object: View<'j, 'a>) -> Result<Rest<'j, 'a>, Broken> {
     object
         .get("tcbLevels")
-        .and_then(Json::list)
-        .filter(|levels| !levels.is_empty() && levels.len() <= LEVELS_MAX)
+        .and_then(View::list)
+        .filter(|levels| (1..=LEVELS_MAX).contains(&levels.clone().count()))
         .ok_or_else(|| kind.format("tcbLevels", "a list of levels"))
 }
 
-fn status(kind: Kind, object: &Json) -> Result<TcbStatus, Broken> {
-    let text = object.get("tcbStatus").and_then(Json::text);
+fn status(kind: Kind, object: View<'_, '_>) -> Result<TcbStatus, Broken> {
+    let text = object.get("tcbStatus").and_then(View::text);
     text.and_then(TcbStatus::of_level)
         .ok_or_else(|| kind.format(text.unwrap_or("no tcbStatus"), "a status of Intel's list"))
 }
 
-fn level(object: &Json, tee: Tee) -> Result<Level, Broken> {
+fn level(object: View<'_, '_>, tee: Tee) -> Result<Level, Broken> {
     let tcb = object
         .get("tcb")
         .ok_or_else(|| KIND.format("no tcb", "a tcb"))?;
@@ -417,19 +418,27 @@ fn level(object: &Json, tee: Tee) -> Result<Level, Broken> {
     })
 }
 
-fn components(tcb: &Json, name: &str) -> Result<[u8; 16], Broken> {
-    let list = tcb.get(name).and_then(Json::list).unwrap_or_default();
-    let svns = list.iter().map(|component| {
+fn components(tcb: View<'_, '_>, name: &str) -> Result<[u8; 16], Broken> {
+    let list = tcb.get(name).and_then(View::list);
+    let mut svns = list.into_iter().flatten().map(|component| {
         let svn = document::unsigned(component, "svn", u8::MAX.into())?;
         u8::try_from(svn).ok()
     });
-    svns.collect::<Option<Vec<u8>>>()
-        .and_then(|svns| svns.try_into().ok())
+    let mut out = [0; 16];
+    let filled = out.iter_mut().all(|svn| match svns.next().flatten() {
+        Some(read) => {
+            *svn = read;
+            true
+        }
+        None => false,
+    });
+    (filled && svns.next().is_none())
+        .then_some(out)
         .ok_or_else(|| KIND.format(name, "16 components with SVNs of 8 bits"))
 }
 
 /// Levels `{tcb: {isvsvn}, tcbDate, tcbStatus, advisoryIDs?}` of a module or an enclave.
-pub(crate) fn svn_levels(kind: Kind, object: &Json) -> Result<Vec<SvnLevel>, Broken> {
+pub(crate) fn svn_levels(kind: Kind, object: View<'_, '_>) -> Result<Vec<SvnLevel>, Broken> {
     let mut out = Vec::new();
     for level in listed_levels(kind, object)? {
         let svn = level

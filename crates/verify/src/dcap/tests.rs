@@ -13,8 +13,7 @@ use zeuge_evidence::{
 };
 
 use super::{
-    Context, TcbStatus,
-    document::{self, Kind},
+    Context, TcbStatus, document,
     identity::{self, QeIdentity},
     pck::{PckExtension, PckTcb, SgxType},
     tcb::{self, Standing, SvnLevel, TcbInfo},
@@ -140,13 +139,11 @@ fn find_with(toy: &Toy, documents: &[Vec<u8>], tee: Tee) -> Result<TcbInfo, Erro
         crypto: &AWS_LC,
     };
     let signers = toy.signers();
-    tcb::find(
-        &mut Trail::new(),
-        &context,
-        &signers,
-        tcb::Subject::of(tee, &pck(&[5, 5], 11)),
-        &mut Vec::new(),
-    )
+    let mut notes = Vec::new();
+    let (infos, _) = document::of_heap(&context, &mut notes);
+    let subject = tcb::Subject::of(tee, &pck(&[5, 5], 11));
+    let (trail, notes) = (&mut Trail::new(), &mut notes);
+    tcb::find(trail, &context, &signers, infos, subject, notes)
 }
 
 fn info_check(body: &str) -> &'static str {
@@ -173,13 +170,10 @@ fn find_identity(body: &str, tee: Tee) -> Result<QeIdentity, Error> {
         at,
         crypto: &AWS_LC,
     };
-    identity::find(
-        &mut Trail::new(),
-        &context,
-        &toy.signers(),
-        tee,
-        &mut Vec::new(),
-    )
+    let mut notes = Vec::new();
+    let (_, identities) = document::of_heap(&context, &mut notes);
+    let (trail, signers) = (&mut Trail::new(), toy.signers());
+    identity::find(trail, &context, &signers, identities, tee, &mut notes)
 }
 
 fn standing(platform: &str, svn: [u8; 3], svn2: [u8; 3], qe_svn: u16) -> Standing {
@@ -569,24 +563,17 @@ fn every_shape_of_collateral_is_opened() {
             at,
             crypto: &AWS_LC,
         };
-        let found = [Kind::TcbInfo, Kind::QeIdentity].into_iter().any(|kind| {
-            document::envelopes(kind, &context, &mut Vec::new())
-                .iter()
-                .any(|envelope| {
-                    envelope
-                        .check(&mut Trail::new(), &context, &signers)
-                        .is_ok()
-                })
+        let (infos, identities) = document::of_heap(&context, &mut Vec::new());
+        let found = infos.iter().chain(&identities).any(|envelope| {
+            envelope
+                .check(&mut Trail::new(), &context, &signers)
+                .is_ok()
         });
-        // The containers of Open Enclave and of Steward are not opened (the one holds a version 2
-        // document, the other no QE Identity), and Intel's library has a test root.
-        let foreign = [
-            "openenclave__endorsements",
-            "steward__",
-            "SGX-TDX-DCAP-QuoteVerificationLibrary",
-        ]
-        .iter()
-        .any(|part| cells[0].contains(part));
+        // The container of Steward is not opened (it holds no QE Identity), and Intel's library has a
+        // test root.
+        let foreign = ["steward__", "SGX-TDX-DCAP-QuoteVerificationLibrary"]
+            .iter()
+            .any(|part| cells[0].contains(part));
         match cells[3] {
             "signed-ok" => {
                 assert_eq!(found, !foreign, "{}", cells[0]);
@@ -619,8 +606,10 @@ proptest::proptest! {
             let at = UnixTime::parse_rfc3339(AT).unwrap();
             let context = Context { heap: &heap, anchors: &anchors, at, crypto: &AWS_LC };
             let pck = pck(&[5, 5], 11);
-            let _ = tcb::find(&mut Trail::new(), &context, &toy.signers(), tcb::Subject::of(Tee::Tdx, &pck), &mut Vec::new());
-            let _ = identity::find(&mut Trail::new(), &context, &toy.signers(), Tee::Tdx, &mut Vec::new());
+            let (infos, identities) = document::of_heap(&context, &mut Vec::new());
+            let (subject, signers) = (tcb::Subject::of(Tee::Tdx, &pck), toy.signers());
+            let _ = tcb::find(&mut Trail::new(), &context, &signers, infos, subject, &mut Vec::new());
+            let _ = identity::find(&mut Trail::new(), &context, &signers, identities, Tee::Tdx, &mut Vec::new());
         }
     }
 }
