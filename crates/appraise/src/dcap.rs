@@ -26,8 +26,10 @@ pub const CHECKS: &[&str] = &[
     "policy.evaluation-number",
     "policy.isv-svn",
     "policy.mr-config-id",
+    "policy.mr-owner",
     "policy.mr-seam",
     "policy.rtmr",
+    "policy.service-td",
     "policy.tcb-status",
     "policy.td-attributes",
 ];
@@ -313,8 +315,76 @@ fn started(
     let known = narrowed(findings, "policy.mr-seam", known, |value| {
         differs(&value.mr_seam, &report.mr_seam)
     });
-    narrowed(findings, "policy.mr-config-id", known, |value| {
+    let known = narrowed(findings, "policy.mr-config-id", known, |value| {
         differs(&value.mr_config_id, &report.mr_config_id)
+    });
+    let known = narrowed(findings, "policy.mr-owner", known, |value| {
+        owner(value, report)
+    });
+    service_td(&known, report, findings);
+}
+
+/// Who owns the trust domain, as the host said when it built it.
+fn owner(value: &TdxReference, report: &TdReport) -> Option<Difference> {
+    let named = |name: &str, (found, wanted): Difference| (format!("{name} {found}"), wanted);
+    let config = || {
+        let difference = differs(&value.mr_owner_config, &report.mr_owner_config)?;
+        Some(named("MROWNERCONFIG", difference))
+    };
+    let difference = differs(&value.mr_owner, &report.mr_owner);
+    difference
+        .map(|difference| named("MROWNER", difference))
+        .or_else(config)
+}
+
+/// The hashes of the service TDs that are bound to a trust domain: MRSERVICETD (zeros where TDX 1.0
+/// has no such field), and those of body type 4 that name one.
+fn bound_service_tds(report: &TdReport) -> Vec<[u8; 48]> {
+    let first = report.td15.as_ref();
+    let mut out = vec![first.map_or([0; 48], |td15| td15.mr_service_td)];
+    if let Some(more) = &report.service_td {
+        let hashes = [more.init_service_td_hash, more.cur_service_td_hash];
+        out.extend(hashes.into_iter().filter(|hash| *hash != [0; 48]));
+    }
+    out
+}
+
+/// The first bound service TD that the value does not allow.
+fn another_service_td(value: &TdxReference, report: &TdReport) -> Option<Difference> {
+    let bound = bound_service_tds(report);
+    bound
+        .iter()
+        .find_map(|hash| differs(&value.mr_service_td, hash))
+}
+
+/// A service TD may act upon the trust domain that it is bound to (migrate it, for instance): one
+/// that no reference value names is a warning, one that contradicts them is refused.
+fn service_td(known: &[&TdxReference], report: &TdReport, findings: &mut Findings) {
+    // spec: dcap.policy.service-td
+    findings.check("policy.service-td", || {
+        let id = "policy.service-td";
+        let bound = bound_service_tds(report);
+        let found = bound.iter().find(|hash| **hash != [0; 48]);
+        let good = known
+            .iter()
+            .find(|value| another_service_td(value, report).is_none());
+        if let (None, Some(value)) = (good, known.first()) {
+            let (found, wanted) = another_service_td(value, report)?;
+            let because = "no reference value that fits otherwise allows this";
+            return Some(Finding::fail(id, because).difference(found, wanted));
+        }
+        let pinned = good.is_some_and(|value| !value.mr_service_td.is_empty());
+        Some(match found {
+            Some(found) if !pinned => Finding::warn(
+                id,
+                "a service TD is bound to this trust domain, and nobody said that it may be",
+            )
+            .difference(
+                hex::encode(found),
+                "none, or one that a reference value names",
+            ),
+            _ => Finding::pass(id),
+        })
     });
 }
 
@@ -367,6 +437,8 @@ pub(crate) fn is_trust_domain(value: &TdxReference, report: &TdReport) -> bool {
         && rtmr(value, report).is_none()
         && differs(&value.mr_seam, &report.mr_seam).is_none()
         && differs(&value.mr_config_id, &report.mr_config_id).is_none()
+        && owner(value, report).is_none()
+        && another_service_td(value, report).is_none()
 }
 
 /// RTMR3 must show that the boot is not over: zero, as one of these reference values pins it, or

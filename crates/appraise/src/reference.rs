@@ -95,6 +95,17 @@ pub struct TdxReference {
     /// MRCONFIGID values of which one must be reported; empty: any.
     #[serde(default)]
     pub mr_config_id: Vec<Hex<48>>,
+    /// MROWNER values of which one must be reported; empty: any. The host sets it.
+    #[serde(default)]
+    pub mr_owner: Vec<Hex<48>>,
+    /// MROWNERCONFIG values of which one must be reported; empty: any. The host sets it.
+    #[serde(default)]
+    pub mr_owner_config: Vec<Hex<48>>,
+    /// Service TDs that may be bound to this one: MRSERVICETD must be one of them, and so must the
+    /// other hashes of service TDs that body type 4 reports; zeros say "none". Empty: any, and a
+    /// bound one is a warning.
+    #[serde(default)]
+    pub mr_service_td: Vec<Hex<48>>,
     /// How the evidence is bound: of `hcl` the values are the paravisor's.
     #[serde(default)]
     pub binding_profile: BindingProfile,

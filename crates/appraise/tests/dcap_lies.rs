@@ -3,9 +3,9 @@
 
 mod told_dcap;
 
-use told_dcap::{Wishes, cases, now, policy, verdict, verified, warnings, wishes};
+use told_dcap::{Wishes, cases, now, policy, proven, verdict, verified, warnings, wishes};
 use zeuge_appraise::{Grant, Suite, Word, admit};
-use zeuge_sim::{IntelLie, PckCa, QuoteForm, QuoteSpec, Room};
+use zeuge_sim::{IntelLie, IntelSwap, PckCa, QuoteForm, QuoteSpec, Room, ToyIntel};
 
 /// A machine of every form and CA.
 fn machines() -> impl Iterator<Item = QuoteSpec> {
@@ -33,7 +33,11 @@ fn honest_evidence_is_accepted_but_for_its_toy_root() {
 #[test]
 fn every_lie_is_caught_by_exactly_the_check_it_is_named_after() {
     // A warning, because the owner may know better.
-    let warned = ["policy.advisories", "policy.td-attributes"];
+    let warned = [
+        "policy.advisories",
+        "policy.service-td",
+        "policy.td-attributes",
+    ];
     for spec in machines() {
         let lies = IntelLie::ALL.iter();
         for lie in lies.filter(|lie| lie.room() == Room::Appraise) {
@@ -51,6 +55,24 @@ fn every_lie_is_caught_by_exactly_the_check_it_is_named_after() {
             } else {
                 assert_eq!((failed, warns), (vec![id], vec![]), "{spec:?}");
                 assert_eq!(judged.word, Word::Contraindicated);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_list_of_the_root_that_is_missing_is_refused_though_the_cas_is_there() {
+    for spec in machines() {
+        for swap in IntelSwap::ALL {
+            if swap.room() == Room::Appraise {
+                let told = ToyIntel::shared().swapped(*swap, &spec, now());
+                let judged = verdict(proven(&told, false).fact().clone(), &wishes(&spec));
+                assert_eq!(judged.failed(), [swap.check()], "{spec:?}");
+                let failed = judged.findings.iter();
+                let mut failed = failed.filter(|finding| finding.id == swap.check());
+                let because = failed.next().map(|finding| finding.because.as_str());
+                let wanted = "no revocation list of Intel's root is at hand";
+                assert_eq!(because, Some(wanted));
             }
         }
     }

@@ -216,6 +216,26 @@ fn a_trust_domain_must_match_each_value_that_the_owner_pins() {
             Status::Fail,
         ),
         (
+            "policy.mr-owner",
+            format!("mr_owner = [\"{}\", \"{other}\"]", hex("00", 48)),
+            Status::Pass,
+        ),
+        (
+            "policy.mr-owner",
+            format!("mr_owner_config = [\"{other}\"]"),
+            Status::Fail,
+        ),
+        (
+            "policy.service-td",
+            format!("mr_service_td = [\"{}\"]", hex("00", 48)),
+            Status::Pass,
+        ),
+        (
+            "policy.service-td",
+            format!("mr_service_td = [\"{other}\"]"),
+            Status::Fail,
+        ),
+        (
             registers,
             format!("rtmr = {{ 0 = [\"{}\"] }}", hex("a0", 48)),
             Status::Pass,

@@ -11,13 +11,15 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
     OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyWrite,
     Request, WriteFlags,
 };
+
+use crate::fuse_file;
 
 /// Nothing is remembered by the kernel.
 const NO_TIME: Duration = Duration::ZERO;
@@ -239,23 +241,7 @@ fn attributes(inode: u64, attribute: Option<Attribute>) -> FileAttr {
         Some(attribute) if attribute.is_written() => (FileType::RegularFile, 0o200),
         Some(_) => (FileType::RegularFile, 0o444),
     };
-    FileAttr {
-        ino: INodeNo(inode),
-        size: 0,
-        blocks: 0,
-        atime: UNIX_EPOCH,
-        mtime: UNIX_EPOCH,
-        ctime: UNIX_EPOCH,
-        crtime: UNIX_EPOCH,
-        kind,
-        perm,
-        nlink: 1,
-        uid: 0,
-        gid: 0,
-        rdev: 0,
-        blksize: 4096,
-        flags: 0,
-    }
+    fuse_file::attributes(inode, kind, perm, 0)
 }
 
 fn place(attribute: Attribute) -> u64 {
@@ -377,14 +363,7 @@ impl Filesystem for Configfs {
             return reply.error(Errno::EISDIR);
         };
         match self.contents(&name, attribute, offset == 0) {
-            Ok(bytes) => {
-                let start = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(bytes.len());
-                let size = usize::try_from(size).unwrap_or(usize::MAX);
-                let end = start.saturating_add(size).min(bytes.len());
-                reply.data(bytes.get(start..end).unwrap_or_default());
-            }
+            Ok(bytes) => fuse_file::reply_part(reply, &bytes, offset, size),
             Err(error) => reply.error(error),
         }
     }
@@ -422,7 +401,7 @@ impl Filesystem for Configfs {
         inode: INodeNo,
         _: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
         let state = self.state();
         let names: Vec<(u64, FileType, String)> = match state.node(inode) {
@@ -441,12 +420,6 @@ impl Filesystem for Configfs {
                 .collect(),
             _ => return reply.error(Errno::ENOTDIR),
         };
-        let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-        for (next, (number, kind, name)) in (1..).zip(names).skip(skip) {
-            if reply.add(INodeNo(number), next, kind, name) {
-                break;
-            }
-        }
-        reply.ok();
+        fuse_file::reply_list(reply, offset, names.into_iter());
     }
 }

@@ -13,6 +13,7 @@ mod lies;
 mod pcs;
 mod quote;
 mod ratls;
+mod swaps;
 mod tell;
 
 use std::{
@@ -39,6 +40,7 @@ pub use lies::IntelLie;
 pub use pcs::PcsAnswer;
 pub use quote::{Certification, PckCa, QuoteForm, QuoteSpec, Tee};
 pub use ratls::{RatlsForm, RatlsLie};
+pub use swaps::IntelSwap;
 pub use tell::ToyQuote;
 
 const ROOT: &str = "Intel SGX Root CA";

@@ -22,6 +22,7 @@ mod lies;
 pub mod nitro;
 mod resign;
 pub mod tpm;
+mod uefi_write;
 mod x509_write;
 
 pub use amd::{Answer, Product, REPORT_BYTES, ReportSpec, Signer, Tcb, ToyAmd, ToyEvidence};
@@ -29,8 +30,8 @@ pub use azure::{AzureCpu, AzureLie, AzureSpec, ToyAzure, ToyAzureEvidence};
 pub use google::{EndorsementSpec, GoogleLie, ToyGoogle};
 pub use intel::boot_log as td_boot;
 pub use intel::{
-    Certification, IntelLie, PckCa, PcsAnswer, QuoteForm, QuoteSpec, RatlsForm, RatlsLie, Tee,
-    ToyIntel, ToyQuote,
+    Certification, IntelLie, IntelSwap, PckCa, PcsAnswer, QuoteForm, QuoteSpec, RatlsForm,
+    RatlsLie, Tee, ToyIntel, ToyQuote,
 };
 pub use lies::{Lie, Room};
 pub use nitro::{NitroLie, NitroSpec, ToyNitro, ToyNitroDocument};

@@ -10,6 +10,7 @@
 
 mod clouds;
 mod configfs;
+mod fuse_file;
 mod nsm;
 mod serve;
 mod td_files;

@@ -8,7 +8,7 @@
 
 use std::ffi::OsStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, LockOwner,
@@ -16,6 +16,8 @@ use fuser::{
     WriteFlags,
 };
 use zeuge_sim::td_boot;
+
+use crate::fuse_file;
 
 /// Nothing is remembered by the kernel.
 const NO_TIME: Duration = Duration::ZERO;
@@ -90,23 +92,8 @@ impl TdFiles {
             Node::Rtmr(2..) => (FileType::RegularFile, 0o644),
             _ => (FileType::RegularFile, 0o444),
         };
-        FileAttr {
-            ino: INodeNo(inode),
-            size: self.content(node).len() as u64,
-            blocks: 0,
-            atime: UNIX_EPOCH,
-            mtime: UNIX_EPOCH,
-            ctime: UNIX_EPOCH,
-            crtime: UNIX_EPOCH,
-            kind,
-            perm,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            blksize: 4096,
-            flags: 0,
-        }
+        let size = self.content(node).len() as u64;
+        fuse_file::attributes(inode, kind, perm, size)
     }
 }
 
@@ -158,12 +145,7 @@ impl Filesystem for TdFiles {
         let content = node(inode)
             .map(|node| self.content(node))
             .unwrap_or_default();
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(content.len());
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let end = start.saturating_add(size).min(content.len());
-        reply.data(content.get(start..end).unwrap_or_default());
+        fuse_file::reply_part(reply, &content, offset, size);
     }
 
     fn write(
@@ -191,22 +173,19 @@ impl Filesystem for TdFiles {
         inode: INodeNo,
         _: FileHandle,
         offset: u64,
-        mut reply: ReplyDirectory,
+        reply: ReplyDirectory,
     ) {
         let inside = NODES
             .iter()
             .filter(|(_, folder, ..)| *folder == u64::from(inode));
-        let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-        for (next, (number, _, name, node)) in (1..).zip(inside).skip(skip) {
+        let inside = inside.map(|(number, _, name, node)| {
             let kind = match node {
                 Node::Folder => FileType::Directory,
                 _ => FileType::RegularFile,
             };
-            if reply.add(INodeNo(*number), next, kind, name) {
-                break;
-            }
-        }
-        reply.ok();
+            (*number, kind, *name)
+        });
+        fuse_file::reply_list(reply, offset, inside);
     }
 }
 

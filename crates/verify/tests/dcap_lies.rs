@@ -6,12 +6,14 @@
 
 use std::collections::BTreeSet;
 
+#[expect(dead_code, reason = "the mutation loop uses the rest")]
 mod told_intel;
 
 use told_intel::{NOW, caught, judge, platforms, trusted};
 use zeuge_evidence::dcap::{Evidence, Quote};
 use zeuge_sim::{
-    Certification, IntelLie, PcsAnswer, QuoteForm, QuoteSpec, Room, Tee, ToyIntel, ToyQuote,
+    Certification, IntelLie, IntelSwap, PcsAnswer, QuoteForm, QuoteSpec, Room, Tee, ToyIntel,
+    ToyQuote,
 };
 use zeuge_verify::{
     Anchors,
@@ -50,6 +52,45 @@ fn every_lie_is_caught_by_the_check_it_is_named_after() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_genuine_part_in_the_wrong_place_is_caught_by_name() {
+    let (intel, anchors) = (ToyIntel::shared(), trusted());
+    for spec in platforms() {
+        for swap in IntelSwap::ALL {
+            let found = caught(&intel.swapped(*swap, &spec, NOW), &anchors);
+            let wanted = match swap.room() {
+                Room::Appraise => Ok(()),
+                _ => Err(swap.check()),
+            };
+            assert_eq!(found, wanted, "{swap:?} of {:?} {:?}", spec.form, spec.ca);
+        }
+    }
+}
+
+/// What each of these tells, and the id that says so: no two share one.
+#[test]
+fn what_may_be_wrong_with_a_platforms_documents_has_an_id_each() {
+    let lies = [
+        IntelLie::TcbInfoFmspc,
+        IntelLie::TcbInfoTee,
+        IntelLie::TcbInfoWindow,
+        IntelLie::TcbInfoDuplicateKey,
+        IntelLie::TcbInfoOrder,
+        IntelLie::TcbInfoModuleOrder,
+        IntelLie::IdentityOrder,
+        IntelLie::PckRevoked,
+    ];
+    let swaps = [
+        IntelSwap::TcbInfoKey,
+        IntelSwap::PckOfAnotherChip,
+        IntelSwap::QeReport,
+        IntelSwap::RootListMissing,
+    ];
+    let ids = lies.iter().map(|lie| lie.check());
+    let ids: BTreeSet<_> = ids.chain(swaps.iter().map(|swap| swap.check())).collect();
+    assert_eq!(ids.len(), lies.len() + swaps.len());
 }
 
 #[test]
@@ -122,17 +163,20 @@ fn a_trust_domain_that_outlived_an_update_should_be_launched_again() {
 #[test]
 fn a_quote_is_believed_in_every_file_it_travels_in() {
     let anchors = trusted();
-    let told = ToyIntel::shared().tell(None, &QuoteSpec::new(QuoteForm::Tdx4), NOW);
-    for evidence_file in [
-        told.json_file(),
-        told.protobuf_file(),
-        [&told.quote[..], &[0; 39]].concat(),
-    ] {
-        let file = ToyQuote {
-            evidence_file,
-            ..told.clone()
-        };
-        assert_eq!(caught(&file, &anchors), Ok(()));
+    for form in QuoteForm::ALL {
+        let told = ToyIntel::shared().tell(None, &QuoteSpec::new(form), NOW);
+        let mut files = vec![told.json_file(), [&told.quote[..], &[0; 39]].concat()];
+        // go-tdx-guest has messages for these.
+        if [QuoteForm::Tdx4, QuoteForm::Tdx5Td10, QuoteForm::Tdx5].contains(&form) {
+            files.push(told.protobuf_file());
+        }
+        for evidence_file in files {
+            let file = ToyQuote {
+                evidence_file,
+                ..told.clone()
+            };
+            assert_eq!(caught(&file, &anchors), Ok(()), "{form:?}");
+        }
     }
 }
 

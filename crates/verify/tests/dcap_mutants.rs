@@ -8,7 +8,7 @@
 mod told_intel;
 
 use told_intel::{NOW, caught, judge, platforms, trusted};
-use zeuge_sim::{IntelLie, ToyIntel};
+use zeuge_sim::{IntelLie, IntelSwap, Room, ToyIntel};
 use zeuge_verify::mutants;
 
 /// One test, not one per check: which body is gone is a state of the whole process.
@@ -34,6 +34,19 @@ fn without_its_body_no_check_catches_its_lie() {
                 survivors.push(format!("{id} of {:?} {:?}", spec.form, spec.ca));
             }
             println!("{id} of {:?} {:?}: {mutant:?}", spec.form, spec.ca);
+        }
+    }
+    // The same for genuine parts in the wrong place.
+    let swaps = IntelSwap::ALL.iter().copied();
+    for swap in swaps.filter(|swap| swap.room() == Room::Verify) {
+        for spec in platforms() {
+            let told = intel.swapped(swap, &spec, NOW);
+            mutants::take_away(None);
+            assert_eq!(caught(&told, &anchors), Err(swap.check()), "{swap:?}");
+            mutants::take_away(Some(swap.check()));
+            if caught(&told, &anchors) == Err(swap.check()) {
+                survivors.push(format!("{swap:?} of {:?} {:?}", spec.form, spec.ca));
+            }
         }
     }
     // The same for a platform that was kept: each check of the quote alone stands between the lie

@@ -253,6 +253,15 @@ fn of_pins(id: &str, spec: &QuoteSpec) -> Vec<Verdict> {
             };
             vec![with_values(&pins.values("web", spec))]
         }
+        "policy.mr-owner" if is_tdx => {
+            let (mut owner, mut config) = (pins.clone(), pins);
+            (owner.mr_owner, config.mr_owner_config) = (other, other);
+            [owner, config]
+                .iter()
+                .map(|pins| with_values(&pins.values("web", spec)))
+                .collect()
+        }
+        "policy.service-td" if is_tdx => bound_to_a_service_td(spec),
         "policy.mr-seam" if is_tdx => {
             let (mut kernel, mut module) = (pins.clone(), pins);
             (kernel.rtmr1, module.mr_seam) = (other, other);
@@ -263,6 +272,39 @@ fn of_pins(id: &str, spec: &QuoteSpec) -> Vec<Verdict> {
         }
         _ => Vec::new(),
     }
+}
+
+/// A trust domain with a service TD that is not the one of its reference value, in either body of
+/// TDX 1.5; and one without, where the value demands one.
+fn bound_to_a_service_td(spec: &QuoteSpec) -> Vec<Verdict> {
+    let mut bound = QuoteSpec {
+        form: QuoteForm::Tdx5Service,
+        mr_service_td: [1; 48],
+        ..spec.clone()
+    };
+    let judged = |machine: &QuoteSpec, pinned| {
+        let pins = Pins {
+            mr_service_td: pinned,
+            ..Pins::of(machine)
+        };
+        let wishes = Wishes {
+            reference_values: reference_values(&pins.values("web", machine)),
+            ..wishes(machine)
+        };
+        verdict(facts(machine, None), &wishes)
+    };
+    let mut out = vec![
+        judged(&bound, None),
+        judged(&bound, Some([2; 48])),
+        judged(spec, Some([1; 48])),
+    ];
+    // The first hash is the one that was pinned, the one of today is not.
+    bound.service_td_hash = [3; 48];
+    out.push(judged(&bound, Some([1; 48])));
+    bound.form = QuoteForm::Tdx5;
+    out.push(judged(&bound, None));
+    assert_eq!(judged(&bound, Some([1; 48])).failed(), [""; 0]);
+    out
 }
 
 /// A registry with the platform of these facts, or as the check wants it.

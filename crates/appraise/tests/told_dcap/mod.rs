@@ -10,7 +10,7 @@ use zeuge_appraise::{
     Wanted, judge,
 };
 use zeuge_evidence::dcap::Quote;
-use zeuge_sim::{IntelLie, QuoteSpec, ToyIntel};
+use zeuge_sim::{IntelLie, QuoteSpec, ToyIntel, ToyQuote};
 use zeuge_verify::{Anchors, Binding, Endorsements, Verified, crypto::AWS_LC, dcap};
 
 /// MRSEAM of the toy's TDX module.
@@ -63,6 +63,10 @@ pub(crate) struct Pins {
     pub(crate) rtmr1: [u8; 48],
     pub(crate) mr_seam: [u8; 48],
     pub(crate) mr_config_id: [u8; 48],
+    pub(crate) mr_owner: [u8; 48],
+    pub(crate) mr_owner_config: [u8; 48],
+    /// None: any, which warns.
+    pub(crate) mr_service_td: Option<[u8; 48]>,
     pub(crate) minimum_isv_svn: u16,
 }
 
@@ -73,20 +77,29 @@ impl Pins {
             rtmr1: spec.rtmr[1],
             mr_seam: MR_SEAM,
             mr_config_id: spec.mr_config_id,
+            mr_owner: [0; 48],
+            mr_owner_config: [0; 48],
+            mr_service_td: None,
             minimum_isv_svn: 1,
         }
     }
 
     /// A trust domain and an enclave of this name; one value for each.
     pub(crate) fn values(&self, name: &str, spec: &QuoteSpec) -> String {
+        let service_td = self.mr_service_td.map(hex::encode);
+        let service_td = service_td.map(|hash| format!("\"{hash}\""));
         format!(
             "[[tdx]]\nname = \"{name}\"\nmr_td = [\"{}\"]\nrtmr = {{ \"1\" = [\"{}\"] }}\n\
              mr_seam = [\"{}\"]\nmr_config_id = [\"{}\"]\n\
+             mr_owner = [\"{}\"]\nmr_owner_config = [\"{}\"]\nmr_service_td = [{}]\n\
              [[sgx]]\nname = \"{name}\"\nmr_enclave = [\"{}\"]\nminimum_isv_svn = {}\n",
             hex::encode(spec.mr_td),
             hex::encode(self.rtmr1),
             hex::encode(self.mr_seam),
             hex::encode(self.mr_config_id),
+            hex::encode(self.mr_owner),
+            hex::encode(self.mr_owner_config),
+            service_td.unwrap_or_default(),
             hex::encode(spec.mr_enclave),
             self.minimum_isv_svn,
         )
@@ -116,7 +129,11 @@ pub(crate) fn verified(
     spec: &QuoteSpec,
     unbound: bool,
 ) -> Verified<QuoteFacts> {
-    let told = ToyIntel::shared().tell(lie, spec, now());
+    proven(&ToyIntel::shared().tell(lie, spec, now()), unbound)
+}
+
+/// What is proven about a told quote, bound to what was expected or to nothing; it must hold.
+pub(crate) fn proven(told: &ToyQuote, unbound: bool) -> Verified<QuoteFacts> {
     let binding = if unbound {
         Binding::Unbound {
             because: "a sample".to_owned(),

@@ -5,10 +5,8 @@
 
 use aws_lc_rs::digest::{SHA384, digest};
 
-/// `EFI_GLOBAL_VARIABLE`.
-const GLOBAL: [u8; 16] = [
-    0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11, 0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c,
-];
+use crate::uefi_write::{INITRD_TAG, LOAD_OPTIONS_TAG, image, length, tagged, variable};
+
 /// OVMF reserves 64 KiB and erases it with ones; less shows the same.
 const AREA_BYTES: usize = 8192;
 /// Where the toy's area lies in memory.
@@ -33,45 +31,6 @@ fn hash(parts: &[&[u8]]) -> Digest {
     out
 }
 
-fn utf16(text: &str) -> Vec<u8> {
-    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
-}
-
-fn number(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
-}
-
-fn variable(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut out = GLOBAL.to_vec();
-    out.extend((name.len() as u64).to_le_bytes());
-    out.extend((content.len() as u64).to_le_bytes());
-    out.extend(utf16(name));
-    out.extend(content);
-    out
-}
-
-/// `UEFI_IMAGE_LOAD_EVENT` with a file path.
-fn image(path: &str) -> Vec<u8> {
-    let name = utf16(&format!("{path}\0"));
-    let node = u16::try_from(name.len() + 4).unwrap_or(u16::MAX);
-    let mut device_path = vec![4, 4];
-    device_path.extend(node.to_le_bytes());
-    device_path.extend(name);
-    device_path.extend([0x7f, 0xff, 4, 0]);
-    let mut out = vec![0; 24];
-    out.extend((device_path.len() as u64).to_le_bytes());
-    out.extend(device_path);
-    out
-}
-
-/// A tag of Linux' EFI stub: the digest is of what the text names, not of the text.
-fn tag(id: u32, text: &str) -> Vec<u8> {
-    let mut out = id.to_le_bytes().to_vec();
-    out.extend(number(text.len()).to_le_bytes());
-    out.extend(text.as_bytes());
-    out
-}
-
 fn records() -> Vec<Record> {
     let whole = |rtmr, kind, data: Vec<u8>| Record(rtmr, kind, hash(&[&data]), data);
     let of = |rtmr, kind, thing: &str, data| Record(rtmr, kind, hash(&[thing.as_bytes()]), data);
@@ -92,9 +51,14 @@ fn records() -> Vec<Record> {
             2,
             EVENT_TAG,
             "quiet",
-            tag(0x8f3b_22ed, "LOADED_IMAGE::LoadOptions"),
+            tagged(LOAD_OPTIONS_TAG, "LOADED_IMAGE::LoadOptions"),
         ),
-        of(2, EVENT_TAG, "the initrd", tag(0x8f3b_22ec, "Linux initrd")),
+        of(
+            2,
+            EVENT_TAG,
+            "the initrd",
+            tagged(INITRD_TAG, "Linux initrd"),
+        ),
         action("Exit Boot Services Invocation"),
         action("Exit Boot Services Returned with Success"),
     ]
@@ -148,7 +112,7 @@ pub(super) fn area(false_record: Option<usize>) -> Vec<u8> {
         put(&mut out, 1);
         out.extend(SHA384_ID.to_le_bytes());
         out.extend(digest);
-        put(&mut out, number(data.len()));
+        out.extend(length(&data));
         out.extend(data);
     }
     out.resize(AREA_BYTES.max(out.len()), 0xff);

@@ -42,14 +42,29 @@ pub(super) fn json(quote: &[u8], lie: bool) -> Vec<u8> {
     file.to_string().into_bytes()
 }
 
-/// The message `tdx.QuoteV4` of a quote of version 4; a lie claims bytes that are not there.
+/// The message `tdx.QuoteV4` of a quote of version 4 or `tdx.QuoteV5` of one of version 5 (body
+/// types 2 and 3); a lie claims bytes that are not there.
 pub(super) fn protobuf(quote: &[u8], lie: bool) -> Vec<u8> {
     let from = |at| Fields { quote, at, next: 1 };
+    let (said, end) = match (quote[0], quote[48]) {
+        (4, _) => (body(from(48)), 632),
+        (_, kind) => {
+            let mut descriptor = from(48);
+            let mut out = [descriptor.number(2), descriptor.number(4)].concat();
+            let mut fields = body(from(54));
+            if kind == 3 {
+                let mut newer = from(638).numbered(13);
+                fields.extend([newer.bytes(16), newer.bytes(48)].concat());
+            }
+            out.extend(delimited(3, &fields));
+            (out, if kind == 3 { 702 } else { 638 })
+        }
+    };
     let mut out = [
         delimited(1, &header(from(0))),
-        delimited(2, &body(from(48))),
-        from(632).numbered(3).number(4),
-        delimited(4, &signed_data(quote)),
+        delimited(2, &said),
+        from(end).numbered(3).number(4),
+        delimited(4, &signed_data(quote, end)),
     ]
     .concat();
     if lie {
@@ -60,7 +75,7 @@ pub(super) fn protobuf(quote: &[u8], lie: bool) -> Vec<u8> {
 
 fn header(mut fields: Fields<'_>) -> Vec<u8> {
     let numbers = [2, 2, 4].map(|width| fields.number(width)).concat();
-    // go-tdx-guest numbers the bytes at 10 before those at 8; both are zero in version 4.
+    // go-tdx-guest numbers the bytes at 10 before those at 8; both are zero in versions 4 and 5.
     let strings = [2, 2, 16, 20].map(|width| fields.bytes(width)).concat();
     [numbers, strings].concat()
 }
@@ -77,25 +92,30 @@ fn body(mut fields: Fields<'_>) -> Vec<u8> {
     out
 }
 
-/// Signature at 636, key 700, type and length 764, QE report 770, its signature 1154.
-fn signed_data(quote: &[u8]) -> Vec<u8> {
-    let from = |at| Fields { quote, at, next: 1 };
-    let mut fields = from(1218);
-    let authentication_length = usize::from(quote[1218]);
+/// What is signed ends at `end`: the signature follows at 4, the key at 68, type and length at 132,
+/// the QE report at 138, its signature at 522.
+fn signed_data(quote: &[u8], end: usize) -> Vec<u8> {
+    let from = |at| Fields {
+        quote,
+        at: end + at,
+        next: 1,
+    };
+    let mut fields = from(586);
+    let authentication_length = usize::from(quote[end + 586]);
     let authentication = [fields.number(2), fields.bytes(authentication_length)].concat();
     fields.next = 1;
     let mut chain = [2, 4].map(|width| fields.number(width)).concat();
     chain.extend(delimited(3, &quote[fields.at..]));
     let inner = [
-        delimited(1, &qe_report(from(770))),
-        from(1154).numbered(2).bytes(64),
+        delimited(1, &qe_report(from(138))),
+        from(522).numbered(2).bytes(64),
         delimited(3, &authentication),
         delimited(4, &chain),
     ]
     .concat();
-    let mut certification = [from(764).number(2), from(766).numbered(2).number(4)].concat();
+    let mut certification = [from(132).number(2), from(134).numbered(2).number(4)].concat();
     certification.extend(delimited(3, &inner));
-    let mut fields = from(636);
+    let mut fields = from(4);
     let mut out = [64, 64].map(|width| fields.bytes(width)).concat();
     out.extend(delimited(3, &certification));
     out

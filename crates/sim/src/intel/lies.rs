@@ -139,6 +139,8 @@ lies! {
         PolicyEvaluationNumber = "policy.evaluation-number": "The documents are in force, but of an earlier state of knowledge.";
         PolicyMeasurement = "policy.measurement": "Something else was started.";
         PolicyMigration = "policy.migration": "A migration TD may take the trust domain elsewhere.";
+        // spec: dcap.policy.service-td
+        PolicyServiceTd = "policy.service-td": "A service TD that nobody named is bound to the trust domain.";
         // spec: dcap.policy.status
         PolicyTcbStatus = "policy.tcb-status": "The platform is out of date, and honestly says so.";
         PolicyTdAttributes = "policy.td-attributes": "SEPT_VE_DISABLE is not set.";

@@ -89,17 +89,20 @@ pub enum QuoteForm {
     Tdx5Td10,
     /// Version 5 with the body of TDX 1.5 (body type 3).
     Tdx5,
+    /// Version 5 with the body of TDX 1.5 and all fields of service TDs (body type 4).
+    Tdx5Service,
 }
 
 impl QuoteForm {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Sgx3,
         Self::Sgx4,
         Self::Sgx5,
         Self::Tdx4,
         Self::Tdx5Td10,
         Self::Tdx5,
+        Self::Tdx5Service,
     ];
 
     /// The usual form of this version, or none.
@@ -120,7 +123,7 @@ impl QuoteForm {
     pub const fn tee(self) -> Tee {
         match self {
             Self::Sgx3 | Self::Sgx4 | Self::Sgx5 => Tee::Sgx,
-            Self::Tdx4 | Self::Tdx5Td10 | Self::Tdx5 => Tee::Tdx,
+            Self::Tdx4 | Self::Tdx5Td10 | Self::Tdx5 | Self::Tdx5Service => Tee::Tdx,
         }
     }
 
@@ -130,7 +133,7 @@ impl QuoteForm {
         match self {
             Self::Sgx3 => 3,
             Self::Sgx4 | Self::Tdx4 => 4,
-            Self::Sgx5 | Self::Tdx5Td10 | Self::Tdx5 => 5,
+            Self::Sgx5 | Self::Tdx5Td10 | Self::Tdx5 | Self::Tdx5Service => 5,
         }
     }
 
@@ -140,6 +143,7 @@ impl QuoteForm {
             Self::Sgx3 | Self::Sgx4 | Self::Sgx5 => (1, 384),
             Self::Tdx4 | Self::Tdx5Td10 => (2, 584),
             Self::Tdx5 => (3, 648),
+            Self::Tdx5Service => (4, 885),
         }
     }
 }
@@ -222,6 +226,10 @@ pub struct QuoteSpec {
     pub mr_config_id: [u8; 48],
     /// RTMR0 to RTMR3.
     pub rtmr: [[u8; 48]; 4],
+    /// MRSERVICETD of a TD (TDX 1.5).
+    pub mr_service_td: [u8; 48],
+    /// CUR_SERVICE_TD_HASH of a TD (body type 4).
+    pub service_td_hash: [u8; 48],
     /// Flags of an enclave's ATTRIBUTES.
     pub sgx_flags: u64,
     /// MRENCLAVE.
@@ -265,6 +273,8 @@ impl QuoteSpec {
             mr_td: [0xd1; 48],
             mr_config_id: [0; 48],
             rtmr: [[0xa0; 48], [0xa1; 48], [0xa2; 48], [0; 48]],
+            mr_service_td: [0; 48],
+            service_td_hash: [0; 48],
             sgx_flags: 0b101,
             mr_enclave: [0xe1; 32],
             mr_signer: [0xe2; 32],
@@ -300,7 +310,7 @@ impl QuoteSpec {
         [&number.to_le_bytes()[..], &size.to_le_bytes()].concat()
     }
 
-    /// The body of an enclave (384 bytes) or of a trust domain (584 or 648).
+    /// The body of an enclave (384 bytes) or of a trust domain (584, 648 or 885).
     pub(super) fn body(&self) -> Vec<u8> {
         if self.form.tee() == Tee::Sgx {
             return Enclave {
@@ -314,10 +324,10 @@ impl QuoteSpec {
             }
             .bytes();
         }
-        let size = if self.form == QuoteForm::Tdx5 {
-            648
-        } else {
-            584
+        let size = match self.form {
+            QuoteForm::Tdx5 => 648,
+            QuoteForm::Tdx5Service => 885,
+            _ => 584,
         };
         let mut out = vec![0; size];
         put(&mut out, 0, &self.tee_tcb_svn);
@@ -330,8 +340,12 @@ impl QuoteSpec {
             put(&mut out, 328 + 48 * index, register);
         }
         put(&mut out, 520, &self.report_data);
-        if size == 648 {
+        if size > 584 {
             put(&mut out, 584, &self.tee_tcb_svn2);
+            put(&mut out, 600, &self.mr_service_td);
+        }
+        if size > 648 {
+            put(&mut out, 829, &self.service_td_hash);
         }
         out
     }

@@ -68,7 +68,8 @@ impl ToyQuote {
         containers::collateral(&self.endorsements)
     }
 
-    /// The evidence as go-tdx-guest writes it; only for [`QuoteForm::Tdx4`].
+    /// The evidence as go-tdx-guest writes it; for quotes of trust domains but
+    /// those of body type 4, which its messages do not have.
     #[must_use]
     pub fn protobuf_file(&self) -> Vec<u8> {
         containers::protobuf(&self.quote, false)
@@ -106,7 +107,8 @@ impl ToyIntel {
         };
         let chain = self.chain(lie, house, &spec, at);
         let endorsements = tell_endorsements(lie, house, &spec, &chain, at);
-        let quote = self.tell_quote(lie, &spec, &chain);
+        let vouched = self.attestation.public_key().as_ref();
+        let quote = self.tell_quote(lie, &spec, &chain, vouched);
         // The kernel is not the one that was measured into RTMR1.
         let false_record = (lie == Some(Lie::EventLogReplay)).then_some(FALSE_RECORD);
         let boot_log = spec.boot_log.then(|| boot_log::area(false_record));
@@ -128,7 +130,7 @@ impl ToyIntel {
 
     /// The chain of this platform: the same bytes for every quote of one instant, as a machine has
     /// one certificate; another one for a lie that it tells.
-    fn chain(
+    pub(super) fn chain(
         &self,
         lie: Option<Lie>,
         house: &Authorities,
@@ -188,8 +190,15 @@ impl ToyIntel {
         }
     }
 
-    /// Writes and signs the quote.
-    fn tell_quote(&self, lie: Option<Lie>, spec: &QuoteSpec, chain: &Chain) -> Vec<u8> {
+    /// Writes and signs the quote; the quoting enclave vouches for this public key (an uncompressed
+    /// point), which is the attestation key's unless a part is swapped.
+    pub(super) fn tell_quote(
+        &self,
+        lie: Option<Lie>,
+        spec: &QuoteSpec,
+        chain: &Chain,
+        vouched: &[u8],
+    ) -> Vec<u8> {
         let mut signed = [spec.header(), spec.descriptor(), spec.body()].concat();
         lie_in_signed(lie, spec, &mut signed);
         let signature = sign(&self.attestation, &signed);
@@ -201,7 +210,7 @@ impl ToyIntel {
         let attestation_key = &self.attestation.public_key().as_ref()[1..];
         let authentication: Vec<u8> = (0..QE_AUTHENTICATION_BYTES).collect();
         let mut report_data = [0; 64];
-        let vouched = digest(&SHA256, &[attestation_key, &authentication].concat());
+        let vouched = digest(&SHA256, &[&vouched[1..], &authentication].concat());
         report_data[..32].copy_from_slice(vouched.as_ref());
         let mut report = spec.qe_report(report_data);
         match lie {
@@ -327,6 +336,12 @@ fn lie_in_spec(lie: Option<Lie>, spec: &mut QuoteSpec) {
         Lie::PolicyTdAttributes => {
             as_trust_domain(spec);
             spec.td_attributes &= !SEPT_VE_DISABLE;
+        }
+        Lie::PolicyServiceTd => {
+            if spec.form != QuoteForm::Tdx5Service {
+                spec.form = QuoteForm::Tdx5;
+            }
+            spec.mr_service_td[0] ^= 1;
         }
         Lie::PolicyMeasurement => {
             spec.mr_td[0] ^= 1;
@@ -538,6 +553,7 @@ mod tests {
             (QuoteForm::Tdx4, 632),
             (QuoteForm::Tdx5Td10, 638),
             (QuoteForm::Tdx5, 702),
+            (QuoteForm::Tdx5Service, 939),
         ] {
             let quote = ToyIntel::shared()
                 .tell(None, &QuoteSpec::new(form), NOW)

@@ -6,11 +6,8 @@
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 
 use super::TpmLie as Lie;
+use crate::uefi_write::{INITRD_TAG, LOAD_OPTIONS_TAG, image, length, tagged, utf16, variable};
 
-/// `EFI_GLOBAL_VARIABLE`.
-const GLOBAL: [u8; 16] = [
-    0x61, 0xdf, 0xe4, 0x8b, 0xca, 0x93, 0xd2, 0x11, 0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c,
-];
 /// Type of a list of SHA-256 hashes.
 const CERT_SHA256: [u8; 16] = [
     0x26, 0x16, 0xc4, 0xc1, 0x4c, 0x50, 0x92, 0x40, 0xac, 0xa9, 0x41, 0xf9, 0x36, 0x93, 0x43, 0x28,
@@ -38,23 +35,6 @@ fn hash(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
-fn utf16(text: &str) -> Vec<u8> {
-    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
-}
-
-fn length(bytes: &[u8]) -> [u8; 4] {
-    u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes()
-}
-
-fn variable(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut out = GLOBAL.to_vec();
-    out.extend((name.len() as u64).to_le_bytes());
-    out.extend((content.len() as u64).to_le_bytes());
-    out.extend(utf16(name));
-    out.extend(content);
-    out
-}
-
 /// A signature list with one hash; `fits` is whether its entries fill it.
 fn signature_list(fits: bool) -> Vec<u8> {
     let mut out = CERT_SHA256.to_vec();
@@ -63,20 +43,6 @@ fn signature_list(fits: bool) -> Vec<u8> {
         out.extend(number.to_le_bytes());
     }
     out.extend(vec![0x5a; size as usize - 28]);
-    out
-}
-
-/// `UEFI_IMAGE_LOAD_EVENT` with a file path.
-fn image(path: &str) -> Vec<u8> {
-    let name = utf16(&format!("{path}\0"));
-    let node = u16::try_from(name.len() + 4).unwrap_or(u16::MAX);
-    let mut device_path = vec![4, 4];
-    device_path.extend(node.to_le_bytes());
-    device_path.extend(name);
-    device_path.extend([0x7f, 0xff, 4, 0]);
-    let mut out = vec![0; 24];
-    out.extend((device_path.len() as u64).to_le_bytes());
-    out.extend(device_path);
     out
 }
 
@@ -199,23 +165,14 @@ fn kernel(lie: Option<Lie>, story: &mut Story) {
         };
         story.told(11, IPL, content, &label);
     }
-    let tagged = |tag: u32, name: &str| {
-        let text = format!("{name}\0");
-        [
-            &tag.to_le_bytes()[..],
-            &length(text.as_bytes()),
-            text.as_bytes(),
-        ]
-        .concat()
-    };
     let initrd = unless(lie, Lie::PolicyInitrd, "initrd");
-    story.told(9, 6, initrd, &tagged(0x8f3b_22ec, "Linux initrd"));
+    story.told(9, 6, initrd, &tagged(INITRD_TAG, "Linux initrd\0"));
     let options = hash(&utf16(&format!("{line}\0")));
     story.told(
         9,
         6,
         options,
-        &tagged(0x8f3b_22ed, "LOADED_IMAGE::LoadOptions"),
+        &tagged(LOAD_OPTIONS_TAG, "LOADED_IMAGE::LoadOptions\0"),
     );
     story.whole(5, ACTION, b"Exit Boot Services Invocation");
     story.whole(5, ACTION, b"Exit Boot Services Returned with Success");

@@ -1,8 +1,6 @@
 //! What both tests of Intel lies need: the toy's trust, its platforms, and the way from a told
 //! file to what is proven.
 
-#![expect(dead_code, reason = "each test uses its part")]
-
 use zeuge_evidence::{
     UnixTime,
     dcap::{Evidence, Quote},
