@@ -104,11 +104,21 @@ impl<K: Eq + Hash + Copy, V> Warm<K, V> {
         self.machines.get(key).map(|(kept, _)| Arc::clone(kept))
     }
 
-    /// How much these endorsements are, if so much may be kept for one machine.
+    /// How much these endorsements are, if so much may be kept for one machine: all of them, and
+    /// the names of where they came from.
     pub(crate) fn size(&self, heap: &Endorsements) -> Option<usize> {
-        let held = heap.certificates.iter().chain(&heap.revocation_lists);
-        let held = held.chain(&heap.documents);
-        let bytes = held.fold(0_usize, |sum, held| sum.saturating_add(held.bytes.len()));
+        let Endorsements {
+            certificates,
+            revocation_lists,
+            documents,
+            firmware,
+            skipped,
+        } = heap;
+        let held = certificates.iter().chain(revocation_lists);
+        let held = held.chain(documents).chain(firmware);
+        let lengths = held.flat_map(|held| [held.bytes.len(), held.source.len()]);
+        let lengths = lengths.chain(skipped.iter().map(String::len));
+        let bytes = lengths.fold(0_usize, usize::saturating_add);
         (bytes <= self.one_bytes_max).then_some(bytes)
     }
 
@@ -159,5 +169,20 @@ mod tests {
         );
         assert_eq!(warm.size(&heap), None);
         assert!(Warm::platforms().size(&heap).is_some());
+    }
+
+    #[test]
+    fn every_kind_of_endorsement_counts_with_its_name() {
+        let held = |length: usize| zeuge_verify::Endorsement {
+            source: "name".to_owned(),
+            bytes: vec![0; length],
+        };
+        let mut heap = Endorsements::new();
+        heap.certificates.push(held(1));
+        heap.revocation_lists.push(held(20));
+        heap.documents.push(held(300));
+        heap.firmware.push(held(4000));
+        heap.skipped.push("other".to_owned());
+        assert_eq!(Warm::platforms().size(&heap), Some(4321 + 4 * 4 + 5));
     }
 }
