@@ -15,6 +15,7 @@ mod world;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::{Value, json};
 use zeuge_report::{Language, Table};
 
 use crate::{Outcome, say};
@@ -72,8 +73,9 @@ impl Platform {
         }
     }
 
-    /// What the owner says that the machine must be.
-    fn reference_values(self, measurement: &str, host_data: &str) -> String {
+    /// What the owner says that the machine must be; `started` are RTMR1 and RTMR2 of a trust
+    /// domain, in hex.
+    fn reference_values(self, measurement: &str, host_data: &str, started: &[String; 2]) -> String {
         let head = "schema = \"zeuge.reference-values.v1\"\n";
         match self {
             Self::Snp => format!(
@@ -82,14 +84,14 @@ impl Platform {
             ),
             // What the toy's firmware started stands in RTMR1 and RTMR2; the digest of the
             // configuration is followed by zeros.
-            Self::Tdx => format!(
-                "{head}[[tdx]]\nname = \"demo\"\nmr_td = [\"{measurement}\"]\n\
-                 rtmr = {{ \"1\" = [\"{}\"], \"2\" = [\"{}\"] }}\n\
-                 mr_config_id = [\"{host_data}{}\"]\n",
-                "a1".repeat(48),
-                "a2".repeat(48),
-                "00".repeat(16)
-            ),
+            Self::Tdx => {
+                let ([first, second], zeros) = (started, "00".repeat(16));
+                format!(
+                    "{head}[[tdx]]\nname = \"demo\"\nmr_td = [\"{measurement}\"]\n\
+                     rtmr = {{ \"1\" = [\"{first}\"], \"2\" = [\"{second}\"] }}\n\
+                     mr_config_id = [\"{host_data}{zeros}\"]\n"
+                )
+            }
         }
     }
 }
@@ -147,6 +149,16 @@ fn released(world: &World, step: Step<'_>) -> Result<(), String> {
             general("dangerous.sim-root")
         ),
     )?;
+    if world.machines.tampered.is_some() {
+        let claims = world.newest_claims()?;
+        step(
+            claims["event_log"]["explained"] == json!([0, 1, 2, 3]),
+            format!(
+                "the log of its boot adds up to the registers that its quote signs:\n{}",
+                indented(&boot_log(&claims)).trim_end()
+            ),
+        )?;
+    }
     let got = world.machines.honest.get(world)?;
     let same = got.stdout == world.secret;
     step(
@@ -157,6 +169,21 @@ fn released(world: &World, step: Step<'_>) -> Result<(), String> {
         say(&indented(&got.text()))?;
     }
     Ok(())
+}
+
+/// The records of a boot log as the verdict has them, one line each.
+fn boot_log(claims: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let line = |event: &Value| {
+        let digest: String = text(&event["digest"]).chars().take(16).collect();
+        let (kind, label) = (text(&event["kind"]), text(&event["label"]));
+        format!("RTMR{} {digest}… {kind} {label}", event["rtmr"])
+            .trim_end()
+            .to_owned()
+    };
+    let events = claims["event_log"]["events"].as_array();
+    let lines: Vec<_> = events.into_iter().flatten().map(line).collect();
+    lines.join("\n")
 }
 
 /// What a check is about, for somebody who is no expert.
@@ -182,6 +209,14 @@ fn refused(world: &World, step: Step<'_>) -> Result<(), String> {
         told("a machine that its host may debug", id, &debug),
     )?;
 
+    if let Some(tampered) = &world.machines.tampered {
+        let tampered = tampered.get(world)?;
+        let id = "tdx.eventlog.replay";
+        step(
+            refuses(&tampered, id),
+            told("the machine with a tampered boot log", id, &tampered),
+        )?;
+    }
     let body = world.middle.recorded()?;
     let answer = world.client.post("/v1/releases", &body)?;
     let spent = answer.check() == "challenge.spent";

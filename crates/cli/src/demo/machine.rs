@@ -1,5 +1,5 @@
 //! A toy machine: the unmodified agent, in a mount namespace in which the stand-in for
-//! configfs-tsm lies where Linux puts the real one.
+//! configfs-tsm lies where Linux puts the real one, and of a trust domain the log of its boot.
 
 use std::{
     path::PathBuf,
@@ -15,6 +15,11 @@ shift
 mount -t tmpfs -o mode=0755 tmpfs /sys/kernel
 mkdir -p /sys/kernel/config/tsm/report
 mount --bind \"$mountpoint\" /sys/kernel/config/tsm/report
+if [ -n \"${TOY_TD:-}\" ]; then
+    mount -t tmpfs -o mode=0755 tmpfs /sys/firmware
+    mkdir -p /sys/firmware/acpi/tables
+    mount --bind \"$TOY_TD\" /sys/firmware/acpi/tables
+fi
 exec \"$@\"";
 
 /// One machine of the toy maker.
@@ -22,6 +27,8 @@ exec \"$@\"";
 pub(super) struct Machine {
     /// Where its stand-in for configfs-tsm is mounted.
     pub(super) configfs: PathBuf,
+    /// What lies below /sys/firmware/acpi/tables: the log of a trust domain's boot.
+    pub(super) td: Option<PathBuf>,
     /// The agent's folder of state.
     pub(super) state: PathBuf,
 }
@@ -54,7 +61,12 @@ impl Machine {
     }
 
     fn agent(&self, world: &World, words: &[&str]) -> std::result::Result<Result, String> {
-        let output = Command::new("unshare")
+        let mut inside = Command::new("unshare");
+        inside.env_remove("TOY_TD");
+        if let Some(td) = &self.td {
+            inside.env("TOY_TD", td);
+        }
+        let output = inside
             .args(["--mount", "sh", "-c", INSIDE, "sh"])
             .arg(&self.configfs)
             .arg(&world.programs.agent)

@@ -13,7 +13,7 @@ use std::{
 
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
-use zeuge_evidence::x509::Certificate;
+use zeuge_evidence::{eventlog::EventLog, x509::Certificate};
 use zeuge_log::{checkpoint::VerifiedCheckpoint, hash, note::VerifierKey, tile::read_bundle};
 use zeuge_protocol::{document::Kind, name::Name};
 
@@ -33,6 +33,8 @@ pub(super) const PATH: &str = "demo/disk-key";
 /// Tenant of the toy: the only one whose evidence may come from it.
 const TENANT: &str = "sim";
 pub(super) const WITNESS: &str = "demo-witness";
+/// Where the toy trust domain's boot log and registers are mounted.
+const TD: &str = "td";
 /// The launch digest of the demo's image, and its MRTD.
 const MEASUREMENT: &str = "d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3d3";
 
@@ -99,6 +101,8 @@ pub(super) struct Machines {
     pub(super) changed: Machine,
     /// With the debug bit.
     pub(super) debug: Machine,
+    /// The first one, whose host changes the log of its boot.
+    pub(super) tampered: Option<Machine>,
 }
 
 /// Everything that is up. Fields are dropped in their order: programs before the folder.
@@ -141,16 +145,18 @@ impl World {
         let config = configuration(&middle, &owner, &answer_key, &log_key)?;
         write(&at("agent.json"), &config)?;
         let host_data = hex::encode(owner::sha256(&config));
-        let machines = Machines {
-            honest: machine(&folder.0, "honest")?,
-            changed: machine(&folder.0, "changed")?,
-            debug: machine(&folder.0, "debug")?,
+        let mut machines = Machines {
+            honest: machine(platform, &folder.0, "honest")?,
+            changed: machine(platform, &folder.0, "changed")?,
+            debug: machine(platform, &folder.0, "debug")?,
+            tampered: None,
         };
         say(match platform {
             Platform::Snp => "starting the toy maker (keys of 4096 bits take some seconds) …\n",
             Platform::Tdx => "starting the toy maker …\n",
         })?;
         let sim = start_sim(platform, &programs, &folder.0, &host_data, &machines)?;
+        machines.tampered = tampered(&folder.0, &machines.honest)?;
         say("starting the witness …\n")?;
         let serve = start_witness(&programs, &folder.0, witness)?;
         let mut secret = [0; 32];
@@ -178,7 +184,11 @@ impl World {
 
     fn owner_brings(&self, owner: &Person, host_data: &str) -> Result<(), String> {
         let kind = self.platform.word();
-        let values = self.platform.reference_values(MEASUREMENT, host_data);
+        let started = self.machines.honest.td.as_deref().map(registers);
+        let started = started.transpose()?.unwrap_or_default();
+        let values = self
+            .platform
+            .reference_values(MEASUREMENT, host_data, &started);
         let registry = match self.platform {
             Platform::Snp => owner::registry(&self.leaf("SEV-VCEK")?)?,
             Platform::Tdx => owner::intel_registry(&self.leaf("Intel SGX PCK Certificate")?)?,
@@ -218,6 +228,18 @@ impl World {
             }
         }
         Err("the toy maker wrote no certificate for its chip".to_owned())
+    }
+
+    /// What the newest verdict says of a machine of this kind.
+    pub(super) fn newest_claims(&self) -> Result<Value, String> {
+        let path = format!("/v1/verdicts?tenant={TENANT}&limit=1");
+        let mut answer = self.client.get(&path)?.json()?;
+        let claims = answer.pointer_mut(&format!(
+            "/verdicts/0/verdict/claims/{}",
+            self.platform.word()
+        ));
+        let claims = claims.ok_or("the witness shows no verdict of this machine")?;
+        Ok(claims.take())
     }
 
     /// Somebody else than the owner brings a secret.
@@ -279,13 +301,59 @@ impl World {
     }
 }
 
-fn machine(folder: &Path, name: &str) -> Result<Machine, String> {
+fn machine(platform: Platform, folder: &Path, name: &str) -> Result<Machine, String> {
+    let td = matches!(platform, Platform::Tdx).then(|| folder.join(TD));
+    if let Some(td) = td.as_deref().filter(|td| !td.exists()) {
+        fs::create_dir(td).map_err(|error| error.to_string())?;
+    }
     let made = Machine {
         configfs: folder.join(name),
+        td,
         state: folder.join(format!("{name}-state")),
     };
     fs::create_dir(&made.configfs).map_err(|error| error.to_string())?;
     Ok(made)
+}
+
+/// RTMR1 and RTMR2 in hex: what the firmware started, and what that started.
+fn registers(td: &Path) -> Result<[String; 2], String> {
+    let read = |index: u8| {
+        let path = td.join(format!("measurements/rtmr{index}:sha384"));
+        let value = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok::<_, String>(hex::encode(value))
+    };
+    Ok([read(1)?, read(2)?])
+}
+
+/// The same machine with another log of its boot: one byte of the log is not the one that was
+/// measured. Only trust domains have such a log.
+fn tampered(folder: &Path, honest: &Machine) -> Result<Option<Machine>, String> {
+    let Some(td) = &honest.td else {
+        return Ok(None);
+    };
+    let own = folder.join("tampered");
+    fs::create_dir_all(own.join("data")).map_err(|error| error.to_string())?;
+    let read = |name: &str| fs::read(td.join(name)).map_err(|error| format!("{name}: {error}"));
+    let mut area = read("data/CCEL")?;
+    let log = EventLog::parse_ccel(&area).map_err(|error| error.to_string())?;
+    // Registers are numbered from MRTD's 0 here: this is the first record of RTMR1.
+    let of_kernel = log.events.iter().find(|event| event.register == 2);
+    let digest = of_kernel.and_then(|event| event.digests.first());
+    let (_, digest) = digest.ok_or("the toy's boot log has no record of RTMR1")?;
+    let place = area
+        .windows(digest.len())
+        .position(|window| window == *digest)
+        .ok_or("the digest is not where the log has it")?;
+    if let Some(byte) = area.get_mut(place) {
+        *byte ^= 1;
+    }
+    write(&own.join("CCEL"), &read("CCEL")?)?;
+    write(&own.join("data/CCEL"), &area)?;
+    Ok(Some(Machine {
+        configfs: honest.configfs.clone(),
+        td: Some(own),
+        state: folder.join("tampered-state"),
+    }))
 }
 
 /// The agent's configuration; its hash is what the toy machine reports as HOST_DATA.
@@ -330,6 +398,9 @@ fn start_sim(
         "--host-data",
         host_data,
     ]);
+    if let Some(td) = &machines.honest.td {
+        sim.arg("--td").arg(td);
+    }
     sim.args(["--liar", &liar("policy.measurement", &machines.changed)]);
     sim.args(["--liar", &liar("policy.debug", &machines.debug)]);
     started(sim, "zeuge-sim", "ready", &folder.join("sim.log"))
