@@ -80,6 +80,27 @@ pub struct Appraisal {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub failed: Vec<String>,
+    /// Who holds the keys that the appraisal rests on, such as `AMD`; each once.
+    #[serde(
+        rename = "zeuge_makers",
+        default,
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub makers: Vec<String>,
+    /// The product line, where the maker has several.
+    #[serde(
+        rename = "zeuge_product",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub product: Option<String>,
+    /// Against whom the machine protects: the words of `adversaries` in `zeuge.verdict.v1`.
+    #[serde(
+        rename = "zeuge_adversaries",
+        default,
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub adversaries: BTreeMap<String, String>,
     /// The facts, as in `zeuge.verdict.v1`; in a CWT as JSON text.
     #[serde(
         rename = "zeuge_claims",

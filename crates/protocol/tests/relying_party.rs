@@ -32,6 +32,9 @@ fn ear(status: Status) -> Ear {
         vector,
         policy_ids: vec![],
         failed: vec![],
+        makers: vec!["AMD".into()],
+        product: Some("Milan".into()),
+        adversaries: [("provider-employee".into(), "conditional".into())].into(),
         claims: serde_json::json!({}),
     };
     Ear {

@@ -51,6 +51,14 @@ fn vector(verdict: &Verdict) -> Vector {
     }
 }
 
+/// Everybody whose keys have to be trusted, each once.
+fn makers(verdict: &Verdict) -> Vec<String> {
+    let mut makers: Vec<String> = verdict.roots.iter().map(|it| it.maker.clone()).collect();
+    makers.sort_unstable();
+    makers.dedup();
+    makers
+}
+
 /// The appraisal of the one device that a verdict is about.
 #[must_use]
 pub fn appraisal(verdict: &Verdict, policy_ids: Vec<String>) -> Appraisal {
@@ -71,6 +79,13 @@ pub fn appraisal(verdict: &Verdict, policy_ids: Vec<String>) -> Appraisal {
             .iter()
             .filter(|finding| finding.status == Status::Fail)
             .map(|finding| finding.id.to_owned())
+            .collect(),
+        makers: makers(verdict),
+        product: verdict.product.clone(),
+        adversaries: verdict
+            .adversaries
+            .iter()
+            .map(|it| (it.who.word().to_owned(), it.protection.word().to_owned()))
             .collect(),
         claims: verdict
             .facts

@@ -85,6 +85,9 @@ fn ear() -> Ear {
         vector,
         policy_ids: vec!["tenant/default@1".to_owned()],
         failed: Vec::new(),
+        makers: vec!["AMD".into()],
+        product: Some("Milan".into()),
+        adversaries: [("provider-employee".into(), "conditional".into())].into(),
         claims: serde_json::json!({"vmpl": 0}),
     };
     Ear {

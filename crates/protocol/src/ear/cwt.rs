@@ -161,6 +161,18 @@ fn appraisal(device: &Appraisal) -> Value {
         let failed = device.failed.iter().map(|id| Value::text(id));
         map.push(("zeuge_failed".into(), Value::Array(failed.collect())));
     }
+    if !device.makers.is_empty() {
+        let makers = device.makers.iter().map(|it| Value::text(it));
+        map.push(("zeuge_makers".into(), Value::Array(makers.collect())));
+    }
+    if let Some(product) = &device.product {
+        map.push(("zeuge_product".into(), Value::text(product)));
+    }
+    if !device.adversaries.is_empty() {
+        let words = device.adversaries.iter();
+        let words = words.map(|(who, word)| (who.as_str(), Value::text(word)));
+        map.push(("zeuge_adversaries".into(), Value::map(words)));
+    }
     if !device.claims.is_null() {
         map.push((
             "zeuge_claims".into(),
@@ -215,7 +227,7 @@ fn read(value: &Value) -> Option<Ear> {
         },
         confirmation,
         confirmation_role,
-        context: read_context(map.get(&"zeuge_context".into()))?,
+        context: read_texts(map.get(&"zeuge_context".into()))?,
         tenant: Name::parse(map.get(&"zeuge_tenant".into())?.as_text()?).ok()?,
         policy_digest: map.get(&"zeuge_policy_digest".into())?.as_array_of()?,
         knowledge_version: map.get(&"zeuge_knowledge_version".into())?.as_count()?,
@@ -224,7 +236,8 @@ fn read(value: &Value) -> Option<Ear> {
     })
 }
 
-fn read_context(value: Option<&Value>) -> Option<BTreeMap<String, String>> {
+/// A map of texts; an empty one where there is none.
+fn read_texts(value: Option<&Value>) -> Option<BTreeMap<String, String>> {
     let Some(value) = value else {
         return Some(BTreeMap::new());
     };
@@ -250,13 +263,17 @@ fn read_appraisal(value: &Value) -> Option<Appraisal> {
         None => serde_json::Value::Null,
         Some(claims) => serde_json::from_str(claims.as_text()?).ok()?,
     };
-    let failed = match map.get(&"zeuge_failed".into()) {
-        None => Vec::new(),
-        Some(failed) => failed
+    let texts = |key: &str| match map.get(&key.into()) {
+        None => Some(Vec::new()),
+        Some(list) => list
             .as_items()?
             .iter()
-            .map(|id| id.as_text().map(str::to_owned))
-            .collect::<Option<_>>()?,
+            .map(|it| it.as_text().map(str::to_owned))
+            .collect::<Option<Vec<_>>>(),
+    };
+    let product = match map.get(&"zeuge_product".into()) {
+        None => None,
+        Some(product) => Some(product.as_text()?.to_owned()),
     };
     Some(Appraisal {
         status: Status::from_number(map.get(&1000.into())?.as_integer()?)?,
@@ -264,7 +281,10 @@ fn read_appraisal(value: &Value) -> Option<Appraisal> {
         policy_ids: policies
             .map(|id| id.as_text().map(str::to_owned))
             .collect::<Option<_>>()?,
-        failed,
+        failed: texts("zeuge_failed")?,
+        makers: texts("zeuge_makers")?,
+        product,
+        adversaries: read_texts(map.get(&"zeuge_adversaries".into()))?,
         claims,
     })
 }

@@ -22,6 +22,9 @@ fn ear() -> Ear {
         },
         policy_ids: vec!["acme/default@3".into()],
         failed: vec!["policy.debug".into()],
+        makers: vec!["AMD".into()],
+        product: Some("Milan".into()),
+        adversaries: [("provider-employee".into(), "conditional".into())].into(),
         claims: serde_json::json!({"measurement": "00ff", "vmpl": 0}),
     };
     Ear {
