@@ -7,6 +7,7 @@
 //! the size.
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -75,12 +76,12 @@ async fn main() {
     println!("{count} nodes made in {} s", begun.elapsed().as_secs());
     let mut controller = cluster.spawn_controller_every("log", "5").await;
     let watched = Process(controller.id());
-    tokio::time::sleep(Duration::from_secs(20)).await;
+    settled(&cluster).await;
     println!(
         "{:24} {:>8} {:>10} {:>8} {:>8}",
         "", "cores", "MiB (peak)", "results", "writes"
     );
-    let idle = secs.min(60);
+    let idle = secs.min(120);
     let phase = Phase::begin(&cluster, &watched);
     tokio::time::sleep(Duration::from_secs(idle as u64)).await;
     phase.end(&cluster, &watched, "nothing changes", 0);
@@ -88,9 +89,39 @@ async fn main() {
     let brought = load(&cluster, &template, count, secs).await;
     phase.end(&cluster, &watched, "results every 5 minutes", brought);
     floor(&template);
-    reaction(&cluster, &template, count).await;
+    let failing = FAILURES.min(count / 40);
+    reaction(&cluster, &template, "at rest", count - failing..count).await;
+    let under = count - 2 * failing..count - failing;
+    let _ = tokio::join!(
+        load(&cluster, &template, count / 2, secs.min(60)),
+        reaction(&cluster, &template, "under that load", under)
+    );
     let _ = controller.kill();
     let _ = controller.wait();
+}
+
+/// Waits until what a controller writes when it begins is written: nothing for a while.
+async fn settled(cluster: &Cluster) {
+    let begun = Instant::now();
+    let mut before = total(&writes(cluster));
+    loop {
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let now = total(&writes(cluster));
+        if now == before {
+            break;
+        }
+        before = now;
+        assert!(
+            begun.elapsed() < Duration::from_secs(600),
+            "it writes and writes: {:?}",
+            writes(cluster)
+        );
+    }
+    println!(
+        "settled after {} s and {before} writes {:?}",
+        begun.elapsed().as_secs(),
+        writes(cluster)
+    );
 }
 
 /// A result with claims as large as those of a real report.
@@ -218,11 +249,11 @@ fn floor(template: &Ear) {
 }
 
 /// From the moment a failed result is brought to the moment the taint is read.
-async fn reaction(cluster: &Cluster, template: &Ear, count: usize) {
+async fn reaction(cluster: &Cluster, template: &Ear, when: &str, which: std::ops::Range<usize>) {
     let memories: Api<AttestedNode> = Api::all(cluster.admin.clone());
     let nodes: Api<Node> = Api::all(cluster.admin.clone());
     let mut took = Vec::new();
-    for at in 0..FAILURES.min(count / 20) {
+    for at in which {
         let name = name(at);
         let mut ear = of(template, &name, now() + 1);
         for device in ear.submods.values_mut() {
@@ -247,7 +278,7 @@ async fn reaction(cluster: &Cluster, template: &Ear, count: usize) {
     took.sort_unstable();
     let (median, worst) = (took[took.len() / 2], took[took.len() - 1]);
     println!(
-        "from failed evidence to the taint: median {median:.1?}, worst {worst:.1?} of {}",
+        "from failed evidence to the taint, {when}: median {median:.1?}, worst {worst:.1?} of {}",
         took.len()
     );
 }
@@ -287,7 +318,7 @@ impl Process {
 struct Phase {
     begun: Instant,
     cpu: f64,
-    writes: usize,
+    writes: BTreeMap<String, usize>,
 }
 
 impl Phase {
@@ -302,24 +333,41 @@ impl Phase {
     fn end(self, cluster: &Cluster, process: &Process, what: &str, results: usize) {
         let cores = (process.cpu() - self.cpu) / self.begun.elapsed().as_secs_f64();
         let memory = format!("{} ({})", process.mib("VmRSS"), process.mib("VmHWM"));
-        let writes = writes(cluster) - self.writes;
-        println!("{what:24} {cores:>8.3} {memory:>10} {results:>8} {writes:>8}");
+        let mut new = writes(cluster);
+        for (what, before) in &self.writes {
+            if let Some(count) = new.get_mut(what) {
+                *count -= before;
+            }
+        }
+        new.retain(|_, count| *count > 0);
+        let writes = total(&new);
+        println!("{what:24} {cores:>8.3} {memory:>10} {results:>8} {writes:>8}  {new:?}");
     }
 }
 
-/// Writes of the controller that the API server stored; the Lease and the question for the clock
-/// are none of the nodes'.
-fn writes(cluster: &Cluster) -> usize {
+/// Writes of the controller that the API server stored, by verb and resource, as its own record has
+/// them; [`total`] leaves the Lease out, and a question about clocks stores nothing.
+fn writes(cluster: &Cluster) -> BTreeMap<String, usize> {
     let record = std::fs::read_to_string(cluster.path("plane/audit.log")).unwrap_or_default();
-    let counts = |line: &str| {
+    let mut all = BTreeMap::new();
+    for line in record.lines() {
         let event: Value = serde_json::from_str(line).unwrap_or_default();
-        let verb = event["verb"].as_str().unwrap_or_default().to_owned();
+        let verb = event["verb"].as_str().unwrap_or_default();
         let resource = event["objectRef"]["resource"].as_str().unwrap_or_default();
-        ["create", "update", "patch", "delete"].contains(&verb.as_str())
-            && !["leases", "selfsubjectreviews"].contains(&resource)
+        let stored = ["create", "update", "patch", "delete"].contains(&verb)
+            && resource != "selfsubjectreviews"
             && event["responseStatus"]["code"]
                 .as_u64()
-                .is_some_and(|it| it < 400)
-    };
-    record.lines().filter(|line| counts(line)).count()
+                .is_some_and(|it| it < 400);
+        if stored {
+            *all.entry(format!("{verb} {resource}")).or_default() += 1;
+        }
+    }
+    all
+}
+
+/// What is written beyond the Lease.
+fn total(writes: &BTreeMap<String, usize>) -> usize {
+    let kept = writes.iter().filter(|(what, _)| *what != "update leases");
+    kept.map(|(_, count)| count).sum()
 }

@@ -11,6 +11,8 @@
     reason = "the derive of schemas repeats each structure where nobody reaches it"
 )]
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -235,7 +237,31 @@ pub struct HoldStatus {
     printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict"),
     printcolumn(name = "Evidence", type_ = "string", json_path = ".status.evidence"),
     printcolumn(name = "Failed", type_ = "string", json_path = ".status.failed"),
+    printcolumn(
+        name = "Maker",
+        type_ = "string",
+        json_path = ".status.makers[*]",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Product",
+        type_ = "string",
+        json_path = ".status.products[*]",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Provider employee",
+        type_ = "string",
+        json_path = ".status.adversaries.provider-employee",
+        priority = 1
+    ),
     printcolumn(name = "Judged", type_ = "date", json_path = ".status.judgedAt"),
+    printcolumn(
+        name = "Expires",
+        type_ = "string",
+        json_path = ".status.expires",
+        priority = 1
+    ),
     printcolumn(name = "Step", type_ = "string", json_path = ".status.step"),
     printcolumn(
         name = "Certificate until",
@@ -269,9 +295,26 @@ pub struct AttestedNodeStatus {
     /// The checks that failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<String>,
+    /// The bootstrap group by which it joined as a machine that is not attested. Never said by the
+    /// machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_applicable: Option<String>,
+    /// Who holds the keys that the verdict rests on, such as AMD.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub makers: Vec<String>,
+    /// The product lines, such as Milan.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<String>,
+    /// Against whom it protects, as the witness signed it: protected, conditional, unknown or
+    /// not_protected by adversary; of several devices the worst.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub adversaries: BTreeMap<String, String>,
     /// When the witness judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged_at: Option<Time>,
+    /// When the verdict becomes too old, unless the policy's age is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Time>,
     /// When it began to fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_since: Option<Time>,

@@ -16,6 +16,9 @@ use crate::model::Believed;
 /// How many keys are remembered for a name: the current one and one that is being rotated in.
 const KEYS_MAX: usize = 2;
 
+/// How many makers, products and adversaries are shown of a machine; there are nine adversaries.
+const SHOWN_MAX: usize = 16;
+
 /// A witness that is believed: from a file of the controller, never from the cluster.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +108,9 @@ pub fn learn(
     }
     status.verdict = Some(ear.status().as_str().to_owned());
     status.evidence = ear.submods.keys().cloned().collect();
+    status.not_applicable = None;
+    show(status, ear);
+    status.expires = time(ear.issued.saturating_add(age_secs_max));
     status.failed = checks.into_iter().map(str::to_owned).collect();
     status.judged_at = time(ear.issued);
     let (verdict, failed) = (ear.status().as_str(), status.failed.clone());
@@ -114,6 +120,32 @@ pub fn learn(
     status.boot_id = said(BOOT_ID).map(str::to_owned);
     status.receipt.clone_from(&ear.receipt);
     true
+}
+
+/// What the witness signed about the machine, for people: decides nothing.
+fn show(status: &mut AttestedNodeStatus, ear: &Ear) {
+    let devices = || ear.submods.values();
+    let each = |list: Vec<String>| -> Vec<String> {
+        let once: std::collections::BTreeSet<String> = list.into_iter().collect();
+        once.into_iter().take(SHOWN_MAX).collect()
+    };
+    status.makers = each(devices().flat_map(|it| it.makers.clone()).collect());
+    status.products = each(devices().filter_map(|it| it.product.clone()).collect());
+    status.adversaries.clear();
+    for (who, word) in devices().flat_map(|it| &it.adversaries) {
+        let known = status.adversaries.get(who);
+        let worse = known.is_none_or(|known| badness(word) > badness(known));
+        if worse && (known.is_some() || status.adversaries.len() < SHOWN_MAX) {
+            status.adversaries.insert(who.clone(), word.clone());
+        }
+    }
+}
+
+/// How bad a word about an adversary is; one that nobody knows is the worst.
+fn badness(word: &str) -> usize {
+    const WORDS: [&str; 4] = ["protected", "conditional", "unknown", "not_protected"];
+    let place = WORDS.iter().position(|it| *it == word);
+    place.unwrap_or(WORDS.len())
 }
 
 /// The memory as the plan wants it.
@@ -142,4 +174,101 @@ pub fn seconds(time: Option<&Time>) -> Option<i64> {
 #[must_use]
 pub fn time(seconds: i64) -> Option<Time> {
     jiff::Timestamp::from_second(seconds).ok().map(Time)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use zeuge_protocol::ear::jwt;
+    use zeuge_protocol::keys::SigningKey;
+
+    use super::*;
+
+    const NOW: i64 = 1_000_000;
+
+    fn facts() -> Facts {
+        Facts {
+            cluster_uid: "c".into(),
+            name_lives: false,
+            control_plane: false,
+            enrolled: false,
+            policies: vec![],
+            tenant: "acme".into(),
+            refuses: true,
+            exempt: vec![],
+            exempted_by: None,
+            attested_before: false,
+            compromised: false,
+        }
+    }
+
+    fn ear(devices: &[(&str, &str)]) -> Ear {
+        let device = |(kind, word): &(&str, &str)| {
+            let device = serde_json::json!({"ear_status": "affirming", "zeuge_makers": ["AMD"],
+                "zeuge_product": "Milan",
+                "zeuge_adversaries": {"provider-employee": word, "remote": "protected"}});
+            ((*kind).to_owned(), device)
+        };
+        let devices: BTreeMap<String, serde_json::Value> = devices.iter().map(device).collect();
+        let jwk = zeuge_protocol::ear::Jwk::from_bound(&zeuge_protocol::binding::BoundKey::p256(
+            &[1; 32], &[2; 32],
+        ));
+        serde_json::from_value(serde_json::json!({
+            "eat_profile": zeuge_protocol::ear::PROFILE, "iss": "https://w1", "aud": "a",
+            "iat": NOW, "exp": NOW + 300, "ear_verifier_id": {"developer": "d", "build": "b"},
+            "cnf": {"jwk": jwk.unwrap()}, "zeuge_cnf_role": "kubelet-client",
+            "zeuge_context": {"cluster-uid": "c", "node-name": "n"}, "zeuge_tenant": "acme",
+            "zeuge_policy_digest": "04".repeat(32), "zeuge_knowledge_version": 1,
+            "submods": devices
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn maker_product_and_adversaries_are_those_that_the_witness_signed() {
+        let key = SigningKey::from_seed(&[7; 32]).unwrap();
+        let pinned = [Pinned {
+            issuer: "https://w1".into(),
+            jwks: Jwks::of(&[key.public()]),
+        }];
+        let ear = ear(&[("snp", "conditional"), ("tpm", "not_protected")]);
+        let token = jwt::sign(&ear, &key).unwrap();
+        let believed = believe(&token, &pinned, "a", NOW).unwrap();
+        let mut status = AttestedNodeStatus::default();
+        approve(&mut status, key_name(&believed).unwrap());
+        status.not_applicable = Some("system:bootstrappers:plain".into());
+        assert!(learn(&mut status, &believed, "n", &facts(), 900));
+        assert_eq!(status.makers, ["AMD"]);
+        assert_eq!(status.products, ["Milan"]);
+        // Of two devices the worse word.
+        assert_eq!(status.adversaries["provider-employee"], "not_protected");
+        assert_eq!(status.adversaries["remote"], "protected");
+        assert_eq!(seconds(status.expires.as_ref()), Some(NOW + 900));
+        assert_eq!(status.not_applicable, None);
+        // One word changed under the same signature.
+        let [head, payload, signature] = token.split('.').collect::<Vec<_>>()[..] else {
+            panic!("three parts");
+        };
+        let claims = zeuge_protocol::text::from_base64url(payload).unwrap();
+        let claims = String::from_utf8(claims).unwrap();
+        let better = claims.replace("not_protected", "protected");
+        assert_ne!(better, claims);
+        let better = zeuge_protocol::text::base64url(better.as_bytes());
+        let forged = format!("{head}.{better}.{signature}");
+        let refused = believe(&forged, &pinned, "a", NOW).unwrap_err();
+        assert_eq!(refused.check(), "token.signature");
+    }
+
+    #[test]
+    fn a_word_that_nobody_knows_is_the_worst() {
+        let mut status = AttestedNodeStatus::default();
+        show(
+            &mut status,
+            &ear(&[("a", "not_protected"), ("b", "excellent")]),
+        );
+        assert_eq!(status.adversaries["provider-employee"], "excellent");
+        show(&mut status, &ear(&[("a", "protected")]));
+        assert_eq!(status.adversaries["provider-employee"], "protected");
+    }
 }

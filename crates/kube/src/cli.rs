@@ -31,6 +31,7 @@ Examples:
   zeuge-kube install --dry-run
   zeuge-kube install --apply --kubeconfig admin.kubeconfig
   zeuge-kube install --chart ./zeuge-kube
+  zeuge-kube install --static-pod IMAGE --audience cluster.example --tenant acme
   zeuge-kube controller --witness witness.json --audience cluster.example --tenant acme
   zeuge-kube node join --name worker-1 --cluster-uid UID --audience cluster.example \\
       --bootstrap bootstrap.kubeconfig --dir /run/zeuge-kube -- \\
@@ -115,9 +116,28 @@ struct Controller {
     /// Show numbers for Prometheus and /healthz over plain HTTP; no names are among them.
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<std::net::SocketAddr>,
+    /// A bootstrap group of machines that are not attested, such as Windows or virtual nodes: they
+    /// join without evidence and never get the trust label. May be repeated.
+    #[arg(long, value_name = "GROUP", value_parser = bootstrap_group)]
+    not_applicable: Vec<String>,
     /// The owner set whose waivers count (owner.pub of zeuge owner init); without it none does.
     #[arg(long, value_name = "FILE")]
     owners: Option<PathBuf>,
+}
+
+/// A group that only a bootstrap token gives, as Kubernetes spells them; the one that every token
+/// gives would exempt everybody.
+fn bootstrap_group(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("system:bootstrappers:")
+        .unwrap_or_default();
+    let letter = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit();
+    let inside = |it: u8| letter(it) || it == b':' || it == b'-';
+    let fits = rest.bytes().all(inside) && rest.bytes().last().is_some_and(letter);
+    if fits && rest.len() <= 256 {
+        return Ok(text.to_owned());
+    }
+    Err("a group of bootstrap tokens begins with system:bootstrappers: and a name".to_owned())
 }
 
 #[derive(Args)]
@@ -173,6 +193,10 @@ struct Install {
     /// Write the Helm chart with the same objects into this folder.
     #[arg(long, value_name = "DIR", group = "what")]
     chart: Option<PathBuf>,
+    /// Print a static pod that runs the controller on a control-plane machine, from this image; it
+    /// reads controller.kubeconfig and witness.json in /etc/kubernetes/zeuge-kube there.
+    #[arg(long, value_name = "IMAGE", group = "what", requires_all = ["audience", "tenant"])]
+    static_pod: Option<String>,
     /// Print the alert rules as a file for Prometheus.
     #[arg(long, group = "what")]
     print_alerts: bool,
@@ -186,11 +210,11 @@ struct Install {
     /// For --inside: the witness to believe, JSON with its issuer and its key set (jwks).
     #[arg(long, value_name = "FILE", requires = "inside")]
     witness: Option<PathBuf>,
-    /// For --inside: for whom Attestation Results must be meant.
-    #[arg(long, value_name = "AUDIENCE", requires = "inside")]
+    /// For --inside and --static-pod: for whom Attestation Results must be meant.
+    #[arg(long, value_name = "AUDIENCE")]
     audience: Option<String>,
-    /// For --inside: the tenant whose policy must have been applied.
-    #[arg(long, value_name = "NAME", requires = "inside")]
+    /// For --inside and --static-pod: the tenant whose policy must have been applied.
+    #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     /// For --inside: the port of the API server behind its Service.
     #[arg(long, value_name = "PORT", default_value_t = 6443)]
@@ -230,7 +254,13 @@ impl Install {
         if let Some(folder) = &self.chart {
             return chart(folder);
         }
-        if self.print_alerts {
+        if let (Some(image), Some(audience), Some(tenant)) =
+            (&self.static_pod, &self.audience, &self.tenant)
+        {
+            let start = &self.place.start_taint;
+            let pod = install::static_pod(image, audience, tenant, start);
+            print!("{}", install::yaml(&[pod]));
+        } else if self.print_alerts {
             let groups = serde_json::json!({"groups": install::groups()});
             print!("{}", install::yaml(&[groups]));
         } else if self.dry_run {
@@ -376,6 +406,7 @@ async fn run(command: &Command) -> Result<(), Error> {
                 start_taint: options.place.start_taint.clone(),
                 interval: Duration::from_secs(options.interval),
                 metrics: options.metrics,
+                not_applicable: options.not_applicable.clone(),
                 owners: options.owners.as_deref().map(read_json).transpose()?,
             };
             controller::run(client(&options.place).await?, settings).await
@@ -400,6 +431,7 @@ async fn run(command: &Command) -> Result<(), Error> {
             once,
         }) => {
             let identity = node.identity();
+            let mut known = None;
             loop {
                 let done = node::refresh(&identity).await;
                 match done {
@@ -407,7 +439,11 @@ async fn run(command: &Command) -> Result<(), Error> {
                     Ok(()) => {}
                     Err(error) => eprintln!("zeuge-kube: {error}"),
                 }
-                tokio::time::sleep(Duration::from_secs(*interval)).await;
+                let pace = Duration::from_secs(*interval);
+                let sooner = tokio::time::timeout(pace, node::asked(&identity, &mut known));
+                if sooner.await.is_ok() {
+                    eprintln!("zeuge-kube: somebody asks for fresh evidence");
+                }
             }
         }
         Command::Install(options) => options.run().await,

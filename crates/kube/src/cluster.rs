@@ -18,7 +18,8 @@ pub const UNTRUSTED: &str = "zeuge.dev/untrusted";
 pub const START_TAINT: &str = "zeuge.dev/unattested";
 /// The trust label: kubelets cannot set labels below this domain.
 pub const TRUST_LABEL: &str = "attested.zeuge.node-restriction.kubernetes.io/state";
-/// The label of an AttestedNode whose credentials are denied.
+/// The label of an AttestedNode whose credentials shall be denied: the memory behind the list in
+/// [`crate::denial`].
 pub const DENIED_LABEL: &str = "zeuge.dev/denied";
 /// The label of control-plane nodes.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
@@ -116,12 +117,15 @@ pub fn machine(
         },
         pods: Pods::default(),
         believed: belief::believed(status),
+        not_applicable: status.not_applicable.is_some(),
         rebooted: match (boot, &status.boot_id) {
             (Some(now), Some(judged)) => !now.is_empty() && now != judged,
             _ => false,
         },
         drain_since: belief::seconds(status.drain_since.as_ref()),
-        denied: denied.is_some_and(|labels| labels.contains_key(DENIED_LABEL)),
+        denied: denied
+            .and_then(|it| it.get(DENIED_LABEL))
+            .is_some_and(|it| it == "true"),
         compromised: policy.compromised.iter().any(|it| it.node == name),
         maintenance_until: announced.and_then(|it| belief::seconds(Some(&it.until))),
         // Waivers are not the cluster's: crate::waiver puts them in.
@@ -168,6 +172,10 @@ pub fn change(node: &KubeNode, step: Step, start_taint: &str) -> Option<Value> {
         Step::Trust => {
             let gone = [(UNTRUSTED, "NoSchedule"), (start_taint, "NoSchedule")];
             return Some(with(node, &gone, None, Some(json!("trusted"))));
+        }
+        Step::Exempt => {
+            let gone = [(UNTRUSTED, "NoSchedule"), (start_taint, "NoSchedule")];
+            return Some(with(node, &gone, None, Some(Value::Null)));
         }
         Step::Cordon => json!({"unschedulable": true}),
         Step::Uncordon => json!({"unschedulable": null}),
@@ -228,6 +236,58 @@ mod tests {
         assert_eq!(distrust["spec"]["taints"].as_array().unwrap().len(), 3);
         assert_eq!(distrust["metadata"]["labels"][TRUST_LABEL], Value::Null);
         assert_eq!(change(&node, Step::Evict, START_TAINT), None);
+    }
+
+    /// What a controller that starts anew knows is what the API server stored: bytes.
+    #[test]
+    fn a_stage_that_people_chose_holds_after_a_restart() {
+        use crate::model::{Hold, Stage};
+        use crate::plan;
+        let now = 1_000_000;
+        let nodes: Vec<Value> = (0..10)
+            .map(|at| json!({"metadata": {"name": format!("n{at}")}}))
+            .collect();
+        let memories: Vec<Value> = (0..10)
+            .map(|at| {
+                let failed = (at < 7).then(|| belief::time(now - 60));
+                json!({"apiVersion": "zeuge.dev/v1alpha1", "kind": "AttestedNode",
+                    "metadata": {"name": format!("n{at}")}, "spec": {}, "status": {
+                        "judgedAt": belief::time(now - 60), "failedSince": failed.flatten(),
+                        "cause": (at < 7).then_some("knowledge 8")}})
+            })
+            .collect();
+        let policy = |acknowledged: Value| {
+            let breaker = json!({"limit": "10%", "acknowledged": acknowledged});
+            json!({"reaction": "Drain", "breaker": breaker}).to_string()
+        };
+        let holds = |policy: &str| {
+            let policy: AttestationPolicySpec = serde_json::from_str(policy).unwrap();
+            let read = |it: &Value| it.to_string();
+            let nodes: Vec<KubeNode> = nodes
+                .iter()
+                .map(|it| serde_json::from_str(&read(it)).unwrap())
+                .collect();
+            let memories: Vec<AttestedNode> = memories
+                .iter()
+                .map(|it| serde_json::from_str(&read(it)).unwrap())
+                .collect();
+            plan::holds(
+                &state(nodes.iter(), memories.iter(), &policy, START_TAINT),
+                now,
+            )
+        };
+        let [Hold::Breaker { cause, stage, .. }] = &holds(&policy(Value::Null))[..] else {
+            panic!("it holds");
+        };
+        assert_eq!(*stage, Stage::Observe);
+        let chosen = policy(json!({"cause": cause, "stage": "NoJoins"}));
+        for _ in 0..2 {
+            assert!(matches!(
+                &holds(&chosen)[..],
+                [Hold::Breaker { failed: 7, allowed: 1, cause: again, stage: Stage::NoJoins }]
+                    if again == cause
+            ));
+        }
     }
 
     #[test]

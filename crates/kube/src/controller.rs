@@ -8,6 +8,7 @@
 
 mod act;
 mod certificates;
+mod denials;
 mod gate;
 mod lives;
 
@@ -69,6 +70,9 @@ pub struct Settings {
     pub interval: Duration,
     /// Where numbers are shown, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// Bootstrap groups of machines that are not attested: they join without evidence and are
+    /// never trusted.
+    pub not_applicable: Vec<String>,
     /// Whose waivers count; with none, no waiver does.
     pub owners: Option<OwnerSet>,
 }
@@ -270,7 +274,9 @@ impl Controller {
         if !skewed {
             self.gate(&policy, refuses, now).await;
         }
+        let mut denials = false;
         for action in &plan.actions {
+            denials |= matches!(action.step, Step::Deny | Step::Allow);
             let done = self.act(action, &state, now).await;
             let name = match &done {
                 Ok(()) => "zeuge_kube_actions_total",
@@ -282,6 +288,11 @@ impl Controller {
             if let Err(error) = done {
                 tracing::warn!(node = action.node, step = ?action.step, %error, "not done");
             }
+        }
+        if let Err(error) = self.deny(denials).await {
+            let name = "zeuge_kube_action_failures_total";
+            self.metrics.count(name, "Deny");
+            tracing::warn!(check = error.check(), %error, "the list of denied nodes is as it was");
         }
         self.count(&state, &plan, now);
         self.conditions(&state, now).await;
@@ -310,6 +321,10 @@ impl Controller {
             policies: policy.spec.policies.clone(),
             tenant: self.settings.tenant.clone(),
             refuses: true,
+            exempt: self.settings.not_applicable.clone(),
+            exempted_by: None,
+            attested_before: false,
+            compromised: false,
         }
     }
 
@@ -463,6 +478,7 @@ impl Controller {
             ("failed", Health::Failed),
             ("good", Health::Good),
             ("never", Health::Never),
+            ("not-applicable", Health::NotApplicable),
             ("rebooted", Health::Rebooted),
             ("stale", Health::Stale),
             ("waived", Health::Waived),
@@ -574,6 +590,7 @@ fn condition(health: Health, failed: &[String], now: i64) -> Condition {
         Health::Stale => ("Unknown", "", "its last verdict is too old"),
         Health::Rebooted => ("Unknown", "", "it booted since its last verdict"),
         Health::Waived => ("False", "", "owners signed that it counts for now"),
+        Health::NotApplicable => ("Unknown", "", "it joined as a machine that is not attested"),
     };
     let own = health.check().unwrap_or(check);
     // What failed says more than that something failed.

@@ -8,6 +8,7 @@
 mod alerts;
 mod chart;
 mod inside;
+mod static_pod;
 
 use k8s_openapi::api::core::v1::Node as KubeNode;
 use kube::CustomResourceExt as _;
@@ -17,7 +18,8 @@ use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::api::{AttestationPolicy, AttestedNode};
-use crate::cluster::{DENIED_LABEL, START_TAINT, TRUST_LABEL, UNTRUSTED};
+use crate::cluster::{START_TAINT, TRUST_LABEL, UNTRUSTED};
+use crate::denial;
 use crate::error::Error;
 use crate::join::{CLIENT_SIGNER, SERVING_SIGNER};
 use crate::leader::LEASE;
@@ -29,6 +31,7 @@ const MANAGER: &str = "zeuge-kube";
 pub use alerts::{RUNBOOKS, groups};
 pub use chart::files;
 pub use inside::{Inside, METRICS_PORT};
+pub use static_pod::{FOLDER, static_pod};
 
 /// What differs between installations.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +93,8 @@ fn base(start_taint: &str) -> Vec<Value> {
         role(
             "zeuge-kube-node",
             &json!([
-                {"apiGroups": ["zeuge.dev"], "resources": ["attestednodes"], "verbs": ["get", "patch"]}
+                {"apiGroups": ["zeuge.dev"], "resources": ["attestednodes"],
+                    "verbs": ["get", "list", "watch", "patch"]}
             ]),
         ),
         binding(
@@ -100,24 +104,17 @@ fn base(start_taint: &str) -> Vec<Value> {
         ),
     ];
     all.extend(lease());
-    for (policy, parameters) in [
-        (start_taint_policy(start_taint), None),
-        (own_result_policy(), None),
-        (
-            denied_policy(),
-            Some(json!({"selector": {"matchLabels": {DENIED_LABEL: "true"}},
-                "parameterNotFoundAction": "Allow"})),
-        ),
+    for policy in [
+        start_taint_policy(start_taint),
+        own_result_policy(),
+        denial::policy(),
     ] {
-        let mut bound = json!({
+        let bound = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicyBinding",
             "metadata": policy["metadata"],
             "spec": {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
         });
-        if let Some(parameters) = parameters {
-            bound["spec"]["paramRef"] = parameters;
-        }
         all.extend([policy, bound]);
     }
     all
@@ -155,6 +152,8 @@ fn controller_rules() -> Value {
             "resourceNames": [CLIENT_SIGNER, SERVING_SIGNER], "verbs": ["approve"]},
         {"apiGroups": ["rbac.authorization.k8s.io"],
             "resources": ["clusterroles", "clusterrolebindings"], "verbs": ["list"]},
+        {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingadmissionpolicies"],
+            "resourceNames": [denial::POLICY], "verbs": ["get", "patch"]},
         {"apiGroups": ["zeuge.dev"], "resources": ["attestationpolicies"], "verbs": ["list", "watch"]},
         {"apiGroups": ["zeuge.dev"], "resources": ["attestednodes"],
             "verbs": ["get", "list", "watch", "create", "patch"]},
@@ -221,22 +220,6 @@ fn own_result_policy() -> Value {
     )
 }
 
-/// A node whose credentials are denied writes nothing but results, for the day it is repaired.
-fn denied_policy() -> Value {
-    let mut policy = policy(
-        "zeuge-denied",
-        &json!({"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"],
-            "operations": ["CREATE", "UPDATE", "DELETE"]}),
-        "'system:nodes' in request.userInfo.groups && request.resource.group != 'zeuge.dev'",
-        &json!([{"expression":
-            "request.userInfo.username != 'system:node:' + params.metadata.name",
-            "message": "the evidence of this node failed: its credentials are denied"}]),
-    );
-    policy["spec"]["paramKind"] =
-        json!({"apiVersion": "zeuge.dev/v1alpha1", "kind": "AttestedNode"});
-    policy
-}
-
 fn api(client: &Client, object: &Value) -> Option<(Api<DynamicObject>, String)> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let (group, version) = match text(&object["apiVersion"])?.split_once('/') {
@@ -272,7 +255,8 @@ pub async fn apply(client: &Client, shape: &Shape) -> Result<Vec<String>, Error>
             continue;
         };
         let ours = PatchParams::apply(MANAGER).force();
-        // A policy may name a kind whose definition the API server has not taken up yet.
+        let object = keeping(&api, object).await?;
+        // The API server may not have taken up a definition yet.
         let mut tries = 0_u32;
         loop {
             match api
@@ -294,6 +278,19 @@ pub async fn apply(client: &Client, shape: &Shape) -> Result<Vec<String>, Error>
         ));
     }
     Ok(done)
+}
+
+/// Who is denied stays denied: the list in that policy is the controller's.
+async fn keeping(api: &Api<DynamicObject>, mut object: Value) -> Result<Value, Error> {
+    let named = object["metadata"]["name"] == denial::POLICY;
+    if named && object["kind"] == "ValidatingAdmissionPolicy" {
+        let there = api.get_opt(denial::POLICY).await?;
+        let expressions = there.as_ref().map(|it| &it.data["spec"]["validations"]);
+        let expressions = expressions.and_then(Value::as_array).into_iter().flatten();
+        let denied = denial::denied(expressions.filter_map(|it| it["expression"].as_str()));
+        object["spec"]["validations"] = json!(denial::validations(&denied)?);
+    }
+    Ok(object)
 }
 
 /// Takes everything back: rights first, so that a controller that still runs puts nothing again,

@@ -29,6 +29,9 @@ pub const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 pub const SERVING_SIGNER: &str = "kubernetes.io/kubelet-serving";
 /// The annotation of a CertificateSigningRequest that carries an Attestation Result.
 pub const RESULT_ANNOTATION: &str = "zeuge.dev/result";
+/// The annotation of an AttestedNode with which people ask for fresh evidence; each new value asks
+/// once.
+pub const ASK_ANNOTATION: &str = "zeuge.dev/attest";
 /// What precedes a node's name in its user name.
 pub const NODE_USER: &str = "system:node:";
 /// The key of the context under which a cluster's UID stands.
@@ -47,6 +50,8 @@ pub struct Asked {
     pub user: String,
     /// The usages it asks for.
     pub usages: Vec<String>,
+    /// The groups of whoever made it, as the API server says.
+    pub groups: Vec<String>,
 }
 
 /// What is known where the request is judged.
@@ -66,6 +71,27 @@ pub struct Facts {
     pub tenant: String,
     /// Whether machines whose evidence fails may be refused now (the breaker).
     pub refuses: bool,
+    /// The bootstrap groups of machines that are not attested, as the controller was started.
+    pub exempt: Vec<String>,
+    /// The group by which the name was admitted without evidence, if it was.
+    pub exempted_by: Option<String>,
+    /// A key of this name was attested before.
+    pub attested_before: bool,
+    /// A person declared the key of this name compromised.
+    pub compromised: bool,
+}
+
+impl Facts {
+    /// The group by which this requester needs no evidence: one that the API server says of a
+    /// newcomer, or the one by which a node that renews was admitted.
+    fn exempts(&self, asked: &Asked, own: bool) -> Option<&String> {
+        let mine = |group: &String| match own {
+            true => self.exempted_by.as_ref() == Some(group),
+            false => asked.groups.contains(group),
+        };
+        let client = asked.signer == CLIENT_SIGNER;
+        self.exempt.iter().find(|it| client && mine(it))
+    }
 }
 
 /// What happens to the request.
@@ -77,6 +103,13 @@ pub enum Decision {
         node: String,
         /// The result that admits it.
         result: Box<Ear>,
+    },
+    /// Approve without evidence: a machine that is not attested, and never trusted.
+    Exempt {
+        /// The node's name.
+        node: String,
+        /// The bootstrap group that says so.
+        group: String,
     },
     /// Deny for good.
     Deny(Refusal),
@@ -145,7 +178,7 @@ pub fn shape(asked: &Asked, request: &Request) -> Result<String, Refusal> {
 }
 
 /// RFC 1123 subdomain: what Kubernetes takes as a node's name.
-fn node_name(name: &str) -> bool {
+pub(crate) fn node_name(name: &str) -> bool {
     let labels = name.split('.').all(|label| {
         let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let edge = |byte: Option<u8>| byte.is_some_and(inside);
@@ -176,6 +209,10 @@ pub fn decide(asked: &Asked, request: &Request, results: &[Ear], facts: &Facts) 
         let because = format!("{node} lives, and {} is not it", asked.user);
         return Decision::Deny(refusal("kube.node.name-taken", because));
     }
+    if facts.compromised {
+        let because = format!("the key of {node} is declared compromised (spec.compromised)");
+        return Decision::Deny(refusal("kube.node.failed", because));
+    }
     let key = BoundKey::p256(&request.key.0, &request.key.1);
     let Some(jwk) = Jwk::from_bound(&key) else {
         return Decision::Deny(refusal("kube.csr.malformed", "the key cannot be named"));
@@ -202,11 +239,23 @@ pub fn decide(asked: &Asked, request: &Request, results: &[Ear], facts: &Facts) 
             Decision::Wait(refusal)
         }
         Some(refusal) => Decision::Deny(refusal),
-        None => Decision::Wait(refusal(
+        None => without_result(node, facts.exempts(asked, own.is_some()), facts),
+    }
+}
+
+/// A request that no result names: of a machine that is not attested, or too early.
+fn without_result(node: String, group: Option<&String>, facts: &Facts) -> Decision {
+    let Some(group) = group.cloned() else {
+        return Decision::Wait(refusal(
             "kube.csr.key",
             "no Attestation Result names the key of this request yet",
-        )),
+        ));
+    };
+    if facts.attested_before {
+        let because = format!("{node} was attested, {group} is not: delete its AttestedNode first");
+        return Decision::Deny(refusal("kube.node.name-taken", because));
     }
+    Decision::Exempt { node, group }
 }
 
 /// Whether a result of the request's key admits it.

@@ -137,6 +137,8 @@ pub struct Node {
     pub pods: Pods,
     /// The last verdict.
     pub believed: Believed,
+    /// It joined by a bootstrap group whose machines are not attested.
+    pub not_applicable: bool,
     /// Whether it booted since that verdict.
     pub rebooted: bool,
     /// When its drain began.
@@ -171,6 +173,9 @@ impl Node {
             Step::Trust => {
                 (self.start_taint, self.no_schedule, self.trusted) = (false, false, true);
             }
+            Step::Exempt => {
+                (self.start_taint, self.no_schedule, self.trusted) = (false, false, false);
+            }
         }
     }
 
@@ -182,6 +187,7 @@ impl Node {
         let new = self.start_taint
             && self.pods.movable == 0
             && matches!(self.cordon, Cordon::No)
+            && !self.not_applicable
             && !matches!(self.believed, Believed::Good { .. });
         self.live && taken && !new
     }
@@ -213,6 +219,8 @@ pub enum Health {
     Rebooted,
     /// Not good, and owners signed that it counts as good for now.
     Waived,
+    /// Nobody asks for its evidence: it joined as a machine that has none.
+    NotApplicable,
 }
 
 /// What the controller shall do next to one machine.
@@ -242,6 +250,9 @@ pub enum Step {
     Uncordon,
     /// Remove start taint and NoSchedule taint, put the trust label.
     Trust,
+    /// Remove the taints and the trust label too: a machine that is not attested gets the work that
+    /// does not ask for attestation.
+    Exempt,
 }
 
 /// One step for one machine.

@@ -14,16 +14,20 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt as _;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::watch_object;
 use kube::{Api, Client, Config, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::api::AttestedNode;
 use crate::error::Error;
 use crate::join::{
-    BOOT_ID, CLIENT_SIGNER, CLUSTER_UID, NODE_NAME, NODE_USER, RESULT_ANNOTATION, SERVING_SIGNER,
+    ASK_ANNOTATION, BOOT_ID, CLIENT_SIGNER, CLUSTER_UID, NODE_NAME, NODE_USER, RESULT_ANNOTATION,
+    SERVING_SIGNER,
 };
 use crate::{certificate, pkcs10, request};
 
@@ -287,6 +291,34 @@ pub async fn refresh(identity: &Identity) -> Result<(), Error> {
     )
     .await?;
     Ok(())
+}
+
+/// Waits until somebody asks for fresh evidence: the annotation has another value than `known`,
+/// which is then the new one. The first look only learns what stands there. Never returns while the
+/// API server cannot be asked: a node that may not watch brings its results at its own pace.
+pub async fn asked(identity: &Identity, known: &mut Option<String>) {
+    let watching = async {
+        let client = client(&own(identity)?).await?;
+        Ok::<_, Error>(Api::<AttestedNode>::all(client))
+    };
+    let api = match watching.await {
+        Ok(api) => api,
+        Err(error) => {
+            tracing::debug!(%error, "not asked");
+            return std::future::pending().await;
+        }
+    };
+    let mut seen = std::pin::pin!(watch_object(api, &identity.name).default_backoff());
+    while let Some(event) = seen.next().await {
+        let Ok(Some(memory)) = event else { continue };
+        let now = memory.annotations().get(ASK_ANNOTATION).cloned();
+        let now = now.unwrap_or_default();
+        let before = known.replace(now.clone());
+        if before.is_some_and(|before| before != now) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// The public key of the configuration's private key, in PEM.

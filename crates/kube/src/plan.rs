@@ -6,6 +6,7 @@
 //! - only a machine whose last verdict failed is cordoned, drained, denied or deleted; one that is
 //!   silent, unknown or rebooted never is;
 //! - NoExecute comes when nothing that may be evicted is left, or after the deadline by force;
+//! - one that joined as a machine without evidence never gets the trust label;
 //! - while a hold lasts, nothing that it guards happens, except to machines declared compromised.
 //!
 //! Every step is derived from what is observed and changes what will be observed: a controller
@@ -26,6 +27,7 @@ pub const CHECKS: &[&str] = &[
     "kube.drain.stuck",
     "kube.node.failed",
     "kube.node.never",
+    "kube.node.not-applicable",
     "kube.node.rebooted",
     "kube.node.stale",
     "kube.silence",
@@ -57,6 +59,7 @@ impl Health {
             Self::Stale => Some("kube.node.stale"),
             Self::Rebooted => Some("kube.node.rebooted"),
             Self::Waived => Some("kube.waiver"),
+            Self::NotApplicable => Some("kube.node.not-applicable"),
         }
     }
 }
@@ -81,6 +84,7 @@ fn without_waivers(node: &Node, policy: &Policy, now: i64) -> Health {
     match &node.believed {
         Believed::Failed { .. } => Health::Failed,
         _ if node.compromised => Health::Failed,
+        _ if node.not_applicable => Health::NotApplicable,
         Believed::Nothing => Health::Never,
         Believed::Good { .. } if node.rebooted => Health::Rebooted,
         Believed::Good { at } if now.saturating_sub(*at) >= policy.age_secs_max => Health::Stale,
@@ -196,7 +200,8 @@ pub fn plan(state: &State, now: i64) -> Plan {
         let step = match health(node, &state.policy, now) {
             Health::Failed => expel(node, &state.policy, reach(&holds, node), &mut free, now),
             _ if frozen => None,
-            Health::Good | Health::Waived => readmit(node),
+            Health::Good | Health::Waived => readmit(node, Step::Trust),
+            Health::NotApplicable => readmit(node, Step::Exempt),
             Health::Rebooted => (!node.start_taint).then_some(Step::Restart),
             Health::Stale => (node.trusted || !node.no_schedule).then_some(Step::Distrust),
             // It may run pods since before we came: an installation taints nothing.
@@ -252,8 +257,8 @@ fn expel(node: &Node, policy: &Policy, reach: Stage, free: &mut usize, now: i64)
     (may(Rung::Delete) && node.denied && node.pods.movable == 0).then_some(Step::Delete)
 }
 
-/// The next rung up, in the opposite order.
-const fn readmit(node: &Node) -> Option<Step> {
+/// The next rung up, in the opposite order; `last` is the one that opens it to new pods.
+const fn readmit(node: &Node, last: Step) -> Option<Step> {
     if node.denied {
         return Some(Step::Allow);
     }
@@ -263,8 +268,9 @@ const fn readmit(node: &Node) -> Option<Step> {
     if matches!(node.cordon, Cordon::Ours) {
         return Some(Step::Uncordon);
     }
-    if node.start_taint || node.no_schedule || !node.trusted {
-        return Some(Step::Trust);
+    let trusted = matches!(last, Step::Trust);
+    if node.start_taint || node.no_schedule || node.trusted != trusted {
+        return Some(last);
     }
     None
 }

@@ -1,6 +1,6 @@
 //! `kubectl zeuge`: what is known about nodes, what would happen next, and what happened.
 //!
-//! Only reads the cluster. What it shows is what objects of the cluster say: whoever runs the API
+//! Only reads the cluster, but for `attest`, which asks a node. What it shows is what objects of the cluster say: whoever runs the API
 //! server can change them (`docs/kubernetes.md`); proofs are with the witness.
 #![expect(
     clippy::print_stdout,
@@ -8,6 +8,7 @@
     reason = "a program for the terminal"
 )]
 
+mod attest;
 mod key;
 mod preview;
 mod report;
@@ -16,7 +17,7 @@ mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use k8s_openapi::api::core::v1::{Namespace, Node as KubeNode, Pod};
@@ -34,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   kubectl zeuge nodes
   kubectl zeuge explain worker-1
+  kubectl zeuge attest worker-1
   kubectl zeuge drain-preview
   kubectl zeuge drain-preview --if-failed worker-1 --if-failed worker-2
   kubectl zeuge report --from 2026-11-01 --to 2026-12-01 --key auditor.key --out november.json
@@ -93,6 +95,15 @@ enum Command {
     Explain {
         /// The node's name.
         node: String,
+    },
+    /// Ask a node for fresh evidence now, and wait for the verdict.
+    #[command(after_help = "Example:\n  kubectl zeuge attest worker-1 --patience 60")]
+    Attest {
+        /// The node's name.
+        node: String,
+        /// How long to wait, in seconds.
+        #[arg(long, value_name = "SECS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        patience: u64,
     },
     /// What the controller would do from here on, which pods would go, which budgets are in the way.
     #[command(after_help = "Example:\n  kubectl zeuge drain-preview --if-failed worker-1")]
@@ -263,6 +274,13 @@ async fn run(program: &Program) -> Result<u8, Error> {
         let asked = options.check()?;
         return report::run(&Picture::take(place).await?, options, &asked, text);
     }
+    if let Command::Attest { node, patience } = &program.command {
+        let patience = Duration::from_secs(*patience);
+        attest::attest(client(place).await?, node, now()?, patience).await?;
+        let told = view::explain(&Picture::take(place).await?, node)?;
+        print!("{}", if text { told.text() } else { json(&told)? });
+        return Ok(told.exit_code());
+    }
     let picture = Picture::take(place).await?;
     match &program.command {
         Command::Nodes => {
@@ -287,7 +305,7 @@ async fn run(program: &Program) -> Result<u8, Error> {
             print!("{}", if text { told.text() } else { json(&told)? });
             Ok(0)
         }
-        Command::Report(_) | Command::VerifyReport { .. } => Ok(0),
+        Command::Attest { .. } | Command::Report(_) | Command::VerifyReport { .. } => Ok(0),
     }
 }
 

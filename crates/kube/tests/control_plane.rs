@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use zeuge_kube::api::{AttestationPolicy, AttestedNode};
 use zeuge_kube::cluster::{START_TAINT, UNTRUSTED};
 
+mod admission;
 mod cluster;
 mod emergency;
 mod fleet;

@@ -51,6 +51,12 @@ impl Controller {
                     .await?;
             }
             Step::Delete => {
+                // A kubelet makes its Node again, unless it is denied by now.
+                let denials = self.denials().await?;
+                if !denials.is_some_and(|it| it.nodes.contains(name)) {
+                    tracing::info!(node = name, "is deleted once it is denied");
+                    return Ok(());
+                }
                 nodes.delete(name, &DeleteParams::default()).await?;
             }
             _ => {}

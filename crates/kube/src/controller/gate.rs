@@ -41,6 +41,7 @@ impl Controller {
             signer: csr.spec.signer_name.clone(),
             user: csr.spec.username.clone().unwrap_or_default(),
             usages: csr.spec.usages.clone().unwrap_or_default(),
+            groups: csr.spec.groups.clone().unwrap_or_default(),
         };
         let request = match pkcs10::read(&csr.spec.request.0) {
             Ok(request) => request,
@@ -67,7 +68,7 @@ impl Controller {
                 Err(error) => tracing::info!(node, %error, "a result is not believed"),
             }
         }
-        let facts = self.about(&node, policy, refuses);
+        let facts = self.about(&node, memory.as_deref(), policy, refuses);
         match join::decide(&asked, &request, &results, &facts) {
             Decision::Approve { node, result } => {
                 if asked.signer == CLIENT_SIGNER {
@@ -81,6 +82,14 @@ impl Controller {
                 };
                 self.answer(csr, "Approved", &approved).await
             }
+            Decision::Exempt { node, group } => {
+                self.exempt(&node, memory.as_deref(), &group).await?;
+                let approved = Refusal {
+                    check: "kube.node.not-applicable",
+                    because: format!("{NODE_USER}{node} by {group}, without evidence"),
+                };
+                self.answer(csr, "Approved", &approved).await
+            }
             Decision::Deny(refusal) => self.answer(csr, "Denied", &refusal).await,
             Decision::Wait(refusal) => {
                 tracing::debug!(csr = csr.name_any(), because = refusal.because, "waits");
@@ -89,8 +98,15 @@ impl Controller {
         }
     }
 
-    fn about(&self, name: &str, policy: &AttestationPolicy, refuses: bool) -> Facts {
+    fn about(
+        &self,
+        name: &str,
+        memory: Option<&AttestedNode>,
+        policy: &AttestationPolicy,
+        refuses: bool,
+    ) -> Facts {
         let node = self.nodes.get(&ObjectRef::new(name));
+        let status = memory.and_then(|it| it.status.as_ref());
         Facts {
             name_lives: node.as_deref().is_some_and(cluster::ready),
             control_plane: node.as_deref().is_some_and(cluster::control_plane),
@@ -100,6 +116,9 @@ impl Controller {
                 .iter()
                 .any(|it| it == name),
             refuses,
+            exempted_by: status.and_then(|it| it.not_applicable.clone()),
+            attested_before: status.is_some_and(|it| !it.keys.is_empty()),
+            compromised: policy.spec.compromised.iter().any(|it| it.node == name),
             ..self.facts(policy)
         }
     }
@@ -113,15 +132,9 @@ impl Controller {
         facts: &Facts,
         age_secs_max: i64,
     ) -> Result<(), Error> {
-        let mut memory = match memory {
-            Some(memory) => memory.clone(),
-            None => {
-                let api: Api<AttestedNode> = Api::all(self.hand()?);
-                let new = AttestedNode::new(node, AttestedNodeSpec::default());
-                api.create(&PostParams::default(), &new).await?
-            }
-        };
+        let mut memory = self.memory(node, memory).await?;
         let mut status = memory.status.take().unwrap_or_default();
+        status.not_applicable = None;
         if let Some(key) = belief::key_name(result) {
             belief::approve(&mut status, key);
         }
@@ -129,6 +142,37 @@ impl Controller {
         memory.status = Some(status);
         self.remember(&memory).await?;
         Ok(())
+    }
+
+    /// Remembers that the name is a machine without evidence.
+    async fn exempt(
+        &self,
+        node: &str,
+        memory: Option<&AttestedNode>,
+        group: &str,
+    ) -> Result<(), Error> {
+        let mut memory = self.memory(node, memory).await?;
+        let mut status = memory.status.take().unwrap_or_default();
+        if status.not_applicable.as_deref() == Some(group) {
+            return Ok(());
+        }
+        status.not_applicable = Some(group.to_owned());
+        memory.status = Some(status);
+        self.remember(&memory).await?;
+        Ok(())
+    }
+
+    async fn memory(
+        &self,
+        node: &str,
+        known: Option<&AttestedNode>,
+    ) -> Result<AttestedNode, Error> {
+        if let Some(memory) = known {
+            return Ok(memory.clone());
+        }
+        let api: Api<AttestedNode> = Api::all(self.hand()?);
+        let new = AttestedNode::new(node, AttestedNodeSpec::default());
+        Ok(api.create(&PostParams::default(), &new).await?)
     }
 
     async fn answer(

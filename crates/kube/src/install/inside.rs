@@ -12,7 +12,7 @@ use super::{MANAGER, NAMESPACE};
 /// Where pods show numbers and whether they live.
 pub const METRICS_PORT: u16 = 9464;
 /// The user of the pods: nobody that an image knows.
-const USER: u32 = 65_532;
+pub(super) const USER: u32 = 65_532;
 
 /// What the pods need to know.
 #[derive(Debug, Clone, PartialEq, Eq)]

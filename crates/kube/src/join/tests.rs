@@ -22,6 +22,7 @@ fn asked() -> Asked {
         signer: CLIENT_SIGNER.into(),
         user: "system:bootstrap:abcdef".into(),
         usages: vec!["digital signature".into(), "client auth".into()],
+        groups: vec!["system:bootstrappers".into()],
     }
 }
 
@@ -34,6 +35,10 @@ fn facts() -> Facts {
         policies: vec![],
         tenant: "acme".into(),
         refuses: true,
+        exempt: vec![],
+        exempted_by: None,
+        attested_before: false,
+        compromised: false,
     }
 }
 
@@ -43,6 +48,9 @@ fn ear() -> Ear {
         vector: Vector::default(),
         policy_ids: vec![],
         failed: vec![],
+        makers: vec!["AMD".into()],
+        product: Some("Milan".into()),
+        adversaries: [("provider-employee".into(), "conditional".into())].into(),
         claims: serde_json::Value::Null,
     };
     let context = [(CLUSTER_UID, "uid-1"), (NODE_NAME, "worker-1")];
@@ -73,6 +81,7 @@ fn ear() -> Ear {
 fn said(decision: &Decision) -> &str {
     match decision {
         Decision::Approve { .. } => "approve",
+        Decision::Exempt { .. } => "exempt",
         Decision::Deny(refusal) => refusal.check,
         Decision::Wait(refusal) => refusal.check,
     }
@@ -236,4 +245,102 @@ fn a_serving_certificate_is_for_its_own_node_and_its_own_key_s_use() {
         said(&decide(&asked, &request, &results, &live)),
         "kube.csr.node"
     );
+}
+
+#[test]
+fn only_a_bootstrap_group_that_the_controller_names_needs_no_evidence() {
+    let plain = "system:bootstrappers:plain";
+    let exempting = Facts {
+        exempt: vec![plain.into()],
+        ..facts()
+    };
+    let said = |asked: &Asked, results: &[Ear], facts: &Facts| {
+        said(&decide(asked, &request(), results, facts)).to_owned()
+    };
+    let mut newcomer = asked();
+    assert_eq!(said(&newcomer, &[], &exempting), "kube.csr.key");
+    newcomer.groups.push(plain.into());
+    assert_eq!(said(&newcomer, &[], &facts()), "kube.csr.key");
+    assert_eq!(said(&newcomer, &[], &exempting), "exempt");
+    // Evidence counts where there is some, for good and for bad.
+    assert_eq!(said(&newcomer, &[ear()], &exempting), "approve");
+    let mut bad = ear();
+    bad.tenant = Name::parse("other").unwrap();
+    assert_eq!(said(&newcomer, &[bad], &exempting), "kube.csr.policy");
+    for (facts, check) in [
+        (
+            Facts {
+                attested_before: true,
+                ..exempting.clone()
+            },
+            "kube.node.name-taken",
+        ),
+        (
+            Facts {
+                name_lives: true,
+                ..exempting.clone()
+            },
+            "kube.node.name-taken",
+        ),
+        (
+            Facts {
+                control_plane: true,
+                ..exempting.clone()
+            },
+            "kube.node.enrolment",
+        ),
+    ] {
+        assert_eq!(said(&newcomer, &[], &facts), check);
+    }
+}
+
+#[test]
+fn a_node_that_renews_without_evidence_must_have_joined_so() {
+    let plain = "system:bootstrappers:plain";
+    let mut renewal = asked();
+    renewal.user = "system:node:worker-1".into();
+    // What a node says of its groups is not asked.
+    renewal.groups = vec!["system:nodes".into(), plain.into()];
+    let exempting = Facts {
+        exempt: vec![plain.into()],
+        ..facts()
+    };
+    assert_eq!(
+        said(&decide(&renewal, &request(), &[], &exempting)),
+        "kube.csr.key"
+    );
+    let mut joined = exempting.clone();
+    joined.exempted_by = Some(plain.into());
+    assert_eq!(said(&decide(&renewal, &request(), &[], &joined)), "exempt");
+    // A group that is no longer exempt renews nobody.
+    joined.exempt = vec!["system:bootstrappers:windows".into()];
+    assert_eq!(
+        said(&decide(&renewal, &request(), &[], &joined)),
+        "kube.csr.key"
+    );
+    // Nobody shows a serving certificate without evidence.
+    joined.exempt = vec![plain.into()];
+    renewal.signer = SERVING_SIGNER.into();
+    renewal.usages = vec!["digital signature".into(), "server auth".into()];
+    let mut serving = request();
+    serving.dns = vec!["worker-1".into()];
+    assert_eq!(
+        said(&decide(&renewal, &serving, &[], &joined)),
+        "kube.csr.key"
+    );
+}
+
+#[test]
+fn a_key_that_is_declared_compromised_is_not_renewed_whatever_it_shows() {
+    let facts = Facts {
+        compromised: true,
+        refuses: false,
+        ..facts()
+    };
+    let mut renewal = asked();
+    renewal.user = "system:node:worker-1".into();
+    for asked in [asked(), renewal] {
+        let denied = decide(&asked, &request(), &[ear()], &facts);
+        assert!(matches!(&denied, Decision::Deny(it) if it.check == "kube.node.failed"));
+    }
 }

@@ -1,6 +1,6 @@
 //! The ladder, step by step, and an exhaustive search over what can happen to small clusters.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::*;
 use crate::model::{Amount, Pods};
@@ -25,7 +25,7 @@ fn policy() -> Policy {
 fn failed(since: i64) -> Believed {
     Believed::Failed {
         since,
-        // Empty costs nothing; the search below clones it a million times.
+        // Empty costs nothing; the search below clones it often.
         cause: String::new(),
     }
 }
@@ -41,6 +41,7 @@ fn good() -> Node {
         cordon: Cordon::No,
         pods: Pods { movable: 1 },
         believed: Believed::Good { at: NOW },
+        not_applicable: false,
         rebooted: false,
         drain_since: None,
         denied: false,
@@ -123,6 +124,27 @@ fn nodes_from_before_the_installation_are_only_reported() {
     (node.believed, node.trusted) = (Believed::Nothing, false);
     assert_eq!(health(&node, &policy(), NOW), Health::Never);
     assert_eq!(steps(&cluster([node])), []);
+}
+
+#[test]
+fn a_machine_without_evidence_loses_the_start_taint_and_is_never_trusted() {
+    let mut node = good();
+    (node.believed, node.trusted, node.start_taint) = (Believed::Nothing, false, true);
+    let mut state = cluster([node.clone(), good(), good()]);
+    // It does not say so itself.
+    assert_eq!(steps(&state), []);
+    node.not_applicable = true;
+    state.nodes.insert("n0".into(), node.clone());
+    assert_eq!(health(&node, &policy(), NOW), Health::NotApplicable);
+    assert_eq!(steps(&state), [("n0".into(), Step::Exempt)]);
+    apply(state.nodes.get_mut("n0").unwrap(), Step::Exempt, NOW);
+    assert_eq!(steps(&state), []);
+    assert!(!state.nodes["n0"].trusted && !state.nodes["n0"].start_taint);
+    // A label of trust from before goes.
+    state.nodes.get_mut("n0").unwrap().trusted = true;
+    assert_eq!(steps(&state), [("n0".into(), Step::Exempt)]);
+    node.compromised = true;
+    assert_eq!(health(&node, &policy(), NOW), Health::Failed);
 }
 
 #[test]
@@ -336,6 +358,38 @@ fn guaranteed(state: &State, action: &Action) {
     if action.step == Step::Trust {
         assert!(matches!(health, Health::Good | Health::Waived));
     }
+    if action.step == Step::Exempt {
+        assert_eq!(health, Health::NotApplicable);
+    }
+}
+
+/// Machines by number, and what the world may make of each: a search over pairs of them then
+/// compares and remembers numbers.
+#[derive(Default)]
+struct Machines {
+    all: Vec<Node>,
+    numbers: HashMap<Node, usize>,
+    world: Vec<Vec<usize>>,
+}
+
+impl Machines {
+    fn number(&mut self, node: &Node) -> usize {
+        if let Some(known) = self.numbers.get(node) {
+            return *known;
+        }
+        self.all.push(node.clone());
+        self.world.push(Vec::new());
+        self.numbers.insert(node.clone(), self.all.len() - 1);
+        self.all.len() - 1
+    }
+
+    fn after_the_world(&mut self, at: usize, readiness: bool) -> Vec<usize> {
+        if self.world[at].is_empty() {
+            let next = world(&self.all[at], NOW, readiness);
+            self.world[at] = next.iter().map(|it| self.number(it)).collect();
+        }
+        self.world[at].clone()
+    }
 }
 
 /// Breadth first over everything that two machines, the world and a controller that may die
@@ -343,41 +397,39 @@ fn guaranteed(state: &State, action: &Action) {
 #[test]
 fn never_more_is_drained_than_allowed_and_an_unknown_never_evicts() {
     for force in [false, true] {
-        let mut start = cluster([good(), good()]);
+        let mut state = cluster([good(), good()]);
         // The breaker is tested above; here it would only hide states.
-        start.policy.breaker = Amount::Count(9);
-        start.policy.force = force;
-        let key = |state: &State| state.nodes.values().cloned().collect::<Vec<_>>();
-        let mut seen = HashSet::from([key(&start)]);
+        state.policy.breaker = Amount::Count(9);
+        state.policy.force = force;
+        let mut machines = Machines::default();
+        let start = [machines.number(&good()); 2];
+        let mut seen = HashSet::from([start]);
         let mut open = VecDeque::from([start]);
         let mut actions_seen = 0_usize;
-        while let Some(state) = open.pop_front() {
+        while let Some(pair) = open.pop_front() {
             let mut next = Vec::new();
-            // All actions of one plan may be in flight: the state changes under them in order.
-            let mut ongoing = state.clone();
-            for action in plan(&state, NOW).actions {
-                guaranteed(&ongoing, &action);
-                actions_seen += 1;
-                apply(
-                    ongoing.nodes.get_mut(&action.node).unwrap(),
-                    action.step,
-                    NOW,
-                );
-                // Here the controller may die.
-                next.push(ongoing.clone());
+            for (node, at) in state.nodes.values_mut().zip(pair) {
+                node.clone_from(&machines.all[at]);
             }
-            for (name, node) in &state.nodes {
-                for changed in world(node, NOW, !force) {
-                    let mut other = state.clone();
-                    other.nodes.insert(name.clone(), changed);
+            // All actions of one plan may be in flight: the state changes under them in order.
+            let mut ongoing = pair;
+            for action in plan(&state, NOW).actions {
+                guaranteed(&state, &action);
+                actions_seen += 1;
+                let node = state.nodes.get_mut(&action.node).unwrap();
+                apply(node, action.step, NOW);
+                ongoing[usize::from(action.node == "n1")] = machines.number(node);
+                // Here the controller may die.
+                next.push(ongoing);
+            }
+            for at in 0..pair.len() {
+                for changed in machines.after_the_world(pair[at], !force) {
+                    let mut other = pair;
+                    other[at] = changed;
                     next.push(other);
                 }
             }
-            for state in next {
-                if seen.insert(key(&state)) {
-                    open.push_back(state);
-                }
-            }
+            open.extend(next.into_iter().filter(|it| seen.insert(*it)));
         }
         println!(
             "force {force}: {} states, {actions_seen} actions",

@@ -117,6 +117,9 @@ struct Summary {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct NodeReport {
     node: String,
+    /// The bootstrap group of a machine that is not attested: no verdict is expected of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_applicable: Option<String>,
     /// Seconds within the span in which a Node object existed.
     lived_seconds: i64,
     lives: Vec<Interval>,
@@ -250,7 +253,8 @@ fn failures(history: &History, range: Stretch) -> Vec<Failure> {
 }
 
 fn node(memory: &AttestedNode, range: Stretch, age_secs_max: i64, now: i64) -> NodeReport {
-    let history = memory.status.clone().unwrap_or_default().history;
+    let status = memory.status.clone().unwrap_or_default();
+    let (history, not_applicable) = (status.history, status.not_applicable);
     let lives = lives(&history, range, now);
     let lived_seconds = length(&lives);
     let inside = |at: &Time| seconds(Some(at)).is_some_and(|it| (range.0..range.1).contains(&it));
@@ -259,12 +263,19 @@ fn node(memory: &AttestedNode, range: Stretch, age_secs_max: i64, now: i64) -> N
         matches!(both, (Some(from), Some(until)) if clip((from, until), range).is_some())
     };
     let counted = history.verdicts.iter().filter(|it| inside(&it.from));
-    let gaps = gaps(&lives, &history.verdicts, age_secs_max);
+    let (mut expected, mut gaps) = (
+        lived_seconds.checked_div(age_secs_max).unwrap_or(0),
+        gaps(&lives, &history.verdicts, age_secs_max),
+    );
+    if not_applicable.is_some() {
+        (expected, gaps) = (0, Vec::new());
+    }
     let late = seconds(history.complete_since.as_ref()).is_some_and(|it| it > range.0);
     NodeReport {
         node: memory.name_any(),
         lived_seconds,
-        expected: lived_seconds.checked_div(age_secs_max).unwrap_or(0),
+        not_applicable,
+        expected,
         actual: counted.map(|it| it.count).sum(),
         gap_seconds: length(&gaps),
         gaps: gaps.into_iter().filter_map(interval).collect(),

@@ -1,5 +1,7 @@
 //! `nodes` and `explain`: what the last verdicts say, and which step comes next.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Serialize;
 
@@ -16,7 +18,7 @@ use crate::plan;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Row {
     node: String,
-    /// good, failed, never, stale or rebooted; gone when there is no Node object.
+    /// good, failed, never, stale, rebooted, waived or not_applicable; gone when there is no Node object.
     state: &'static str,
     live: bool,
     ready: bool,
@@ -24,6 +26,10 @@ pub(super) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<String>,
     evidence: Vec<String>,
+    makers: Vec<String>,
+    products: Vec<String>,
+    /// Against whom it protects, as the witness signed it.
+    adversaries: BTreeMap<String, String>,
     failed: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     judged_at: Option<Time>,
@@ -41,6 +47,7 @@ fn word(health: Health) -> &'static str {
         Health::Stale => "stale",
         Health::Rebooted => "rebooted",
         Health::Waived => "waived",
+        Health::NotApplicable => "not_applicable",
     }
 }
 
@@ -62,6 +69,9 @@ fn row(picture: &Picture, name: &str, node: &Node) -> Row {
         trusted: node.trusted,
         verdict: status.verdict,
         evidence: status.evidence,
+        makers: status.makers,
+        products: status.products,
+        adversaries: status.adversaries,
         failed: status.failed,
         judged_at: status.judged_at,
         age_seconds: judged.map(|at| picture.now.saturating_sub(at)),
@@ -117,6 +127,10 @@ pub(super) struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     boot_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_until: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<String>,
     /// SHA-256 of the keys that were approved for the name.
     keys: Vec<String>,
@@ -162,6 +176,8 @@ pub(super) fn explain(picture: &Picture, name: &str) -> Result<Told, Error> {
         cause: status.cause,
         policy_digest: status.policy_digest,
         boot_id: status.boot_id,
+        expires: status.expires,
+        certificate_until: status.certificate_until,
         receipt: status.receipt,
         keys: status.keys,
         conditions: status.conditions.iter().map(condition).collect(),
@@ -213,6 +229,10 @@ fn sentence(health: Health, node: &Node, status: &AttestedNodeStatus, of: &Pictu
         Health::Never => "It was never judged, so nothing is known and nothing is done.".into(),
         Health::Stale => format!("Judged {age} ago, a verdict counts for {limit}: no new pods."),
         Health::Rebooted => "It booted since it was judged: no new pods until it is again.".into(),
+        Health::NotApplicable => format!(
+            "It joined by {} without evidence: it is never trusted.",
+            status.not_applicable.as_deref().unwrap_or_default()
+        ),
         Health::Waived => "Owners signed that it counts as good for now (kube.waiver).".into(),
     }
 }
@@ -240,6 +260,11 @@ impl Told {
         };
         say("verdict", self.row.verdict.clone());
         say("evidence", Some(self.row.evidence.join(" ")));
+        let maker = [self.row.makers.join(" "), self.row.products.join(" ")].join(" ");
+        say("maker", Some(maker.trim().to_owned()));
+        for (who, word) in &self.row.adversaries {
+            say("protects", Some(format!("{who}: {word}")));
+        }
         say("failed checks", Some(self.row.failed.join(" ")));
         say(
             "failed since",
@@ -255,6 +280,9 @@ impl Told {
             Some(self.next.clone().unwrap_or_else(|| "none".into())),
         );
         say("held by", Some(self.held_by.join("; ")));
+        let at = |time: &Option<Time>| time.as_ref().map(|it| it.0.to_string());
+        say("verdict until", at(&self.expires));
+        say("certificate valid until", at(&self.certificate_until));
         say("policy", self.policy_digest.clone());
         say("boot", self.boot_id.clone());
         for key in &self.keys {

@@ -54,6 +54,8 @@ pub(crate) struct Machine {
     secret: Vec<u8>,
     pub(crate) client: Option<Client>,
     beat: Mutex<Option<tokio::task::AbortHandle>>,
+    /// What `zeuge-kube node join` would have left for the kubelet.
+    pub(crate) kubeconfig: Value,
 }
 
 fn script(arguments: &[&str]) -> bool {
@@ -306,6 +308,8 @@ impl Cluster {
                 &self.path("witness.json"),
                 "--owners",
                 &self.path("owners.json"),
+                "--not-applicable",
+                "system:bootstrappers:plain",
             ])
             .stderr(log)
             .spawn();
@@ -343,6 +347,9 @@ impl Cluster {
             vector: Vector::default(),
             policy_ids: vec![],
             failed: failed.iter().map(|&id| id.to_owned()).collect(),
+            makers: vec!["AMD".into()],
+            product: Some("Milan".into()),
+            adversaries: [("provider-employee".into(), "conditional".into())].into(),
             claims: Value::Null,
         };
         let context = [
@@ -378,6 +385,18 @@ impl Cluster {
         connect(self.kubeconfig(json!({"token": token}))).await
     }
 
+    /// A newcomer whose token gives a group of its own.
+    pub(crate) async fn newcomer_of(&self, group: &str) -> Client {
+        let (id, secret) = ("group1", TOKEN.1);
+        self.apply(json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": format!("bootstrap-token-{id}"), "namespace": "kube-system"},
+            "type": "bootstrap.kubernetes.io/token", "stringData": {"token-id": id,
+            "token-secret": secret, "usage-bootstrap-authentication": "true",
+            "auth-extra-groups": format!("system:bootstrappers:{group}")}}))
+            .await;
+        connect(self.kubeconfig(json!({"token": format!("{id}.{secret}")}))).await
+    }
+
     /// Asks for a certificate as `client`, with a result or without; the request's name.
     pub(crate) async fn ask(
         &self,
@@ -394,15 +413,8 @@ impl Cluster {
         }
         let csr: CertificateSigningRequest = serde_json::from_value(csr).unwrap();
         let api: Api<CertificateSigningRequest> = Api::all(client.clone());
-        // For some seconds after an installation the API server refuses every write that a policy
-        // with parameters might be about, until it has taken up their definition.
-        let made = || async {
-            match api.create(&PostParams::default(), &csr).await {
-                Err(error) if error.to_string().contains("not yet synced") => None,
-                made => Some(made.unwrap().name_any()),
-            }
-        };
-        eventually("the request is made", made).await
+        let made = api.create(&PostParams::default(), &csr).await;
+        made.unwrap().name_any()
     }
 
     /// What was decided: the condition's type and reason.
@@ -434,7 +446,8 @@ impl Cluster {
         let key = request::armour("PRIVATE KEY", &machine.secret);
         let user = json!({"client-certificate-data": STANDARD.encode(certificate),
             "client-key-data": STANDARD.encode(key)});
-        machine.client = Some(connect(self.kubeconfig(user)).await);
+        machine.kubeconfig = self.kubeconfig(user);
+        machine.client = Some(connect(machine.kubeconfig.clone()).await);
     }
 
     /// Joins with a good result and registers as a kubelet does: Ready, with the start taint.
@@ -513,6 +526,7 @@ impl Machine {
             secret,
             client: None,
             beat: Mutex::new(None),
+            kubeconfig: Value::Null,
         }
     }
 

@@ -45,6 +45,9 @@ fn keeps_the_limit(state: &State) -> Result<usize, String> {
         if hurts(action.step) && reach(&plan.holds, before) != Stage::Evict {
             return wrong("a hold is passed");
         }
+        if action.step == Step::Trust && !matches!(health, Health::Good | Health::Waived) {
+            return wrong("a machine that is not known to be good is trusted");
+        }
         if action.step == Step::NoExecute && before.pods.movable > 0 && !state.policy.force {
             return wrong("NoExecute passes a budget");
         }
@@ -71,14 +74,15 @@ fn machines() -> Vec<Node> {
     }];
     let stale = Believed::Good { at: NOW - 900 };
     let beliefs = [
-        (Believed::Good { at: NOW }, false),
-        (Believed::Good { at: NOW }, true),
-        (stale, false),
-        (failed(NOW), false),
-        (failed(NOW - 90_000), false),
-        (Believed::Nothing, false),
+        (Believed::Good { at: NOW }, false, false),
+        (Believed::Good { at: NOW }, true, false),
+        (stale, false, false),
+        (failed(NOW), false, false),
+        (failed(NOW - 90_000), false, false),
+        (Believed::Nothing, false, false),
+        (Believed::Nothing, false, true),
     ];
-    for (believed, rebooted) in beliefs {
+    for (believed, rebooted, not_applicable) in beliefs {
         for cordon in [Cordon::No, Cordon::Ours, Cordon::Others] {
             for bits in 0..128_u32 {
                 let bit = |at: u32| bits & (1 << at) != 0;
@@ -95,6 +99,7 @@ fn machines() -> Vec<Node> {
                     },
                     cordon,
                     believed: believed.clone(),
+                    not_applicable,
                     rebooted,
                     ..good()
                 });
@@ -156,7 +161,7 @@ fn machine() -> impl Strategy<Value = Node> {
     ];
     let cordon = prop_oneof![Just(Cordon::No), Just(Cordon::Ours), Just(Cordon::Others)];
     let drain = prop_oneof![Just(None), Just(Some(NOW)), Just(Some(NOW - 5000))];
-    let flags = any::<[bool; 10]>();
+    let flags = any::<[bool; 11]>();
     (times, cordon, drain, flags, 0..3_usize).prop_map(
         |(believed, cordon, drain, flags, movable)| {
             let [
@@ -170,6 +175,7 @@ fn machine() -> impl Strategy<Value = Node> {
                 rebooted,
                 key,
                 work,
+                plain,
             ] = flags;
             Node {
                 live,
@@ -180,6 +186,7 @@ fn machine() -> impl Strategy<Value = Node> {
                 no_execute: execute,
                 denied,
                 rebooted,
+                not_applicable: plain && believed == Believed::Nothing,
                 cordon,
                 believed,
                 pods: Pods { movable },
