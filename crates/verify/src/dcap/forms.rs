@@ -73,7 +73,8 @@ impl Parts {
     }
 
     /// Looks into the endorsements of Open Enclave: version 1, type 2 (SGX), length, the number of
-    /// parts, where each begins, the parts. Lines with `#` may stand before it.
+    /// parts, where each begins, the parts. The length counts where they begin as well. Lines with
+    /// `#` may stand before it.
     pub(crate) fn of_open_enclave(bytes: &[u8]) -> Self {
         Self::read_open_enclave(bytes).unwrap_or_default()
     }
@@ -94,6 +95,7 @@ impl Parts {
         for _ in 0..count {
             starts.push(usize::try_from(reader.u32_le().ok()?).ok()?);
         }
+        let length = length.checked_sub(starts.len().checked_mul(4)?)?;
         let content = reader.take(length).ok()?;
         let ends = starts.iter().skip(1).copied().chain([length]);
         let mut parts = Self::default();
@@ -311,7 +313,7 @@ mod tests {
         let numbers =
             |numbers: &[u32]| -> Vec<u8> { numbers.iter().flat_map(|n| n.to_le_bytes()).collect() };
         let content = parts.concat();
-        file.extend(numbers(&[1, 2, content.len() as u32, 4]));
+        file.extend(numbers(&[1, 2, content.len() as u32 + 16, 4]));
         let mut at = 0;
         for part in parts {
             file.extend(numbers(&[at]));
