@@ -4,7 +4,7 @@
 //! The list stands in the policy itself. Parameters of a policy (`paramKind`) would be the obvious
 //! place, but while an API server has not taken up their definition, after an installation and after
 //! every start, it refuses *every* write that such a policy might be about.
-//! Sizes: one expression holds [`EXPRESSION_BYTES_MAX`] of names, the policy [`LIST_BYTES_MAX`];
+//! Sizes: one expression holds 64 KiB of names, the policy [`LIST_BYTES_MAX`];
 //! the API server looks a name up in a set, so that the length of a list costs a request nothing.
 //! Never holds a name that is none of Kubernetes': nothing in a list can end its quotes.
 
