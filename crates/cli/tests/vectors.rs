@@ -542,9 +542,11 @@ fn cases(class: &str, call: impl Fn(&[u8], &Path) -> Call, endorsements: &[&str]
                 .into_owned();
             let mut alone = zeuge_verify::Endorsements::new();
             alone.add(&name, &fs::read(&path).expect("a file"));
-            let certificates = alone.documents.is_empty() && alone.revocation_lists.is_empty();
-            if certificates && (leaf || !name.starts_with("vcek") && !name.starts_with("vlek-")) {
-                fs::copy(&path, common.path().join(&name)).expect("a copy");
+            if leaf || !name.starts_with("vcek") && !name.starts_with("vlek-") {
+                for (number, certificate) in alone.certificates.iter().enumerate() {
+                    let path = common.path().join(format!("{name}-{number}.der"));
+                    fs::write(path, &certificate.bytes).expect("a file can be written");
+                }
             }
         }
     }
