@@ -10,7 +10,10 @@ use std::collections::BTreeSet;
 mod told_intel;
 
 use told_intel::{NOW, caught, judge, platforms, trusted};
-use zeuge_evidence::dcap::{Evidence, Quote};
+use zeuge_evidence::{
+    UnixTime,
+    dcap::{Evidence, Quote},
+};
 use zeuge_sim::{
     Certification, IntelLie, IntelSwap, PcsAnswer, QuoteForm, QuoteSpec, Room, Tee, ToyIntel,
     ToyQuote,
@@ -130,6 +133,29 @@ fn honest_quotes_of_every_form_and_way_of_certification_are_up_to_date() {
                 assert!(facts.root.toy);
             }
         }
+    }
+}
+
+/// The two documents are seldom of one day: what is told of both is what holds for the older one.
+#[test]
+fn of_two_documents_the_lower_number_and_the_earlier_end_are_told() {
+    let (intel, anchors) = (ToyIntel::shared(), trusted());
+    let spec = QuoteSpec::new(QuoteForm::Tdx4);
+    let days_ago = UnixTime(NOW.0 - 5 * 24 * 60 * 60);
+    let older = intel.tell(Some(IntelLie::PolicyEvaluationNumber), &spec, days_ago);
+    let ages = |told: &ToyQuote| {
+        let facts = judge(told, &anchors).expect("documents in force");
+        (facts.evaluation_number, facts.collateral_until)
+    };
+    let (now, before) = (ages(&intel.tell(None, &spec, NOW)), ages(&older));
+    assert!(before.0 < now.0 && before.1 < now.1);
+    for name in ["\"tcbInfo\"", "\"enclaveIdentity\""] {
+        let is_it = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(name);
+        let mut told = intel.tell(None, &spec, NOW);
+        told.endorsements.retain(|(_, bytes)| !is_it(bytes));
+        let old = older.endorsements.iter().find(|(_, bytes)| is_it(bytes));
+        told.endorsements.push(old.expect("both documents").clone());
+        assert_eq!(ages(&told), before, "an older {name}");
     }
 }
 
