@@ -54,13 +54,20 @@ fn phrases() -> &'static Phrases {
                 plain.insert(english, german);
             }
         }
-        // The more is fixed, the closer the fit.
-        filled.sort_by_key(|phrase| std::cmp::Reverse(phrase.fixed));
+        // Two sentences that a semicolon joins are taken apart before anything inside of one; else
+        // the more is fixed, the closer the fit.
+        filled.sort_by_key(|phrase| std::cmp::Reverse((phrase.joins_sentences(), phrase.fixed)));
         Phrases { plain, filled }
     })
 }
 
 impl Phrase {
+    /// Whether it begins with a value and has one more behind a semicolon.
+    fn joins_sentences(&self) -> bool {
+        let begins_with_a_value = self.pieces.first().is_some_and(String::is_empty);
+        begins_with_a_value && self.pieces.iter().any(|piece| piece.ends_with("; "))
+    }
+
     /// The values between the fixed pieces, if the text fits.
     fn values<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
         let (first, rest) = self.pieces.split_first()?;
@@ -186,6 +193,16 @@ mod tests {
                 assert!(seen.insert(english.clone()), "{english} stands twice");
             }
         }
+    }
+
+    #[test]
+    fn what_is_needed_is_told_apart_from_where_it_comes_from() {
+        let english = "the VCEK for chip 1af1 and REPORTED_TCB 0a00 is needed and not at hand; \
+                       a VCEK comes from AMD's key service, a VLEK from the host's certificate table";
+        let german = german(english).unwrap();
+        let begin =
+            "gebraucht wird und nicht vorliegt: der VCEK für Chip 1af1 und REPORTED_TCB 0a00; ";
+        assert!(german.starts_with(begin), "{german}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags,
@@ -17,6 +17,8 @@ use fuser::{
 };
 use zeuge_evidence::UnixTime;
 use zeuge_sim::{NitroLie, NitroSpec, ToyNitro};
+
+use crate::fuse_file;
 
 /// Nothing is remembered by the kernel.
 const NO_TIME: Duration = Duration::ZERO;
@@ -106,23 +108,7 @@ impl Nsm {
             FOLDER => (FileType::Directory, 0o755),
             _ => (FileType::RegularFile, 0o600),
         };
-        FileAttr {
-            ino: inode,
-            size: 0,
-            blocks: 0,
-            atime: UNIX_EPOCH,
-            mtime: UNIX_EPOCH,
-            ctime: UNIX_EPOCH,
-            crtime: UNIX_EPOCH,
-            kind,
-            perm,
-            nlink: 1,
-            uid: 0,
-            gid: 0,
-            rdev: 0,
-            blksize: 4096,
-            flags: 0,
-        }
+        fuse_file::attributes(inode.0, kind, perm, 0)
     }
 }
 
