@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// Secrets of machines: bring, list, delete, change.
     #[command(subcommand)]
     Secret(witness::Secret),
+    /// Waivers of Kubernetes nodes, as owners signed them.
+    #[command(subcommand)]
+    Waiver(witness::Waiver),
     /// Names for several witnesses.
     #[command(subcommand)]
     Context(witness::Context),

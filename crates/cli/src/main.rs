@@ -36,6 +36,7 @@ mod token;
 mod trust_report;
 mod verify;
 mod waiting;
+mod waiver;
 mod witness;
 mod witnessed;
 
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Command::Owner(owner) => owner::run(&owner),
         Command::Apply(apply) => apply::run(&apply),
         Command::Secret(secret) => secret::run(&secret),
+        Command::Waiver(waiver) => waiver::run(&waiver),
         Command::Context(context) => contexts::run(&context),
         Command::Policy(policy) => policy::run(&policy),
         Command::Reference(reference) => reference::run(&reference),

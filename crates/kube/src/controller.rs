@@ -400,7 +400,7 @@ impl Controller {
                 Some(owners) => waiver::believe(text, owners, &self.cluster_uid, now),
             };
             let (check, text) = match &read {
-                Ok(it) => ("kube.waiver", it.to_string()),
+                Ok(it) => ("kube.waiver", waiver::told(it)),
                 Err(because) => ("kube.waiver.refused", because.clone()),
             };
             said.push(format!("{check}: {text}"));

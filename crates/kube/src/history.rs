@@ -295,6 +295,11 @@ mod tests {
                 ..crate::waiver::Waiver::new("c".into(), vec!["n".into()], vec!["x".into()])
             },
             people: vec!["anna".into()],
+            author: zeuge_protocol::keys::SigningKey::from_seed(&[1; 32])
+                .unwrap()
+                .public()
+                .id(),
+            digest: [0; 32],
         };
         assert!(history.waived(&waiver(NOON)));
         assert!(!history.waived(&waiver(NOON)));

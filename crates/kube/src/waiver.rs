@@ -1,18 +1,15 @@
-//! Break-glass: an owner's signed word that named nodes count as good for at most four hours
-//! although named checks fail.
+//! Break-glass in the cluster: what owners waived ([`zeuge_protocol::waiver`]), put into what is
+//! known about machines.
 //!
-//! Believed only under the owner set of the controller's own file, for this cluster, within its
-//! time. Whoever runs the API server can withhold a waiver and cannot make one. Lets nobody join:
-//! a certificate needs a result. Shown in the verdict of each node that it is about.
+//! Believed only under the owner set of the controller's own file. Whoever runs the API server can
+//! withhold a waiver and cannot make one. Lets nobody join: a certificate needs a result. Shown in
+//! the verdict of each node that it is about.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use zeuge_protocol::challenge::SKEW_SECS_MAX;
-use zeuge_protocol::document::OwnerSet;
-use zeuge_protocol::keys::KeyId;
-use zeuge_protocol::text::{base64url, from_base64url};
+pub use zeuge_protocol::waiver::{
+    Believed, WAIVER_BYTES_MAX, WAIVER_SECS_MAX, Waiver, believe, until,
+};
 
 use crate::model::Node;
 use crate::owner::OwnerKey;
@@ -20,72 +17,25 @@ use crate::owner::OwnerKey;
 /// The check ids of this module: a node counts by a waiver; a waiver does not count.
 pub const CHECKS: &[&str] = &["kube.waiver", "kube.waiver.refused"];
 
-/// The longest life of a waiver in seconds.
-pub const WAIVER_SECS_MAX: i64 = 4 * 3600;
-/// The longest waiver in bytes: a hundred nodes and the signatures of a board.
-pub const WAIVER_BYTES_MAX: usize = 16 * 1024;
-const SCHEMA: &str = "zeuge.waiver.v1";
-/// What is signed begins so.
-const LABEL: &[u8] = b"zeuge-waiver-v1\0";
-
-/// What is waived.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Waiver {
-    /// Always `zeuge.waiver.v1`.
-    pub schema: String,
-    /// The UID of the cluster.
-    pub cluster_uid: String,
-    /// The nodes.
-    pub nodes: Vec<String>,
-    /// The ids of the checks that may fail; `kube.node.stale` and `kube.node.rebooted` among them
-    /// waive silence.
-    pub checks: Vec<String>,
-    /// Why.
-    pub because: String,
-    /// From when, in Unix seconds.
-    pub from: i64,
-    /// The first instant at which it no longer counts; at most four hours later.
-    pub until: i64,
+/// The waiver's text, signed.
+#[must_use]
+pub fn sign(waiver: &Waiver, keys: &[OwnerKey]) -> String {
+    let keys: Vec<_> = keys.iter().map(|owner| &owner.key).collect();
+    zeuge_protocol::waiver::sign(waiver, &keys)
 }
 
-/// A waiver as it travels: the bytes that were signed, and by whom.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Envelope {
-    payload: String,
-    signatures: Vec<Signature>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Signature {
-    key: KeyId,
-    signature: String,
-}
-
-/// A waiver that was believed, and who signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Believed {
-    /// What is waived.
-    pub waiver: Waiver,
-    /// The people who signed.
-    pub people: Vec<String>,
-}
-
-impl fmt::Display for Believed {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let until = jiff::Timestamp::from_second(self.waiver.until);
-        write!(
-            out,
-            "{} of {} until {} by {}: {}",
-            self.waiver.checks.join(" "),
-            self.waiver.nodes.join(" "),
-            until.map_or_else(|_| String::new(), |it| it.to_string()),
-            self.people.join(" and "),
-            self.waiver.because
-        )
-    }
+/// The waiver in a sentence.
+#[must_use]
+pub fn told(believed: &Believed) -> String {
+    let until = jiff::Timestamp::from_second(believed.waiver.until);
+    format!(
+        "{} of {} until {} by {}: {}",
+        believed.waiver.checks.join(" "),
+        believed.waiver.nodes.join(" "),
+        until.map_or_else(|_| String::new(), |it| it.to_string()),
+        believed.people.join(" and "),
+        believed.waiver.because
+    )
 }
 
 /// Puts waivers into what is known about machines. `failed` names the failed checks of a node.
@@ -107,235 +57,5 @@ pub fn apply(
         };
         node.waived_until = failed(name).and_then(|checks| until(&checks));
         node.silence_waived_until = until(&silence);
-    }
-}
-
-impl Waiver {
-    /// A waiver for this cluster.
-    #[must_use]
-    pub fn new(cluster_uid: String, nodes: Vec<String>, checks: Vec<String>) -> Self {
-        Self {
-            schema: SCHEMA.to_owned(),
-            cluster_uid,
-            nodes,
-            checks,
-            because: String::new(),
-            from: 0,
-            until: 0,
-        }
-    }
-
-    /// Until when the node's failures count as waived; `None` when one of them is not.
-    #[must_use]
-    pub fn covers(&self, node: &str, failed: &[String]) -> Option<i64> {
-        let named = self.nodes.iter().any(|it| it == node);
-        let all = !failed.is_empty() && failed.iter().all(|it| self.checks.contains(it));
-        (named && all).then_some(self.until)
-    }
-}
-
-/// The waiver's text, signed.
-#[must_use]
-pub fn sign(waiver: &Waiver, keys: &[OwnerKey]) -> String {
-    let payload = serde_json::to_vec(waiver).unwrap_or_default();
-    let message = [LABEL, &payload].concat();
-    let signatures = keys.iter().map(|owner| Signature {
-        key: owner.key.public().id(),
-        signature: base64url(&owner.key.sign(&message)),
-    });
-    let envelope = Envelope {
-        payload: base64url(&payload),
-        signatures: signatures.collect(),
-    };
-    serde_json::to_string(&envelope).unwrap_or_default()
-}
-
-/// Believes a waiver, or says why not.
-///
-/// # Errors
-/// A sentence for `kube.waiver.refused`.
-pub fn believe(
-    text: &str,
-    owners: &OwnerSet,
-    cluster_uid: &str,
-    now: i64,
-) -> Result<Believed, String> {
-    if text.len() > WAIVER_BYTES_MAX {
-        return Err(format!("it is longer than {WAIVER_BYTES_MAX} bytes"));
-    }
-    let envelope: Envelope =
-        serde_json::from_str(text).map_err(|error| format!("it cannot be read: {error}"))?;
-    let payload = from_base64url(&envelope.payload).ok_or("its payload is not base64url")?;
-    let people = signers(&envelope, &payload, owners)?;
-    let waiver: Waiver = serde_json::from_slice(&payload)
-        .map_err(|error| format!("its payload cannot be read: {error}"))?;
-    let life = waiver.until.saturating_sub(waiver.from);
-    if waiver.schema != SCHEMA {
-        return Err(format!("its schema is not {SCHEMA}"));
-    }
-    if waiver.cluster_uid != cluster_uid {
-        return Err(format!("it is for the cluster {}", waiver.cluster_uid));
-    }
-    if waiver.nodes.is_empty() || waiver.checks.is_empty() || waiver.because.trim().is_empty() {
-        return Err("it needs nodes, checks and a reason".to_owned());
-    }
-    if !(1..=WAIVER_SECS_MAX).contains(&life) {
-        return Err(format!(
-            "it lives for {life} s, at most {WAIVER_SECS_MAX} are allowed"
-        ));
-    }
-    if now.saturating_add(SKEW_SECS_MAX) < waiver.from || waiver.until <= now {
-        return Err("it counts not yet, or not any more".to_owned());
-    }
-    Ok(Believed { waiver, people })
-}
-
-/// Until when a waiver says that it counts; nothing is believed by it.
-#[must_use]
-pub fn until(text: &str) -> Option<i64> {
-    let envelope: Envelope = serde_json::from_str(text).ok()?;
-    let waiver: Waiver = serde_json::from_slice(&from_base64url(&envelope.payload)?).ok()?;
-    Some(waiver.until)
-}
-
-/// Who signed, if they are enough.
-fn signers(envelope: &Envelope, payload: &[u8], owners: &OwnerSet) -> Result<Vec<String>, String> {
-    owners.check().map_err(|error| error.to_string())?;
-    let message = [LABEL, payload].concat();
-    let (mut keys, mut people) = (Vec::new(), Vec::new());
-    for signature in &envelope.signatures {
-        let owner = owners
-            .owners
-            .iter()
-            .find(|it| it.public_key.id() == signature.key);
-        let Some(owner) = owner else { continue };
-        let bytes = from_base64url(&signature.signature).unwrap_or_default();
-        if keys.contains(&signature.key) || !owner.public_key.verifies(&message, &bytes) {
-            return Err(format!("the signature of {} does not hold", owner.person));
-        }
-        keys.push(signature.key);
-        if !people.contains(&owner.person) {
-            people.push(owner.person.clone());
-        }
-    }
-    let wanted = usize::from(owners.threshold);
-    if keys.len() < wanted || (owners.author_is_not_approver && people.len() < 2) {
-        return Err(format!("{} owners signed, {wanted} must", keys.len()));
-    }
-    Ok(people)
-}
-
-#[cfg(test)]
-mod tests {
-    use zeuge_protocol::document::Owner;
-    use zeuge_protocol::keys::SigningKey;
-    use zeuge_protocol::name::Name;
-
-    use super::*;
-
-    const NOW: i64 = 1_000_000;
-
-    fn owner(person: &str, seed: u8) -> OwnerKey {
-        OwnerKey {
-            person: person.into(),
-            key: SigningKey::from_seed(&[seed; 32]).unwrap(),
-        }
-    }
-
-    fn owners(threshold: u8) -> OwnerSet {
-        let key = |person: &str, seed: u8| Owner {
-            person: person.into(),
-            public_key: owner(person, seed).key.public(),
-        };
-        OwnerSet {
-            tenant: Name::parse("acme").unwrap(),
-            threshold,
-            author_is_not_approver: false,
-            owners: vec![key("anna", 1), key("berta", 2)],
-            carries: std::collections::BTreeSet::new(),
-        }
-    }
-
-    fn waiver() -> Waiver {
-        Waiver {
-            because: "the witness is down".into(),
-            from: NOW,
-            until: NOW + WAIVER_SECS_MAX,
-            ..Waiver::new("c".into(), vec!["n".into()], vec!["policy.tcb".into()])
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn nothing_that_no_owner_signed_is_believed(payload: Vec<u8>, text: String) {
-            proptest::prop_assert!(believe(&text, &owners(1), "c", NOW).is_err());
-            let payload = base64url(&payload);
-            let text = format!("{{\"payload\":\"{payload}\",\"signatures\":[]}}");
-            proptest::prop_assert!(believe(&text, &owners(1), "c", NOW).is_err());
-        }
-    }
-
-    #[test]
-    fn it_covers_only_what_it_names() {
-        let failed = |checks: &[&str]| checks.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>();
-        let until = Some(NOW + WAIVER_SECS_MAX);
-        assert_eq!(waiver().covers("n", &failed(&["policy.tcb"])), until);
-        assert_eq!(waiver().covers("m", &failed(&["policy.tcb"])), None);
-        assert_eq!(
-            waiver().covers("n", &failed(&["policy.tcb", "policy.debug"])),
-            None
-        );
-        assert_eq!(waiver().covers("n", &[]), None);
-    }
-
-    #[test]
-    fn it_counts_for_one_cluster_signed_by_enough_owners_and_for_four_hours() {
-        let text = sign(&waiver(), &[owner("anna", 1)]);
-        let believed = believe(&text, &owners(1), "c", NOW).unwrap();
-        assert_eq!(
-            (believed.waiver, believed.people),
-            (waiver(), vec!["anna".to_owned()])
-        );
-        let both = sign(&waiver(), &[owner("anna", 1), owner("berta", 2)]);
-        assert!(believe(&both, &owners(2), "c", NOW).is_ok());
-        let refused = |text: &str, set: &OwnerSet, cluster: &str, now: i64, part: &str| {
-            let because = believe(text, set, cluster, now).unwrap_err();
-            assert!(because.contains(part), "{because}");
-        };
-        refused(&text, &owners(2), "c", NOW, "1 owners signed, 2 must");
-        let stranger = sign(&waiver(), &[owner("eve", 9)]);
-        refused(&stranger, &owners(1), "c", NOW, "0 owners signed");
-        let twice = sign(&waiver(), &[owner("anna", 1), owner("anna", 1)]);
-        refused(&twice, &owners(2), "c", NOW, "does not hold");
-        refused(&text, &owners(1), "d", NOW, "for the cluster c");
-        refused(
-            &text,
-            &owners(1),
-            "c",
-            NOW + WAIVER_SECS_MAX,
-            "not any more",
-        );
-        refused(&text, &owners(1), "c", NOW - 31, "not yet");
-        let mut long = waiver();
-        long.until += 1;
-        let long = sign(&long, &[owner("anna", 1)]);
-        refused(&long, &owners(1), "c", NOW, "at most 14400");
-        let mut silent = waiver();
-        silent.because = " ".into();
-        let silent = sign(&silent, &[owner("anna", 1)]);
-        refused(&silent, &owners(1), "c", NOW, "a reason");
-        let mut other: Envelope = serde_json::from_str(&text).unwrap();
-        let mut changed = waiver();
-        changed.nodes = vec!["m".into()];
-        other.payload = base64url(&serde_json::to_vec(&changed).unwrap());
-        let other = serde_json::to_string(&other).unwrap();
-        refused(&other, &owners(1), "c", NOW, "does not hold");
-        refused(
-            &"x".repeat(WAIVER_BYTES_MAX + 1),
-            &owners(1),
-            "c",
-            NOW,
-            "longer",
-        );
     }
 }

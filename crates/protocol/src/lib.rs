@@ -39,6 +39,7 @@ pub mod seal;
 pub mod session;
 pub mod suite;
 pub mod text;
+pub mod waiver;
 
 pub use error::Error;
 

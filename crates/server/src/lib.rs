@@ -53,6 +53,7 @@ pub mod tpm;
 #[cfg(feature = "traces")]
 pub mod traces;
 pub mod view;
+pub mod waivers;
 pub mod wire;
 pub mod witness;
 
@@ -71,4 +72,5 @@ pub const CHECKS: &[&[&str]] = &[
     session::CHECKS,
     store::CHECKS,
     tenants::CHECKS,
+    waivers::CHECKS,
 ];

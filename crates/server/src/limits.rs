@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use zeuge_protocol::api::BODY_BYTES_MAX;
 use zeuge_protocol::document::DOCUMENT_BYTES_MAX;
+use zeuge_protocol::waiver::WAIVER_BYTES_MAX;
 
 use crate::enrolment::REQUEST_BYTES_MAX;
 use crate::secrets::UPLOAD_BYTES_MAX;
@@ -71,6 +72,7 @@ pub fn body_max(path: &str) -> usize {
         "/v1/appraisals" | "/v1/releases" => BODY_BYTES_MAX,
         "/v1/secrets" => UPLOAD_BYTES_MAX,
         "/v1/checkpoints" => HELD_BYTES_MAX,
+        "/v1/waivers" => WAIVER_BYTES_MAX,
         _ if path.starts_with("/v1/documents/") => DOCUMENT_BYTES_MAX,
         _ if path.starts_with("/v1/enrolments") => REQUEST_BYTES_MAX,
         _ if path.starts_with("/v1/tenants") => TENANT_BYTES_MAX,
@@ -118,6 +120,7 @@ mod tests {
             ("REQUEST_BYTES_MAX", count(REQUEST_BYTES_MAX)),
             ("TENANT_BYTES_MAX", count(TENANT_BYTES_MAX)),
             ("HELD_BYTES_MAX", count(HELD_BYTES_MAX)),
+            ("WAIVER_BYTES_MAX", count(WAIVER_BYTES_MAX)),
             ("BUNDLE_BYTES_MAX", count(bundle::BUNDLE_BYTES_MAX)),
             ("MEMBERS_MAX", count(bundle::MEMBERS_MAX)),
             ("DEPTH_MAX", count(cbor::DEPTH_MAX)),

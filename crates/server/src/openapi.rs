@@ -203,6 +203,13 @@ const CALLS: &[Call] = &[
         "What the witness says of itself.",
         (JSON, "About"),
     ),
+    owner(
+        ("post", "/v1/waivers"),
+        "Writes into the log that owners signed a waiver of Kubernetes nodes (zeuge.waiver.v1); acts on \
+         none.",
+        (&["tenant!"], "Waiver"),
+        "WaiverWritten",
+    ),
     Call {
         body: "Text",
         ..post(
@@ -499,6 +506,7 @@ fn schemas() -> Value {
             ("payload", bytes()),
             ("share", bytes()),
         ]),
+        "Waiver": object(&[("payload", bytes()), ("signatures", list(json!({"type": "object"})))]),
     });
     if let (Some(all), Value::Object(answers)) = (all.as_object_mut(), answers()) {
         all.extend(answers);
@@ -561,6 +569,7 @@ fn answers() -> Value {
         "Tenants": object(&[("tenants", list(text()))]),
         "TokenMade": with(&token(), &[("tenant", text()), ("token", text())]),
         "Tokens": object(&[("tokens", list(object(&token())))]),
+        "WaiverWritten": object(&[("tenant", text()), ("digest", text()), ("leaf", number())]),
         "Verdicts": object(&[("verdicts", list(with(&row(), &[
             ("released", list(text())),
             ("verdict", any()),

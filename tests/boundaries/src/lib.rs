@@ -97,6 +97,7 @@ pub const TARGETS: &[Target] = &[
     target("tpm-signature", 1024, tpm::signature),
     target("tpm-told", 256, told_tpm::quote),
     target("trust-file", 8192, owner::trust_file),
+    target("waiver", 4096, wire::waiver),
     target("witness-report", 4096, reports::witness),
 ];
 

@@ -29,6 +29,7 @@ use zeuge_protocol::{
     request::{Request, Wanted},
     suite::Suite,
     text::base64url,
+    waiver::{self, Waiver},
 };
 
 use crate::{cloud, intel, told, told_tpm};
@@ -284,6 +285,20 @@ fn secrets(out: &mut BTreeMap<String, Vec<u8>>, path: &Path) {
     put(
         "document/manifest",
         serde_json::to_vec(&document).expect("JSON"),
+    );
+    let waiver = Waiver {
+        because: "a test".to_owned(),
+        from: NOW,
+        until: NOW + 3600,
+        ..Waiver::new(
+            "c".to_owned(),
+            vec!["n".to_owned()],
+            vec!["policy.tcb".to_owned()],
+        )
+    };
+    put(
+        "waiver/signed",
+        waiver::sign(&waiver, &[&key(1)]).into_bytes(),
     );
     put(
         "document/owners",

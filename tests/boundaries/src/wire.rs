@@ -11,6 +11,7 @@ use zeuge_protocol::{
     ear::{Jwks, verify_ear},
     manifest::{Manifest, Share},
     name::{Name, Path},
+    waiver,
 };
 
 use crate::{
@@ -95,6 +96,31 @@ pub(crate) fn document(bytes: &[u8]) {
         && let Err(error) = set.check()
     {
         must::refuse_on_the_wire(&error);
+    }
+}
+
+/// A waiver of Kubernetes nodes: only what the owners signed is believed, and for four hours.
+pub(crate) fn waiver(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let owners = seeds::owners();
+    match within(Bound::new(8, 16 * 1024), bytes.len(), || {
+        waiver::read(text, &owners)
+    }) {
+        Ok(believed) => {
+            let said = believed.waiver;
+            let life = said.until - said.from;
+            assert!(life > 0 && life <= waiver::WAIVER_SECS_MAX);
+            assert!(!said.nodes.is_empty() && !said.checks.is_empty());
+            assert_eq!(believed.people, ["ada"]);
+            assert_eq!(waiver::until(text), Some(said.until));
+            let elsewhere = format!("not {}", said.cluster_uid);
+            assert!(waiver::believe(text, &owners, &elsewhere, said.from).is_err());
+            assert!(waiver::believe(text, &owners, &said.cluster_uid, said.until).is_err());
+            assert!(waiver::believe(text, &owners, &said.cluster_uid, said.from).is_ok());
+        }
+        Err(because) => assert!(because.len() <= 2 * bytes.len() + 256, "{because}"),
     }
 }
 

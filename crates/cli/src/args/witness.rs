@@ -163,6 +163,28 @@ pub(crate) struct SecretSigning {
     pub(crate) target: Target,
 }
 
+/// `zeuge waiver`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Waiver {
+    /// Have the witness write a waiver into its log; afterwards too, if it was away.
+    #[command(after_help = "\
+Examples:
+  zeuge-kube waive --key owner.key --node worker-1 --check policy.tcb --hours 2 \\
+      --because \"firmware is being rolled out\" --print | zeuge waiver log --tenant acme
+  kubectl get atp default -o jsonpath='{.spec.waivers[0]}' | zeuge waiver log --tenant acme")]
+    Log {
+        /// The file with the waiver; - is standard input.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        from: PathBuf,
+        /// Whose owners signed.
+        #[arg(long, value_name = "NAME")]
+        tenant: Name,
+        /// Which witness.
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
 /// `zeuge context`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Context {

@@ -606,6 +606,11 @@ mod tests {
         history.waived(&crate::waiver::Believed {
             waiver,
             people: vec!["anna".into()],
+            author: zeuge_protocol::keys::SigningKey::from_seed(&[1; 32])
+                .unwrap()
+                .public()
+                .id(),
+            digest: [0; 32],
         });
         let memory = memory(history);
         let waived = |from: i64, to: i64| {

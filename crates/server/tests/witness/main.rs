@@ -18,4 +18,5 @@ mod tdx;
 mod tenants;
 mod time;
 mod tpm;
+mod waivers;
 mod whole_loop;

@@ -57,6 +57,7 @@ const ROWS: &[(&str, &str, For)] = &[
     ("get", "/v1/tenants/{tenant}/tokens", For::Administrator),
     ("post", "/v1/tenants/{tenant}/tokens", For::Administrator),
     ("get", "/v1/verdicts", For::Readers),
+    ("post", "/v1/waivers", For::Operators),
     ("get", "/v1/witness", For::Everybody),
 ];
 
@@ -146,7 +147,7 @@ fn request(world: &World, method: &str, path: &str, tenant: &str) -> (String, Ve
         ("delete", "/v1/tenants/{tenant}/tokens") => "?name=nobody".to_owned(),
         ("get", "/v1/tenants" | "/v1/tenants/{tenant}/tokens") => String::new(),
         ("delete", _) => format!("?tenant={tenant}&path=no/such&name=no/such"),
-        ("get", _) => format!("?tenant={tenant}"),
+        ("get", _) | ("post", "/v1/waivers") => format!("?tenant={tenant}"),
         _ => String::new(),
     };
     (format!("{at}{query}"), body.unwrap())
