@@ -83,13 +83,16 @@ pub fn learn(
         && said(NODE_NAME) == Some(node)
         && join::judged(ear, facts).is_ok()
         && key_name(ear).is_some_and(|key| status.keys.contains(&key));
-    let newer = seconds(status.judged_at.as_ref()).is_none_or(|at| at < ear.issued);
+    let failed = ear.status() == Status::Contraindicated;
+    // Of two results of the same second the worse one counts, whichever was read first.
+    let worse = failed && status.failed_since.is_none();
+    let newer = seconds(status.judged_at.as_ref())
+        .is_none_or(|at| at < ear.issued || (at == ear.issued && worse));
     // A device that says nothing is unknown, and unknown changes nothing.
     let known = ear.status() != Status::None;
     if !fits || !newer || !known {
         return false;
     }
-    let failed = ear.status() == Status::Contraindicated;
     let checks = join::failed(ear);
     if failed {
         let cause = format!(
@@ -258,6 +261,32 @@ mod tests {
         let forged = format!("{head}.{better}.{signature}");
         let refused = believe(&forged, &pinned, "a", NOW).unwrap_err();
         assert_eq!(refused.check(), "token.signature");
+    }
+
+    #[test]
+    fn of_two_results_of_the_same_second_the_worse_one_counts() {
+        let good = ear(&[("snp", "conditional")]);
+        let mut bad = good.clone();
+        for device in bad.submods.values_mut() {
+            device.status = Status::Contraindicated;
+            device.failed = vec!["policy.debug".into()];
+        }
+        for order in [[&good, &bad], [&bad, &good]] {
+            let mut status = AttestedNodeStatus::default();
+            approve(&mut status, key_name(&good).unwrap());
+            for ear in order {
+                learn(&mut status, ear, "n", &facts(), 900);
+            }
+            assert_eq!(status.failed, ["policy.debug"]);
+            assert!(matches!(
+                believed(&status),
+                Believed::Failed { since: NOW, .. }
+            ));
+            // Read once more, neither changes anything.
+            for ear in order {
+                assert!(!learn(&mut status, ear, "n", &facts(), 900));
+            }
+        }
     }
 
     #[test]
