@@ -19,6 +19,7 @@ mod fleet;
 mod killed;
 mod lying;
 mod power;
+mod real;
 
 use cluster::{Cluster, Machine, cordoned, eventually, tainted, token, trusted};
 

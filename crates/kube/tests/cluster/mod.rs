@@ -38,6 +38,10 @@ pub(crate) struct Cluster {
     pub(crate) admin: Client,
     pub(crate) uid: String,
     issued: AtomicI64,
+    /// Whom the controller believes, in files.
+    pub(crate) witnesses: Vec<String>,
+    /// For which tenant they must have judged.
+    pub(crate) tenant: &'static str,
 }
 
 impl Drop for Cluster {
@@ -130,6 +134,8 @@ impl Cluster {
         let find = || async { namespaces.get("kube-system").await.ok()?.uid() };
         let uid = eventually("the cluster has a name", find).await;
         let cluster = Self {
+            witnesses: vec![folder.path().join("witness.json").display().to_string()],
+            tenant: "acme",
             folder,
             controller: None,
             admin,
@@ -297,20 +303,19 @@ impl Cluster {
                 "--interval",
                 interval,
                 "--tenant",
-                "acme",
+                self.tenant,
                 "--audience",
                 AUDIENCE,
             ])
             .args([
                 "--kubeconfig",
                 &file,
-                "--witness",
-                &self.path("witness.json"),
                 "--owners",
                 &self.path("owners.json"),
                 "--not-applicable",
                 "system:bootstrappers:plain",
             ])
+            .args(self.witnesses.iter().flat_map(|it| ["--witness", it]))
             .stderr(log)
             .spawn();
         child.unwrap()
@@ -383,6 +388,22 @@ impl Cluster {
     pub(crate) async fn newcomer(&self) -> Client {
         let token = format!("{}.{}", TOKEN.0, TOKEN.1);
         connect(self.kubeconfig(json!({"token": token}))).await
+    }
+
+    /// The newcomer's configuration as a file, for the program.
+    pub(crate) fn bootstrap_file(&self) -> String {
+        let token = format!("{}.{}", TOKEN.0, TOKEN.1);
+        let file = self.path("bootstrap.kubeconfig");
+        fs::write(&file, self.kubeconfig(json!({"token": token})).to_string()).unwrap();
+        file
+    }
+
+    /// A kubelet with what `zeuge-kube node join` left for it.
+    pub(crate) async fn kubelet(&self, name: &str, kubeconfig: Value) -> Machine {
+        let mut machine = Machine::new(name);
+        machine.client = Some(connect(kubeconfig.clone()).await);
+        machine.kubeconfig = kubeconfig;
+        machine
     }
 
     /// A newcomer whose token gives a group of its own.

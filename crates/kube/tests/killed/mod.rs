@@ -13,11 +13,11 @@ use crate::cluster::{self, Cluster, cordoned, eventually, tainted, trusted};
 
 /// What can be seen of one machine.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Seen {
+pub(crate) struct Seen {
     step: Option<String>,
-    taints: Vec<String>,
-    cordoned: bool,
-    trusted: bool,
+    pub(crate) taints: Vec<String>,
+    pub(crate) cordoned: bool,
+    pub(crate) trusted: bool,
     denied: bool,
     failed: bool,
 }
@@ -45,7 +45,7 @@ async fn look(cluster: &Cluster) -> Option<Seen> {
 }
 
 /// Kills and restarts the controller at every change until `done`; what was seen.
-async fn killing(cluster: &mut Cluster, done: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+pub(crate) async fn killing(cluster: &mut Cluster, done: impl Fn(&Seen) -> bool) -> Vec<Seen> {
     let begun = Instant::now();
     let mut seen = Vec::new();
     loop {
