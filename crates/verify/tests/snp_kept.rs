@@ -101,12 +101,13 @@ fn no_lie_is_believed_for_a_chain_that_was_kept() {
             let told = amd.tell(Some(*lie), &spec, now());
             assert!(judge(&told, &trusted()).is_err());
             // With what the liar brings, and with what was verified.
-            assert_eq!(warm(&kept, &told, &heap(&told), told.at), None, "{lie:?}");
-            let answer = warm(&kept, &told, &true_heap, told.at);
-            assert!(
-                answer.is_none() || answer == cold(&told, &true_heap, told.at),
-                "{lie:?}"
-            );
+            for heap in [&heap(&told), &true_heap] {
+                let answer = warm(&kept, &told, heap, told.at);
+                assert!(
+                    answer.is_none() || answer == cold(&told, heap, told.at),
+                    "{lie:?}"
+                );
+            }
         }
     }
 }

@@ -4,7 +4,13 @@
 //! both encodings of the PSS parameters are those of real ones. Signs with the keys it is given;
 //! never decides who signs what.
 
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
 use aws_lc_rs::{
+    digest::{Context, SHA256 as DIGEST},
     rand::SystemRandom,
     rsa,
     signature::{KeyPair as _, RSA_PSS_SHA256, RSA_PSS_SHA384},
@@ -26,6 +32,11 @@ use crate::{
 const AMD: [u64; 8] = [1, 3, 6, 1, 4, 1, 3704, 1];
 const SHA256: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
 const SHA384: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 2];
+
+/// Signatures that are kept: 4 MiB with what stands around them.
+const SIGNED_MAX: usize = 8192;
+/// Signatures by the digest of key, scheme and message.
+static SIGNED: LazyLock<Mutex<HashMap<Vec<u8>, Vec<u8>>>> = LazyLock::new(Mutex::default);
 
 /// How the issuer signs, and how it writes that down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +71,27 @@ impl Pss {
         sequence(&[&scheme, &element(0x30, &parameters)])
     }
 
+    /// The same key says the same about the same words: tests ask for one list a thousand times,
+    /// and a signature of 4096 bits takes milliseconds.
     pub(crate) fn sign(self, key: &rsa::KeyPair, message: &[u8]) -> Vec<u8> {
+        let mut asked = Context::new(&DIGEST);
+        asked.update(key.public_key().as_ref());
+        asked.update(&[u8::from(self == Self::Foreign)]);
+        asked.update(message);
+        let asked = asked.finish().as_ref().to_vec();
+        let signed = || SIGNED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signature) = signed().get(&asked) {
+            return signature.clone();
+        }
+        let signature = self.sign_anew(key, message);
+        let mut signed = signed();
+        if signed.len() < SIGNED_MAX {
+            signed.insert(asked, signature.clone());
+        }
+        signature
+    }
+
+    fn sign_anew(self, key: &rsa::KeyPair, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; key.public_modulus_len()];
         let padding = if self == Self::Foreign {
             &RSA_PSS_SHA256
