@@ -11,7 +11,7 @@ use std::{
 use crate::compile::Program;
 
 /// Milliseconds of CPU beyond three times what the tests took.
-const PATIENCE: u64 = 5_000;
+const PATIENCE: u64 = 1_500;
 
 /// One test.
 #[derive(Debug, Clone)]
