@@ -51,6 +51,17 @@ pub fn kubectl() -> std::process::ExitCode {
     plugin::main()
 }
 
+/// A report that this key signed, in words: what `kubectl zeuge verify-report` prints.
+///
+/// # Errors
+/// Why it is not believed.
+pub fn report(
+    signed: &str,
+    public: &zeuge_protocol::keys::PublicKey,
+) -> Result<String, &'static str> {
+    plugin::report(signed, public)
+}
+
 /// Runs the program with the arguments of the process; returns its exit code (DESIGN §5.1).
 #[must_use]
 pub fn main() -> std::process::ExitCode {

@@ -48,6 +48,17 @@ Exit codes: 0 done or affirming; 1 usage, local trouble or no such node; 3 a rep
 not hold; 4 the API server is unavailable; 5 the node's evidence failed; 10 the node is unknown, stale
 or rebooted, or a report does not reach back far enough.";
 
+/// A signed report in words.
+///
+/// # Errors
+/// Why it is not believed.
+pub(crate) fn report(
+    signed: &str,
+    public: &zeuge_protocol::keys::PublicKey,
+) -> Result<String, &'static str> {
+    report::opened(signed, public).map(|report| report.text())
+}
+
 /// Attested nodes: what is known, what would happen, what happened.
 #[derive(Parser)]
 #[command(name = "kubectl-zeuge", bin_name = "kubectl zeuge", version, after_help = EXAMPLES)]

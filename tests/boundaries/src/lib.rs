@@ -11,6 +11,7 @@ mod cloud;
 mod dcap;
 mod intel;
 mod kinds;
+mod kube;
 mod ledger;
 pub mod meter;
 mod owner;
@@ -67,6 +68,9 @@ pub const TARGETS: &[Target] = &[
     target("intel-document", 4096, told::intel_document),
     target("kind", 4096, kinds::detect),
     target("knowledge", 8192, owner::knowledge),
+    target("kube-certificate", 4096, kube::validity),
+    target("kube-report", 4096, kube::report),
+    target("kube-request", 4096, kube::request),
     target("leaf", 1024, ledger::leaf),
     target("manifest", 1024, wire::manifest),
     target("name", 300, wire::name),

@@ -164,6 +164,7 @@ pub fn all() -> BTreeMap<String, Vec<u8>> {
         b"\x03\x00{\"id\":\"TDX\",\"version\":3}".to_vec(),
     );
     intel::seeds(&mut out);
+    crate::kube::seeds(&mut out);
     wire(&mut out);
     ledger(&mut out);
     documents(&mut out);

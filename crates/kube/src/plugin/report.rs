@@ -81,7 +81,7 @@ fn instant(text: &str) -> Result<i64, Error> {
 
 /// The page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Report {
+pub(super) struct Report {
     schema: String,
     /// The UID of the namespace kube-system.
     cluster: String,
@@ -402,7 +402,7 @@ fn write_new(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 /// The report, if this key signed it.
-fn opened(text: &str, public: &PublicKey) -> Result<Report, &'static str> {
+pub(super) fn opened(text: &str, public: &PublicKey) -> Result<Report, &'static str> {
     let signed: Signed = serde_json::from_str(text).map_err(|_| "this is no signed report")?;
     let payload = from_base64url(&signed.payload).ok_or("the payload is not base64url")?;
     let signature = from_base64url(&signed.signature).ok_or("the signature is not base64url")?;
@@ -437,7 +437,7 @@ pub(super) fn verify(path: &Path, public_key: &str, text: bool) -> Result<u8, Er
 }
 
 impl Report {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let sum = &self.summary;
         let mut out = format!(
             "cluster {}, {} to {}\n{} nodes; {} verdicts, {} expected; gaps {}; {} failures",
