@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// Waivers of Kubernetes nodes, as owners signed them.
     #[command(subcommand)]
     Waiver(witness::Waiver),
+    /// Machines that get no secrets for now.
+    #[command(subcommand)]
+    Stop(witness::Stop),
     /// Names for several witnesses.
     #[command(subcommand)]
     Context(witness::Context),

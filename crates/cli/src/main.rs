@@ -30,6 +30,7 @@ mod payload;
 mod policy;
 mod reference;
 mod secret;
+mod stop;
 mod tenant;
 mod threats;
 mod token;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Apply(apply) => apply::run(&apply),
         Command::Secret(secret) => secret::run(&secret),
         Command::Waiver(waiver) => waiver::run(&waiver),
+        Command::Stop(stop) => stop::run(&stop),
         Command::Context(context) => contexts::run(&context),
         Command::Policy(policy) => policy::run(&policy),
         Command::Reference(reference) => reference::run(&reference),

@@ -80,6 +80,7 @@ fn grant(
     let role = match role {
         Role::Reader => "reader",
         Role::Operator => "operator",
+        Role::Cluster => "cluster",
     };
     let mut body = json!({"name": name, "role": role});
     if expires.is_some() {

@@ -35,7 +35,13 @@ use crate::model::{Amount, Policy, Rung, Stage};
     printcolumn(name = "Reaction", type_ = "string", json_path = ".spec.reaction"),
     printcolumn(name = "Held", type_ = "string", json_path = ".status.holds[*].check"),
     printcolumn(name = "Bypass", type_ = "string", json_path = ".status.bypass[*]"),
-    printcolumn(name = "Waivers", type_ = "string", json_path = ".status.waivers[*]")
+    printcolumn(name = "Waivers", type_ = "string", json_path = ".status.waivers[*]"),
+    printcolumn(
+        name = "Witnesses",
+        type_ = "string",
+        json_path = ".status.witnesses[*]",
+        priority = 1
+    )
 )]
 #[x_kube(validation = Rule::new("!self.forceAfterDeadline || self.reaction in ['NoExecute', 'Credentials', 'Delete']").message("force needs a reaction that reaches NoExecute"))]
 #[serde(rename_all = "camelCase")]
@@ -167,7 +173,7 @@ pub enum StageSpec {
     Observe,
     /// No joins and renewals for failing nodes, no new pods on them.
     NoJoins,
-    /// No new secrets.
+    /// Witnesses are told to give failing nodes no new secrets.
     NoSecrets,
     /// Everything.
     Evict,
@@ -209,6 +215,12 @@ pub struct AttestationPolicyStatus {
     /// The waivers that count now, one sentence each, and those that were refused.
     #[serde(default)]
     pub waivers: Vec<String>,
+    /// Waivers that counted and stand in no witness's log yet, as owners signed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlogged: Vec<String>,
+    /// What witnesses were told, and which could not be: one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witnesses: Vec<String>,
 }
 
 /// A hold.
@@ -333,6 +345,9 @@ pub struct AttestedNodeStatus {
     /// Until when the newest certificate counts that was signed for the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_until: Option<Time>,
+    /// The witness that judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<String>,
     /// The log's receipt of the verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,

@@ -12,6 +12,7 @@ use zeuge_protocol::ear::{Ear, Jwks, Status, verify_ear};
 use crate::api::AttestedNodeStatus;
 use crate::join::{self, BOOT_ID, CLUSTER_UID, Facts, NODE_NAME};
 use crate::model::Believed;
+use crate::tell::Place;
 
 /// How many keys are remembered for a name: the current one and one that is being rotated in.
 const KEYS_MAX: usize = 2;
@@ -27,6 +28,9 @@ pub struct Pinned {
     pub issuer: String,
     /// Its keys.
     pub jwks: Jwks,
+    /// How it is told of waivers, and of machines without new secrets; by default it is not.
+    #[serde(default)]
+    pub tell: Option<Place>,
 }
 
 /// The claims of a token that one of the witnesses signed for `audience`.
@@ -122,6 +126,7 @@ pub fn learn(
     status.policy_digest = Some(hex::encode(ear.policy_digest));
     status.boot_id = said(BOOT_ID).map(str::to_owned);
     status.receipt.clone_from(&ear.receipt);
+    status.witness = Some(ear.issuer.clone());
     true
 }
 
@@ -234,6 +239,7 @@ mod tests {
         let pinned = [Pinned {
             issuer: "https://w1".into(),
             jwks: Jwks::of(&[key.public()]),
+            tell: None,
         }];
         let ear = ear(&[("snp", "conditional"), ("tpm", "not_protected")]);
         let token = jwt::sign(&ear, &key).unwrap();

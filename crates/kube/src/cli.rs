@@ -98,7 +98,8 @@ struct Place {
 struct Controller {
     #[command(flatten)]
     place: Place,
-    /// A witness to believe: JSON with its issuer and its key set (jwks). May be repeated.
+    /// A witness to believe: JSON with its issuer, its key set (jwks) and perhaps how it is told of
+    /// waivers and stops (tell: url, ca, token). May be repeated.
     #[arg(long, value_name = "FILE", required = true)]
     witness: Vec<PathBuf>,
     /// For whom Attestation Results must be meant.
@@ -229,7 +230,12 @@ impl Install {
         let inside = match (&self.inside, &self.witness) {
             (Some(image), Some(witness)) => {
                 // What cannot be read here could not be read there.
-                read_json::<Pinned>(witness)?;
+                let pinned = read_json::<Pinned>(witness)?;
+                if pinned.tell.is_some() {
+                    let because = "tell: its token would be a Secret of the cluster; a controller \
+                                   outside tells witnesses";
+                    return Err(Error::Local(because.into()));
+                }
                 let read = std::fs::read_to_string(witness);
                 Some(Inside {
                     image: image.clone(),

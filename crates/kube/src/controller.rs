@@ -11,6 +11,7 @@ mod certificates;
 mod denials;
 mod gate;
 mod lives;
+mod told;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
@@ -39,6 +40,7 @@ use crate::join::Facts;
 use crate::leader::{self, Seat};
 use crate::metrics::{self, Metrics};
 use crate::model::{Believed, Cordon, Health, Hold, Plan, Pods, State, Step};
+use crate::tell::Desk;
 use crate::{bypass, cluster, plan, waiver};
 
 /// How often who passes the built-in approver is looked up: an alarm is due within a minute.
@@ -82,6 +84,7 @@ struct Controller {
     client: Client,
     seat: Arc<Seat>,
     metrics: Arc<Metrics>,
+    desk: Arc<Desk>,
     settings: Settings,
     cluster_uid: String,
     nodes: Store<KubeNode>,
@@ -113,6 +116,8 @@ pub async fn run(client: Client, settings: Settings) -> Result<(), Error> {
         metrics::serve(address, Arc::clone(&metrics)).await?;
     }
     let seat = Arc::new(Seat::new(leader::identity()?));
+    let desk = Desk::open(&settings.witnesses, &settings.tenant, &cluster_uid)?;
+    let desk = Arc::new(desk);
     let mut controller = Controller {
         nodes: watch(Api::all(client.clone()), &wake, lean_node),
         memories: watch(Api::all(client.clone()), &wake, lean),
@@ -121,6 +126,7 @@ pub async fn run(client: Client, settings: Settings) -> Result<(), Error> {
         client: client.clone(),
         seat: Arc::clone(&seat),
         metrics,
+        desk: Arc::clone(&desk),
         settings,
         cluster_uid,
         read: HashMap::new(),
@@ -150,10 +156,12 @@ pub async fn run(client: Client, settings: Settings) -> Result<(), Error> {
     tracing::info!(cluster = controller.cluster_uid, "watching");
     let renewals = leader::keep(client.clone(), Arc::clone(&seat), Arc::clone(&wake));
     let renewals = tokio::spawn(renewals);
+    let telling = tokio::spawn(desk.run(Arc::clone(&seat)));
     tokio::select! {
         () = controller.turns(&wake) => {}
         () = told_to_end() => {}
     }
+    telling.abort();
     renewals.abort();
     leader::give_back(&client, &seat).await
 }
@@ -266,10 +274,11 @@ impl Controller {
         let begun = Instant::now();
         let mut state = self.state(&policy, skew_secs);
         self.look = begun.elapsed();
-        let (waivers, waived) = self.waivers(&policy, &mut state, now);
+        let waivers = self.waivers(&policy, &mut state, now);
         self.count_pods(&mut state, now).await?;
         let plan = plan::plan(&state, now);
         let refuses = plan::refuses_joins(&plan.holds);
+        let said = self.tell(&policy, &state, &plan, waivers, now);
         let skewed = plan.holds.iter().any(|it| matches!(it, Hold::Skew(_)));
         if !skewed {
             self.gate(&policy, refuses, now).await;
@@ -297,10 +306,10 @@ impl Controller {
         self.count(&state, &plan, now);
         self.conditions(&state, now).await;
         self.lives(now).await;
-        self.remember_waivers(&waivers).await;
+        self.remember_waivers(&said.remember).await;
         self.certificates().await;
         self.look_for_bypass().await?;
-        self.report(&policy, &plan.holds, waived).await
+        self.report(&policy, &plan.holds, said).await
     }
 
     /// How far our clock is from the API server's.
@@ -530,12 +539,14 @@ impl Controller {
         &self,
         policy: &AttestationPolicy,
         holds: &[Hold],
-        waivers: Vec<String>,
+        said: told::Report,
     ) -> Result<(), Error> {
         let status = AttestationPolicyStatus {
             holds: holds.iter().map(hold).collect(),
             bypass: self.bypass.clone(),
-            waivers,
+            waivers: said.waivers,
+            unlogged: said.unlogged,
+            witnesses: said.witnesses,
         };
         if policy.status.as_ref() == Some(&status) {
             return Ok(());
@@ -543,7 +554,7 @@ impl Controller {
         for hold in &status.holds {
             tracing::error!(check = hold.check, "{}", hold.message);
         }
-        for sentence in &status.waivers {
+        for sentence in status.waivers.iter().chain(&status.witnesses) {
             tracing::warn!("{sentence}");
         }
         let mut next = policy.clone();

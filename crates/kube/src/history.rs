@@ -97,6 +97,9 @@ pub struct Waived {
     pub because: String,
     /// The owners who signed.
     pub by: Vec<String>,
+    /// Where it stands in a witness's log, once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logged: Option<String>,
 }
 
 impl History {
@@ -148,8 +151,9 @@ impl History {
         }
     }
 
-    /// A waiver that names the machine was believed; whether that was news.
-    pub fn waived(&mut self, waiver: &Believed) -> bool {
+    /// A waiver that names the machine was believed, and perhaps written down by a witness; whether
+    /// any of that was news.
+    pub fn waived(&mut self, waiver: &Believed, logged: Option<&str>) -> bool {
         let (said, people) = (&waiver.waiver, &waiver.people);
         let (Some(from), Some(until)) = (time(said.from), time(said.until)) else {
             return false;
@@ -160,10 +164,26 @@ impl History {
             checks: said.checks.clone(),
             because: said.because.clone(),
             by: people.clone(),
+            logged: None,
         };
-        if self.waivers.contains(&next) {
-            return false;
+        let same = |it: &&mut Waived| {
+            let known = Waived {
+                logged: None,
+                ..(**it).clone()
+            };
+            known == next
+        };
+        if let Some(known) = self.waivers.iter_mut().find(same) {
+            let news = logged.is_some() && known.logged.as_deref() != logged;
+            if news {
+                known.logged = logged.map(str::to_owned);
+            }
+            return news;
         }
+        let next = Waived {
+            logged: logged.map(str::to_owned),
+            ..next
+        };
         self.waivers.push(next);
         if let Some(dropped) = surplus(&mut self.waivers, WAIVERS_MAX) {
             self.forgotten(dropped.until);
@@ -301,11 +321,17 @@ mod tests {
                 .id(),
             digest: [0; 32],
         };
-        assert!(history.waived(&waiver(NOON)));
-        assert!(!history.waived(&waiver(NOON)));
+        assert!(history.waived(&waiver(NOON), None));
+        assert!(!history.waived(&waiver(NOON), None));
         assert_eq!(history.waivers[0].by, ["anna"]);
+        // Written down afterwards, it is the same waiver.
+        assert!(history.waived(&waiver(NOON), Some("leaf 3 of w")));
+        assert!(!history.waived(&waiver(NOON), Some("leaf 3 of w")));
+        assert!(!history.waived(&waiver(NOON), None));
+        assert_eq!(history.waivers.len(), 1);
+        assert_eq!(history.waivers[0].logged.as_deref(), Some("leaf 3 of w"));
         for at in 1..=64 {
-            assert!(history.waived(&waiver(NOON + at)));
+            assert!(history.waived(&waiver(NOON + at), None));
         }
         assert_eq!(history.waivers.len(), WAIVERS_MAX);
         assert_eq!(seconds(history.complete_since.as_ref()), Some(NOON + 60));

@@ -29,6 +29,7 @@ pub mod plan;
 mod plugin;
 pub mod preflight;
 pub mod request;
+pub mod tell;
 pub mod waiver;
 
 pub use error::{Error, reason};
@@ -42,6 +43,7 @@ pub const CHECKS: &[&[&str]] = &[
     leader::CHECKS,
     plan::CHECKS,
     preflight::CHECKS,
+    tell::CHECKS,
     waiver::CHECKS,
 ];
 

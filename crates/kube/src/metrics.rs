@@ -93,6 +93,18 @@ pub const METRICS: &[(&str, &str, &str, &str)] = &[
         "",
         "Passes that were finished.",
     ),
+    (
+        "zeuge_kube_untold",
+        "gauge",
+        "",
+        "Witnesses that could not be told, and waivers that none has written down yet.",
+    ),
+    (
+        "zeuge_kube_without_secrets",
+        "gauge",
+        "",
+        "Machines to which witnesses are told to give no new secrets.",
+    ),
 ];
 
 /// The numbers of one process.
@@ -279,6 +291,6 @@ mod tests {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"));
-        assert!(text.ends_with("zeuge_kube_passes_total 0\n"), "{text}");
+        assert!(text.ends_with("zeuge_kube_without_secrets 0\n"), "{text}");
     }
 }

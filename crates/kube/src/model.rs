@@ -52,7 +52,7 @@ pub enum Stage {
     Observe,
     /// Machines that fail do not join and are not renewed; no new pods go to them.
     NoJoins,
-    /// As before; a witness that asks gets the answer that no new secrets are due.
+    /// As before; witnesses are told to give those machines no new secrets.
     NoSecrets,
     /// Everything acts.
     Evict,

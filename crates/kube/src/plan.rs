@@ -177,6 +177,21 @@ pub fn refuses_joins(holds: &[Hold]) -> bool {
     breaker.is_none_or(|stage| stage >= Stage::NoJoins)
 }
 
+/// The machines to which no new secrets are due: those whose keys a person declared compromised, and
+/// while the breaker is held at [`Stage::NoSecrets`] or further all that fail. What fails otherwise
+/// is refused by the witness that judged it; it needs no word from here.
+#[must_use]
+pub fn without_secrets(state: &State, holds: &[Hold], now: i64) -> BTreeSet<String> {
+    let staged = holds
+        .iter()
+        .any(|hold| matches!(hold, Hold::Breaker { stage, .. } if *stage >= Stage::NoSecrets));
+    let due = |node: &Node| {
+        node.compromised || (staged && health(node, &state.policy, now) == Health::Failed)
+    };
+    let stopped = state.nodes.iter().filter(|(_, node)| due(node));
+    stopped.map(|(name, _)| name.clone()).collect()
+}
+
 /// The next step of every machine that has one.
 #[must_use]
 pub fn plan(state: &State, now: i64) -> Plan {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 pub use zeuge_protocol::waiver::{
-    Believed, WAIVER_BYTES_MAX, WAIVER_SECS_MAX, Waiver, believe, until,
+    Believed, WAIVER_BYTES_MAX, WAIVER_SECS_MAX, Waiver, believe, read, until,
 };
 
 use crate::model::Node;

@@ -166,12 +166,17 @@ pub fn read(text: &str, owners: &OwnerSet) -> Result<Believed, String> {
     })
 }
 
+/// What a waiver says; nothing is believed by it.
+#[must_use]
+pub fn said(text: &str) -> Option<Waiver> {
+    let envelope: Envelope = serde_json::from_str(text).ok()?;
+    serde_json::from_slice(&from_base64url(&envelope.payload)?).ok()
+}
+
 /// Until when a waiver says that it counts; nothing is believed by it.
 #[must_use]
 pub fn until(text: &str) -> Option<i64> {
-    let envelope: Envelope = serde_json::from_str(text).ok()?;
-    let waiver: Waiver = serde_json::from_slice(&from_base64url(&envelope.payload)?).ok()?;
-    Some(waiver.until)
+    Some(said(text)?.until)
 }
 
 /// Who signed, if they are enough, and the first of their keys.

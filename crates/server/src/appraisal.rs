@@ -167,7 +167,7 @@ impl Evidence {
     }
 
     /// The machine by its chip, for who has no name for it.
-    fn chip(&self) -> String {
+    pub(crate) fn chip(&self) -> String {
         match self {
             Self::Snp(verified) => hex::encode(verified.fact().claims.chip_id),
             Self::Quote(verified) => hex::encode(verified.fact().platform.ppid),

@@ -8,6 +8,7 @@ use crate::forecast;
 use crate::limits::APPRAISALS_MAX;
 use crate::metrics::{Gauge, labelled, process};
 use crate::refusal::Refusal;
+use crate::stops::Brake as _;
 use crate::witness::Witness;
 
 /// The whole exposition.
@@ -76,6 +77,11 @@ fn present(witness: &Witness) -> Vec<Gauge> {
             "zeuge_ready",
             "Whether this witness can release.",
             u8::from(is_ready).to_string(),
+        ),
+        (
+            "zeuge_release_stops",
+            "Machines, or tenants as a whole, whose releases somebody stopped.",
+            witness.store.stopped().unwrap_or(0).to_string(),
         ),
         (
             "zeuge_requests_under_way",

@@ -39,6 +39,7 @@ use crate::refusal::Refusal;
 use crate::reports;
 use crate::secrets::{self, Vault as _};
 use crate::session::{self, Attested, blocking, malformed};
+use crate::stops;
 use crate::tenants::{self, caller};
 use crate::waivers;
 use crate::wire::Form;
@@ -118,7 +119,11 @@ pub fn router(witness: Arc<Witness>) -> Router {
         .route("/v1/collateral/forecast", get(forecast))
         .route("/v1/witness", get(about))
         .route("/v1/checkpoints", post(held_checkpoint))
-        .route("/v1/waivers", post(waivers::write_down))
+        .route(
+            "/v1/stops",
+            get(stops::list).post(stops::put).delete(stops::lift),
+        )
+        .route("/v1/waivers", get(waivers::list).post(waivers::write_down))
         .route("/log/checkpoint", get(checkpoint))
         .route("/log/vkey", get(vkey))
         .route("/log/tile/{*path}", get(tile))

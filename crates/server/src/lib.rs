@@ -44,6 +44,7 @@ pub mod secrets;
 pub mod sequencer;
 pub mod session;
 mod snp;
+pub mod stops;
 pub mod store;
 pub mod tenants;
 pub mod tiles;
@@ -70,6 +71,7 @@ pub const CHECKS: &[&[&str]] = &[
     secrets::CHECKS,
     sequencer::CHECKS,
     session::CHECKS,
+    stops::CHECKS,
     store::CHECKS,
     tenants::CHECKS,
     waivers::CHECKS,

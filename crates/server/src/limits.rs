@@ -11,6 +11,7 @@ use zeuge_protocol::waiver::WAIVER_BYTES_MAX;
 
 use crate::enrolment::REQUEST_BYTES_MAX;
 use crate::secrets::UPLOAD_BYTES_MAX;
+use crate::stops::STOP_BYTES_MAX;
 
 /// Handles that are kept free for the database, tiles, the archive and the makers.
 pub const HANDLES_KEPT: u64 = 512;
@@ -72,6 +73,7 @@ pub fn body_max(path: &str) -> usize {
         "/v1/appraisals" | "/v1/releases" => BODY_BYTES_MAX,
         "/v1/secrets" => UPLOAD_BYTES_MAX,
         "/v1/checkpoints" => HELD_BYTES_MAX,
+        "/v1/stops" => STOP_BYTES_MAX,
         "/v1/waivers" => WAIVER_BYTES_MAX,
         _ if path.starts_with("/v1/documents/") => DOCUMENT_BYTES_MAX,
         _ if path.starts_with("/v1/enrolments") => REQUEST_BYTES_MAX,
@@ -121,6 +123,7 @@ mod tests {
             ("TENANT_BYTES_MAX", count(TENANT_BYTES_MAX)),
             ("HELD_BYTES_MAX", count(HELD_BYTES_MAX)),
             ("WAIVER_BYTES_MAX", count(WAIVER_BYTES_MAX)),
+            ("STOP_BYTES_MAX", count(STOP_BYTES_MAX)),
             ("BUNDLE_BYTES_MAX", count(bundle::BUNDLE_BYTES_MAX)),
             ("MEMBERS_MAX", count(bundle::MEMBERS_MAX)),
             ("DEPTH_MAX", count(cbor::DEPTH_MAX)),
@@ -130,6 +133,7 @@ mod tests {
             ("CHALLENGE_SECS", u64::from(session::CHALLENGE_SECS)),
             ("ROWS_MAX", u64::from(http::ROWS_MAX)),
             ("TOKENS_MAX", count(tenants::TOKENS_MAX)),
+            ("STOPPED_MAX", count(crate::stops::STOPPED_MAX)),
             ("WAITING_MAX", count(enrolment::WAITING_MAX)),
             ("FOLLOWERS_MAX", count(feed::FOLLOWERS_MAX)),
             ("FOLLOWERS_OF_ONE_MAX", count(feed::FOLLOWERS_OF_ONE_MAX)),

@@ -161,7 +161,7 @@ const CALLS: &[Call] = &[
     ),
     owner(
         ("post", "/v1/tenants/{tenant}/tokens"),
-        "Makes a token of a tenant, reader or operator, until expires (90 days when absent), and shows \
+        "Makes a token of a tenant, reader, operator or cluster, until expires (90 days when absent), and shows \
          it once.",
         (&[], "TokenRequest"),
         "TokenMade",
@@ -204,9 +204,34 @@ const CALLS: &[Call] = &[
         (JSON, "About"),
     ),
     owner(
+        ("get", "/v1/stops"),
+        "Machines that get no secrets for now, and tenants as a whole.",
+        (&["tenant!"], ""),
+        "Stops",
+    ),
+    owner(
+        ("post", "/v1/stops"),
+        "Stops the secrets of the machines whose verdicts are these leaves, or with no leaves of the whole \
+         tenant; adds to what the stop of this name holds. A cluster's token may name machines only.",
+        (&["tenant!"], "StopRequest"),
+        "StopMade",
+    ),
+    owner(
+        ("delete", "/v1/stops"),
+        "Lifts a stop. What owners signed counts again, and nothing else.",
+        (&["tenant!", "name!"], ""),
+        "StopLifted",
+    ),
+    owner(
+        ("get", "/v1/waivers"),
+        "The waivers of Kubernetes nodes that were written down, newest first.",
+        (&["tenant!"], ""),
+        "Waivers",
+    ),
+    owner(
         ("post", "/v1/waivers"),
-        "Writes into the log that owners signed a waiver of Kubernetes nodes (zeuge.waiver.v1); acts on \
-         none.",
+        "Writes into the log, once, that owners signed a waiver of Kubernetes nodes (zeuge.waiver.v1); \
+         acts on none.",
         (&["tenant!"], "Waiver"),
         "WaiverWritten",
     ),
@@ -426,7 +451,7 @@ fn token_request_schema() -> Value {
     with_optional(
         object(&[
             ("name", json!({"type": "string"})),
-            ("role", json!({"enum": ["reader", "operator"]})),
+            ("role", json!({"enum": ["reader", "operator", "cluster"]})),
         ]),
         &[("expires", json!({"type": "integer"}))],
     )
@@ -506,6 +531,10 @@ fn schemas() -> Value {
             ("payload", bytes()),
             ("share", bytes()),
         ]),
+        "StopRequest": with_optional(
+            object(&[("name", text()), ("because", text())]),
+            &[("leaves", list(number()))],
+        ),
         "Waiver": object(&[("payload", bytes()), ("signatures", list(json!({"type": "object"})))]),
     });
     if let (Some(all), Value::Object(answers)) = (all.as_object_mut(), answers()) {
@@ -565,10 +594,19 @@ fn answers() -> Value {
         "Retired": object(&[("retired", number())]),
         "SecretKept": object(&[("tenant", text()), ("path", text()), ("version", number())]),
         "Secrets": object(&[("secrets", list(secret))]),
+        "StopLifted": object(&[("tenant", text()), ("name", text()), ("lifted", number())]),
+        "StopMade": object(&[
+            ("tenant", text()),
+            ("name", text()),
+            ("new", number()),
+            ("unknown", list(number())),
+        ]),
+        "Stops": object(&[("stops", list(any()))]),
         "TenantAdded": object(&[("tenant", text())]),
         "Tenants": object(&[("tenants", list(text()))]),
         "TokenMade": with(&token(), &[("tenant", text()), ("token", text())]),
         "Tokens": object(&[("tokens", list(object(&token())))]),
+        "Waivers": object(&[("waivers", list(any()))]),
         "WaiverWritten": object(&[("tenant", text()), ("digest", text()), ("leaf", number())]),
         "Verdicts": object(&[("verdicts", list(with(&row(), &[
             ("released", list(text())),

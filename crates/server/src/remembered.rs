@@ -18,6 +18,7 @@ use crate::keys::Keys;
 use crate::refusal::Refusal;
 use crate::secrets::{self, SecretRow};
 use crate::session::Ledger;
+use crate::stops::{Brake, Stops};
 
 /// Tenants whose documents are remembered at once; with more of them all are forgotten.
 const TENANTS_MAX: usize = 256;
@@ -32,6 +33,8 @@ type Believed = Arc<(Document, Manifest)>;
 pub struct Held {
     /// What the owners want.
     pub wishes: Wishes,
+    /// Which machines get nothing for now.
+    pub stops: Stops,
     /// From when to before when every document holds.
     time: (i64, i64),
     manifests: Mutex<HashMap<([u8; 32], i64), Believed>>,
@@ -45,8 +48,8 @@ impl Remembered {
     /// What the owners of a tenant want at an instant, under the present epoch.
     ///
     /// # Errors
-    /// As [`documents::wishes`].
-    pub fn wishes<S: Shelf + Ledger>(
+    /// As [`documents::wishes`] and [`Brake::stops`].
+    pub fn wishes<S: Shelf + Ledger + Brake>(
         &self,
         store: &S,
         keys: &Keys,
@@ -62,8 +65,11 @@ impl Remembered {
             return Ok(Arc::clone(held));
         }
         let (wishes, until) = documents::wishes_until(store, keys, tenant, now)?;
+        // Whoever changes these starts a new epoch: what is decided under this one is not written then.
+        let stops = Stops::of(store.stops(tenant)?);
         let held = Arc::new(Held {
             wishes,
+            stops,
             time: (now, until),
             manifests: Mutex::default(),
         });

@@ -550,6 +550,7 @@ fn grant(
     let wishes = &held.wishes;
     let tenant = &opened.challenge.tenant;
     let path = wanted.path.as_str();
+    held.stops.demand(appraised)?;
     let rule = wishes.rules.get(path).ok_or_else(|| {
         let because = "no release rule of the owners' names this path";
         Refusal::new("release.rule", 403, because)

@@ -13,6 +13,7 @@ mod register;
 mod salvage;
 mod schema;
 pub mod sqlite;
+mod stops;
 mod vault;
 
 pub use appraisals::AppraisalRow;

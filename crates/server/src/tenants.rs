@@ -49,6 +49,9 @@ pub enum Role {
     Reader,
     /// Also bring what owners signed, and take away what releases.
     Operator,
+    /// Nothing but what a cluster's controller must tell: waivers that owners signed, and machines
+    /// that get no secrets. Reads nothing, lifts nothing.
+    Cluster,
 }
 
 impl Role {
@@ -58,6 +61,7 @@ impl Role {
         match self {
             Self::Reader => "reader",
             Self::Operator => "operator",
+            Self::Cluster => "cluster",
         }
     }
 }
@@ -136,7 +140,16 @@ impl Caller {
     pub(crate) fn may_read(&self, tenant: &str) -> Result<(), Refusal> {
         match self {
             Self::Of(token) if token.tenant != tenant => Err(self.refused(tenant)),
+            Self::Of(token) if token.role == Role::Cluster => Err(self.refused("reader")),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the caller may have written down what owners signed, and stop machines.
+    pub(crate) fn may_tighten(&self, tenant: &str) -> Result<(), Refusal> {
+        match self {
+            Self::Of(token) if token.role == Role::Cluster && token.tenant == tenant => Ok(()),
+            _ => self.may_change(tenant),
         }
     }
 
@@ -159,7 +172,9 @@ impl Caller {
     /// The one tenant that the caller sees, or the one asked for, or all.
     pub(crate) fn sees(&self, asked: Option<String>) -> Result<Option<String>, Refusal> {
         match (self, asked) {
-            (Self::Of(token), None) => Ok(Some(token.tenant.clone())),
+            (Self::Of(token), None) => self
+                .may_read(&token.tenant)
+                .map(|()| Some(token.tenant.clone())),
             (_, Some(tenant)) => self.may_read(&tenant).map(|()| Some(tenant)),
             (Self::Administrator, None) => Ok(None),
         }

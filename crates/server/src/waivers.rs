@@ -1,8 +1,8 @@
 //! Waivers of Kubernetes nodes (break-glass, `zeuge.waiver.v1`): a witness writes down that owners
 //! signed one, also when it was away while it counted.
 //!
-//! Acts on none: no verdict, token or release changes by it. What a waiver says stays with its
-//! owners; the log holds its digest and when it began.
+//! Acts on none: no verdict, token or release changes by it. The log holds its digest and when it
+//! began; what it says is kept for who reads the tenant's affairs.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use zeuge_log::leaf::Leaf;
 use zeuge_protocol::challenge::SKEW_SECS_MAX;
 use zeuge_protocol::document::OwnerSet;
@@ -19,7 +19,7 @@ use zeuge_protocol::waiver::{self, Believed};
 
 use crate::audit;
 use crate::documents::{self, Shelf as _};
-use crate::http::json_answer;
+use crate::http::{ROWS_MAX, json_answer};
 use crate::refusal::Refusal;
 use crate::sequencer::NewLeaf;
 use crate::session::blocking;
@@ -31,10 +31,47 @@ pub const CHECKS: &[&str] = &["document.waiver"];
 /// The kind under which the log names a waiver.
 pub const KIND: &str = "node-waiver";
 
+/// A waiver as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaiverRow {
+    /// SHA-256 of what was signed.
+    pub digest: [u8; 32],
+    /// Its text, as it came.
+    pub json: Vec<u8>,
+}
+
+/// Where waivers stay.
+pub trait Book: Send + Sync {
+    /// Writes a waiver down with its leaf; one that stands there already is left alone. The number
+    /// of its leaf.
+    ///
+    /// # Errors
+    /// `store.unavailable`; `tenant.unknown`.
+    fn write_waiver(
+        &self,
+        tenant: &str,
+        waiver: &WaiverRow,
+        leaf: &NewLeaf,
+        now: i64,
+    ) -> Result<u64, Refusal>;
+    /// The newest waivers of a tenant with their leaves, newest first.
+    ///
+    /// # Errors
+    /// `store.unavailable`; `tenant.unknown`.
+    fn waivers(&self, tenant: &str, limit: u32) -> Result<Vec<(u64, WaiverRow)>, Refusal>;
+}
+
 /// Whose owners signed.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Whose {
     tenant: Option<String>,
+}
+
+impl Whose {
+    fn of(self) -> Result<String, Refusal> {
+        let unsaid = || Refusal::new("request.malformed", 400, "say whose with ?tenant=NAME");
+        self.tenant.ok_or_else(unsaid)
+    }
 }
 
 /// Believes a waiver that came in, and makes a leaf of it.
@@ -62,7 +99,7 @@ fn accept(text: &[u8], owners: &OwnerSet, now: i64) -> Result<(Believed, NewLeaf
     Ok((believed, NewLeaf::new(leaf, Vec::new())?))
 }
 
-/// Writes a waiver into the log: the body is its text. Again is one leaf more.
+/// Writes a waiver into the log, once: the body is its text.
 pub(crate) async fn write_down(
     State(witness): State<Arc<Witness>>,
     Query(whose): Query<Whose>,
@@ -70,16 +107,19 @@ pub(crate) async fn write_down(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let caller = caller(&witness, &headers).await?;
-    let unsaid = || Refusal::new("request.malformed", 400, "say whose with ?tenant=NAME");
-    let tenant = whose.tenant.ok_or_else(unsaid)?;
-    caller.may_change(&tenant)?;
+    let tenant = whose.of()?;
+    caller.may_tighten(&tenant)?;
     let (this, of) = (Arc::clone(&witness), tenant.clone());
     let (believed, index) = blocking(move || {
         let now = this.clock.now()?;
         let (_, rows) = this.store.documents(&of)?;
         let owners = documents::owners(&rows, &this.keys, &of, now)?;
         let (believed, leaf) = accept(&body, &owners, now)?;
-        let index = this.store.append(&[leaf], now)?;
+        let row = WaiverRow {
+            digest: believed.digest,
+            json: body.to_vec(),
+        };
+        let index = this.store.write_waiver(&of, &row, &leaf, now)?;
         Ok((believed, index))
     })
     .await?;
@@ -87,4 +127,28 @@ pub(crate) async fn write_down(
     let digest = hex::encode(believed.digest);
     audit::done(&witness, &caller, "waiver-write", (&tenant, &digest));
     json_answer(&json!({"tenant": tenant, "digest": digest, "leaf": index}))
+}
+
+/// Lists the waivers that were written down.
+pub(crate) async fn list(
+    State(witness): State<Arc<Witness>>,
+    Query(whose): Query<Whose>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = caller(&witness, &headers).await?;
+    let tenant = whose.of()?;
+    caller.may_read(&tenant)?;
+    let rows = blocking(move || witness.store.waivers(&tenant, ROWS_MAX)).await?;
+    let rows: Vec<_> = rows.iter().map(|(leaf, row)| told(*leaf, row)).collect();
+    json_answer(&json!({"waivers": rows}))
+}
+
+/// A waiver for people. Who signed was looked at when it came.
+fn told(leaf: u64, row: &WaiverRow) -> Value {
+    let text = std::str::from_utf8(&row.json).unwrap_or_default();
+    let said = waiver::said(text);
+    json!({
+        "leaf": leaf, "digest": hex::encode(row.digest), "waiver": said,
+        "text": text,
+    })
 }

@@ -36,3 +36,4 @@ pub use intel::{
 pub use lies::{Lie, Room};
 pub use nitro::{NitroLie, NitroSpec, ToyNitro, ToyNitroDocument};
 pub use tpm::{ToyTpm, ToyTpmQuote, TpmLie, TpmSpec};
+pub use zeuge_evidence::UnixTime;

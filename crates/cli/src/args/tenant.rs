@@ -87,4 +87,6 @@ pub(crate) enum Role {
     Reader,
     /// Also brings what owners signed, and takes away what releases.
     Operator,
+    /// For zeuge-kube: has waivers written down and stops machines; reads and lifts nothing.
+    Cluster,
 }

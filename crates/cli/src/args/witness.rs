@@ -183,6 +183,75 @@ Examples:
         #[command(flatten)]
         target: Target,
     },
+    /// List the waivers that the witness wrote down, the newest first.
+    #[command(after_help = "Example:\n  zeuge waiver list --tenant acme")]
+    List {
+        /// Whose owners signed.
+        #[arg(long, value_name = "NAME")]
+        tenant: Name,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        /// Which witness.
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// `zeuge stop`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Stop {
+    /// Stop the secrets of machines, or of the whole tenant, until somebody lifts that.
+    #[command(after_help = "\
+Examples:
+  zeuge stop put --tenant acme --name incident-7 --because \"somebody was in the building\"
+  zeuge stop put --tenant acme --name rack-4 --because \"moved\" --leaf 1812 --leaf 1830
+
+A machine is named by the leaf of any of its verdicts (zeuge log tail, kubectl zeuge explain).
+Verdicts, tokens and secrets that were released stay as they are.")]
+    Put {
+        /// Whose machines.
+        #[arg(long, value_name = "NAME")]
+        tenant: Name,
+        /// The stop's name; one of the same name grows.
+        #[arg(long, value_name = "NAME")]
+        name: Name,
+        /// Why.
+        #[arg(long, value_name = "SENTENCE")]
+        because: String,
+        /// The leaf of a verdict of a machine; repeatable; without any, all machines.
+        #[arg(long, value_name = "N")]
+        leaf: Vec<u64>,
+        /// Which witness.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// List what is stopped.
+    #[command(after_help = "Example:\n  zeuge stop list --tenant acme")]
+    List {
+        /// Whose machines.
+        #[arg(long, value_name = "NAME")]
+        tenant: Name,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        /// Which witness.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lift a stop whole: what owners signed counts again.
+    #[command(after_help = "Example:\n  zeuge stop lift --tenant acme --name incident-7")]
+    Lift {
+        /// Whose machines.
+        #[arg(long, value_name = "NAME")]
+        tenant: Name,
+        /// The stop's name.
+        #[arg(long, value_name = "NAME")]
+        name: Name,
+        /// Which witness.
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 /// `zeuge context`.

@@ -8,6 +8,7 @@ use kube::{Api, ResourceExt as _};
 use super::{BOOKS_MAX, Controller};
 use crate::api::{AttestedNode, AttestedNodeSpec};
 use crate::error::Error;
+use crate::tell::Written;
 use crate::{belief, waiver};
 
 impl Controller {
@@ -53,15 +54,16 @@ impl Controller {
     }
 
     /// Waivers end and leave the policy; reports must know of them later.
-    pub(super) async fn remember_waivers(&self, believed: &[waiver::Believed]) {
-        for waiver in believed {
+    pub(super) async fn remember_waivers(&self, all: &[(waiver::Believed, Option<Written>)]) {
+        for (waiver, written) in all {
+            let logged = written.as_ref().map(ToString::to_string);
             for name in &waiver.waiver.nodes {
                 let Some(memory) = self.memories.get(&ObjectRef::new(name)) else {
                     continue;
                 };
                 let mut next = (*memory).clone();
                 let mut status = next.status.take().unwrap_or_default();
-                if status.history.waived(waiver) {
+                if status.history.waived(waiver, logged.as_deref()) {
                     next.status = Some(status);
                     self.told(name, self.remember(&next).await.map(drop));
                 }

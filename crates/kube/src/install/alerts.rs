@@ -52,6 +52,13 @@ const ALERTS: &[(&str, &str, &str, &str, &str)] = &[
         "A disruption budget blocks the drain of a node that failed (kube.drain.stuck).",
     ),
     (
+        "ZeugeUntold",
+        "max(zeuge_kube_untold) > 0",
+        "10m",
+        "warning",
+        "A witness cannot be told of waivers or of machines without secrets (kube.witness.untold).",
+    ),
+    (
         "ZeugePassesFail",
         "sum(increase(zeuge_kube_pass_failures_total[10m])) > 5",
         "0m",

@@ -6,6 +6,7 @@ use super::*;
 use crate::model::{Amount, Pods};
 
 mod limits;
+mod secrets;
 
 const NOW: i64 = 1_000_000;
 

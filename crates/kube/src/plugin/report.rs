@@ -479,13 +479,14 @@ impl Report {
             }
             for waiver in &node.waivers {
                 out.push_str(&format!(
-                    "{} waived {} to {} ({}) by {}: {}\n",
+                    "{} waived {} to {} ({}) by {}: {} ({})\n",
                     node.node,
                     waiver.from.0,
                     waiver.until.0,
                     waiver.checks.join(" "),
                     waiver.by.join(" and "),
-                    waiver.because
+                    waiver.because,
+                    waiver.logged.as_deref().unwrap_or("in no witness's log")
                 ));
             }
         }
@@ -603,7 +604,7 @@ mod tests {
             because: "firmware".into(),
             ..crate::waiver::Waiver::new("c".into(), vec!["n".into()], vec!["policy.tcb".into()])
         };
-        history.waived(&crate::waiver::Believed {
+        let believed = crate::waiver::Believed {
             waiver,
             people: vec!["anna".into()],
             author: zeuge_protocol::keys::SigningKey::from_seed(&[1; 32])
@@ -611,7 +612,9 @@ mod tests {
                 .public()
                 .id(),
             digest: [0; 32],
-        });
+        };
+        history.waived(&believed, None);
+        history.waived(&believed, Some("leaf 7 of https://w1"));
         let memory = memory(history);
         let waived = |from: i64, to: i64| {
             let told = node(&memory, (START + from, START + to), 900, START + DAY);

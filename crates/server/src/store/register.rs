@@ -10,11 +10,9 @@ use crate::tenants::{Register, Role, TokenRow};
 
 /// A role as the database spells it; an unknown word may nothing more than read.
 fn role(word: &str) -> Role {
-    if word == Role::Operator.as_str() {
-        Role::Operator
-    } else {
-        Role::Reader
-    }
+    let known = [Role::Operator, Role::Cluster];
+    let named = known.into_iter().find(|role| role.as_str() == word);
+    named.unwrap_or(Role::Reader)
 }
 
 impl Register for Sqlite {

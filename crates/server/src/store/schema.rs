@@ -32,6 +32,11 @@ CREATE TABLE IF NOT EXISTS enrolments (id TEXT PRIMARY KEY, tenant TEXT NOT NULL
   expires INTEGER NOT NULL, json TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS tpm_clocks (tenant TEXT NOT NULL, machine TEXT NOT NULL, ak BLOB NOT NULL,
   stand BLOB NOT NULL, PRIMARY KEY (tenant, machine, ak)) STRICT;
+CREATE TABLE IF NOT EXISTS stops (tenant TEXT NOT NULL, name TEXT NOT NULL, scope TEXT NOT NULL,
+  machine TEXT NOT NULL, because TEXT NOT NULL, since INTEGER NOT NULL,
+  PRIMARY KEY (tenant, name, scope, machine)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS waivers (tenant TEXT NOT NULL, digest BLOB NOT NULL, leaf INTEGER NOT NULL,
+  json BLOB NOT NULL, PRIMARY KEY (tenant, digest)) STRICT, WITHOUT ROWID;
 ";
 
 /// Columns that came later: table, name, type.

@@ -12,6 +12,7 @@ mod record;
 mod recovery;
 mod release;
 mod reports;
+mod stops;
 mod storage;
 mod surface;
 mod tdx;

@@ -139,6 +139,24 @@ fn after_a_rule_is_retired_or_a_secret_deleted_nothing_is_released_in_the_log() 
 }
 
 #[test]
+fn after_a_stop_is_acknowledged_nothing_is_released_in_the_log() {
+    let world = World::new();
+    let running = world.start();
+    world.furnish(&running, "sim");
+    let leaves = among_releases(&world, &running, &[], || {
+        let stop = br#"{"name": "incident", "because": "a test"}"#;
+        let at = "/v1/stops?tenant=sim";
+        running.admin("POST", at, &world.admin, stop).unwrap();
+    });
+    let change = leaves.iter().position(
+        |leaf| matches!(leaf, Leaf::OperatorAction { action, .. } if action == "release-stop"),
+    );
+    let (earlier, after) = leaves.split_at(change.unwrap());
+    assert!(releases(earlier) >= before());
+    assert_eq!(releases(after), 0);
+}
+
+#[test]
 fn after_a_new_version_is_acknowledged_no_older_one_is_released() {
     let world = World::new();
     let running = world.start();

@@ -58,6 +58,18 @@ fn a_waiver_is_written_down_afterwards_and_only_what_owners_signed() {
     );
     assert_eq!(told["digest"], hex::encode(digest));
     assert_eq!(&signer, world.owner.public().id().as_bytes());
+    // Brought again, it stands there already.
+    let again = bring(&world, &running, "sim", &text).unwrap();
+    assert_eq!(again["leaf"], leaf);
+    let list = "/v1/waivers?tenant=sim";
+    let listed = running.admin("GET", list, &world.admin, b"").unwrap();
+    let listed: Value = serde_json::from_slice(&listed).unwrap();
+    assert_eq!(listed["waivers"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["waivers"][0]["leaf"], leaf);
+    assert_eq!(
+        listed["waivers"][0]["waiver"]["because"],
+        "the witness was down"
+    );
     // Nobody's documents changed.
     assert_eq!(epoch(), before);
     let refused = |text: &str, part: &str| {

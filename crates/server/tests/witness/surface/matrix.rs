@@ -16,10 +16,12 @@ enum For {
     Everybody,
     /// Everybody with a token, who sees the own tenant's part.
     Holders,
-    /// The tenant's readers and operators.
+    /// The tenant's readers and operators, and no cluster's controller.
     Readers,
     /// The tenant's operators.
     Operators,
+    /// The tenant's operators and its clusters.
+    Tighteners,
     /// The administrator.
     Administrator,
 }
@@ -51,13 +53,17 @@ const ROWS: &[(&str, &str, For)] = &[
     ("delete", "/v1/secrets", For::Operators),
     ("get", "/v1/secrets", For::Readers),
     ("put", "/v1/secrets", For::Operators),
+    ("delete", "/v1/stops", For::Operators),
+    ("get", "/v1/stops", For::Readers),
+    ("post", "/v1/stops", For::Tighteners),
     ("get", "/v1/tenants", For::Holders),
     ("post", "/v1/tenants", For::Administrator),
     ("delete", "/v1/tenants/{tenant}/tokens", For::Administrator),
     ("get", "/v1/tenants/{tenant}/tokens", For::Administrator),
     ("post", "/v1/tenants/{tenant}/tokens", For::Administrator),
     ("get", "/v1/verdicts", For::Readers),
-    ("post", "/v1/waivers", For::Operators),
+    ("get", "/v1/waivers", For::Readers),
+    ("post", "/v1/waivers", For::Tighteners),
     ("get", "/v1/witness", For::Everybody),
 ];
 
@@ -99,12 +105,11 @@ fn callers(world: &World, running: &Running) -> Vec<Who> {
     running.admin("DELETE", at, &world.admin, b"").unwrap();
     all.push(who("a token that was taken away", removed, None));
     for tenant in ["sim", "acme"] {
-        for role in ["reader", "operator"] {
-            let name = if role == "reader" {
-                "a reader"
-            } else {
-                "an operator"
-            };
+        for (role, name) in [
+            ("reader", "a reader"),
+            ("operator", "an operator"),
+            ("cluster", "a cluster"),
+        ] {
             all.push(who(
                 name,
                 token(tenant, role, role, None),
@@ -145,9 +150,10 @@ fn request(world: &World, method: &str, path: &str, tenant: &str) -> (String, Ve
     };
     let query = match (method, path) {
         ("delete", "/v1/tenants/{tenant}/tokens") => "?name=nobody".to_owned(),
+        ("delete", "/v1/stops") => format!("?tenant={tenant}&name=nobody"),
         ("get", "/v1/tenants" | "/v1/tenants/{tenant}/tokens") => String::new(),
         ("delete", _) => format!("?tenant={tenant}&path=no/such&name=no/such"),
-        ("get", _) | ("post", "/v1/waivers") => format!("?tenant={tenant}"),
+        ("get", _) | ("post", "/v1/stops" | "/v1/waivers") => format!("?tenant={tenant}"),
         _ => String::new(),
     };
     (format!("{at}{query}"), body.unwrap())
@@ -173,7 +179,8 @@ fn wanted(whom: For, who: &Who, tenant: &str) -> Option<u16> {
     };
     let may = match whom {
         For::Everybody | For::Holders => true,
-        For::Readers => own == tenant,
+        For::Readers => own == tenant && role != "cluster",
+        For::Tighteners => own == tenant && role != "reader",
         For::Operators => own == tenant && role == "operator",
         For::Administrator => false,
     };
@@ -235,13 +242,16 @@ fn whoever_holds_a_token_sees_the_own_tenant_alone_when_none_is_named() {
     let world = World::new();
     let running = world.start();
     for who in callers(&world, &running) {
-        let Some((own, _)) = who.of else { continue };
+        let Some((own, role)) = who.of else { continue };
         let token = who.token.as_deref();
+        let reads = role != "cluster";
         let seen = running.send("GET", "/v1/tenants", token, b"").unwrap();
         let seen: Value = serde_json::from_slice(&seen).unwrap();
-        assert_eq!(seen["tenants"], json!([own]));
+        let wanted = if reads { json!([own]) } else { json!([]) };
+        assert_eq!(seen["tenants"], wanted);
         for at in ["/v1/verdicts", "/v1/machines", "/v1/collateral/forecast"] {
-            running.send("GET", at, token, b"").unwrap();
+            let answer = running.send("GET", at, token, b"");
+            assert_eq!(kept_out(&answer), (!reads).then_some(403), "{at}");
         }
     }
 }
