@@ -33,6 +33,18 @@ use crate::model::{Amount, Policy, Rung, Stage};
     status = "AttestationPolicyStatus",
     doc = "How nodes are demanded to be attested, and what happens to those that fail.",
     printcolumn(name = "Reaction", type_ = "string", json_path = ".spec.reaction"),
+    printcolumn(
+        name = "Nodes",
+        type_ = "string",
+        json_path = ".spec.selector.names[*]",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Groups",
+        type_ = "string",
+        json_path = ".spec.selector.bootstrapGroups[*]",
+        priority = 1
+    ),
     printcolumn(name = "Held", type_ = "string", json_path = ".status.holds[*].check"),
     printcolumn(name = "Bypass", type_ = "string", json_path = ".status.bypass[*]"),
     printcolumn(name = "Waivers", type_ = "string", json_path = ".status.waivers[*]"),
@@ -44,8 +56,18 @@ use crate::model::{Amount, Policy, Rung, Stage};
     )
 )]
 #[x_kube(validation = Rule::new("!self.forceAfterDeadline || self.reaction in ['NoExecute', 'Credentials', 'Delete']").message("force needs a reaction that reaches NoExecute"))]
+#[x_kube(validation = Rule::new("!has(self.selector) || !(has(self.compromised) || has(self.maintenance) || has(self.waivers) || has(self.enrolledControlPlane) || has(self.breaker.acknowledged) || self.forceAfterDeadline || self.maxUnavailable != '1' || self.drainSeconds != 900 || self.breaker.limit != '10%')").message("a policy with a selector sets policies, witnesses, maxAgeSeconds and reaction; the rest is the cluster's"))]
 #[serde(rename_all = "camelCase")]
 pub struct AttestationPolicySpec {
+    /// Which nodes this policy tightens the demands for; the policy that the controller follows holds
+    /// for all, and needs none. Such a policy sets policies, witnesses, maxAgeSeconds and reaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<Selector>,
+    /// The issuers of witnesses that count, among those in the controller's files; with none, all of
+    /// those do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 512)))]
+    pub witnesses: Vec<String>,
     /// SHA-256 of the witness policies that count, hexadecimal; with none, the witness's own does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -87,6 +109,31 @@ pub struct AttestationPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 16384)))]
     pub waivers: Vec<String>,
+}
+
+/// Nodes by the group of the bootstrap token with which they joined, and by name. Labels are no way to
+/// select: machines set them themselves.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("has(self.names) || has(self.bootstrapGroups)").message("a selector names nodes or groups"))]
+#[serde(rename_all = "camelCase")]
+pub struct Selector {
+    /// Names of nodes; `*` stands for any letters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(max = 253), regex(pattern = r"^[a-z0-9.*-]+$"))
+    )]
+    pub names: Vec<String>,
+    /// Groups that only bootstrap tokens give.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(min = 1, max = 16),
+        inner(
+            length(max = 277),
+            regex(pattern = r"^system:bootstrappers:[a-z0-9:-]{0,255}[a-z0-9]$")
+        )
+    )]
+    pub bootstrap_groups: Vec<String>,
 }
 
 const fn age_default() -> i64 {
@@ -311,6 +358,9 @@ pub struct AttestedNodeStatus {
     /// machine itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_applicable: Option<String>,
+    /// The groups of the bootstrap token with which it joined, as the API server said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bootstrap_groups: Vec<String>,
     /// Who holds the keys that the verdict rests on, such as AMD.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub makers: Vec<String>,

@@ -202,6 +202,7 @@ mod tests {
             control_plane: false,
             enrolled: false,
             policies: vec![],
+            witnesses: vec![],
             tenant: "acme".into(),
             refuses: true,
             exempt: vec![],

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Node as KubeNode, Pod, Taint};
 use serde_json::{Value, json};
 
-use crate::api::{AttestationPolicySpec, AttestedNode, AttestedNodeStatus};
+use crate::api::{AttestedNode, AttestedNodeStatus};
 use crate::belief;
 use crate::model::{Cordon, Node, Pods, State, Step};
+use crate::selection::Rules;
 
 /// The taint of a machine that is not trusted.
 pub const UNTRUSTED: &str = "zeuge.dev/untrusted";
@@ -59,7 +60,7 @@ pub fn control_plane(node: &KubeNode) -> bool {
 pub fn state<'a>(
     nodes: impl Iterator<Item = &'a KubeNode>,
     memories: impl Iterator<Item = &'a AttestedNode>,
-    policy: &AttestationPolicySpec,
+    rules: &Rules,
     start_taint: &str,
 ) -> State {
     let mut all: BTreeMap<&str, (Option<&KubeNode>, Option<&AttestedNode>)> = BTreeMap::new();
@@ -72,11 +73,11 @@ pub fn state<'a>(
         all.entry(name).or_default().1 = Some(memory);
     }
     let machine = |(name, (node, memory)): (&str, _)| {
-        let machine = machine(name, node, memory, policy, start_taint);
+        let machine = machine(name, node, memory, rules, start_taint);
         (name.to_owned(), machine)
     };
     State {
-        policy: policy.policy(),
+        policy: rules.base.policy(),
         nodes: all.into_iter().map(machine).collect(),
         skew_secs: 0,
     }
@@ -88,9 +89,10 @@ pub fn machine(
     name: &str,
     node: Option<&KubeNode>,
     memory: Option<&AttestedNode>,
-    policy: &AttestationPolicySpec,
+    rules: &Rules,
     start_taint: &str,
 ) -> Node {
+    let policy = &rules.base;
     let unknown = AttestedNodeStatus::default();
     let status = memory.and_then(|it| it.status.as_ref());
     let status = status.unwrap_or(&unknown);
@@ -131,6 +133,7 @@ pub fn machine(
         // Waivers are not the cluster's: crate::waiver puts them in.
         waived_until: None,
         silence_waived_until: None,
+        tightened: rules.tightened(name, &status.bootstrap_groups),
     }
 }
 
@@ -261,7 +264,7 @@ mod tests {
             json!({"reaction": "Drain", "breaker": breaker}).to_string()
         };
         let holds = |policy: &str| {
-            let policy: AttestationPolicySpec = serde_json::from_str(policy).unwrap();
+            let rules = Rules::only(serde_json::from_str(policy).unwrap());
             let read = |it: &Value| it.to_string();
             let nodes: Vec<KubeNode> = nodes
                 .iter()
@@ -272,7 +275,7 @@ mod tests {
                 .map(|it| serde_json::from_str(&read(it)).unwrap())
                 .collect();
             plan::holds(
-                &state(nodes.iter(), memories.iter(), &policy, START_TAINT),
+                &state(nodes.iter(), memories.iter(), &rules, START_TAINT),
                 now,
             )
         };

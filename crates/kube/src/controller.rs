@@ -40,6 +40,7 @@ use crate::join::Facts;
 use crate::leader::{self, Seat};
 use crate::metrics::{self, Metrics};
 use crate::model::{Believed, Cordon, Health, Hold, Plan, Pods, State, Step};
+use crate::selection::{Demands, Rules};
 use crate::tell::Desk;
 use crate::{bypass, cluster, plan, waiver};
 
@@ -270,9 +271,11 @@ impl Controller {
         self.warned = false;
         let now = clock()?;
         let skew_secs = self.skew(now).await?;
-        self.learn(&policy, now).await;
+        let all = self.policies.state();
+        let rules = Rules::of(&policy, all.iter().map(|it| &**it));
+        self.learn(&rules, now).await;
         let begun = Instant::now();
-        let mut state = self.state(&policy, skew_secs);
+        let mut state = self.state(&rules, skew_secs);
         self.look = begun.elapsed();
         let waivers = self.waivers(&policy, &mut state, now);
         self.count_pods(&mut state, now).await?;
@@ -281,7 +284,7 @@ impl Controller {
         let said = self.tell(&policy, &state, &plan, waivers, now);
         let skewed = plan.holds.iter().any(|it| matches!(it, Hold::Skew(_)));
         if !skewed {
-            self.gate(&policy, refuses, now).await;
+            self.gate(&rules, refuses, now).await;
         }
         let mut denials = false;
         for action in &plan.actions {
@@ -321,13 +324,14 @@ impl Controller {
         Ok(there.map_or(0, |there| now.saturating_sub(there)))
     }
 
-    fn facts(&self, policy: &AttestationPolicy) -> Facts {
+    fn facts(&self, demands: Demands) -> Facts {
         Facts {
             cluster_uid: self.cluster_uid.clone(),
             name_lives: false,
             control_plane: false,
             enrolled: false,
-            policies: policy.spec.policies.clone(),
+            policies: demands.policies,
+            witnesses: demands.witnesses,
             tenant: self.settings.tenant.clone(),
             refuses: true,
             exempt: self.settings.not_applicable.clone(),
@@ -338,8 +342,7 @@ impl Controller {
     }
 
     /// Takes the results that nodes brought into memory.
-    async fn learn(&mut self, policy: &AttestationPolicy, now: i64) {
-        let (facts, age) = (self.facts(policy), policy.spec.max_age_seconds);
+    async fn learn(&mut self, rules: &Rules, now: i64) {
         for memory in self.memories.state() {
             let (name, version) = (memory.name_any(), memory.resource_version());
             let version = version.unwrap_or_default();
@@ -348,6 +351,9 @@ impl Controller {
             }
             let mut next = (*memory).clone();
             let mut status = next.status.take().unwrap_or_default();
+            let demands = rules.demands(&name, &status.bootstrap_groups);
+            let age = demands.age_secs_max;
+            let facts = self.facts(demands);
             let mut changed = false;
             for token in &memory.spec.results {
                 match belief::believe(
@@ -384,13 +390,13 @@ impl Controller {
             .await?)
     }
 
-    fn state(&self, policy: &AttestationPolicy, skew_secs: i64) -> State {
+    fn state(&self, rules: &Rules, skew_secs: i64) -> State {
         let (nodes, memories) = (self.nodes.state(), self.memories.state());
         let nodes = nodes.iter().map(|it| &**it);
         let memories = memories.iter().map(|it| &**it);
         State {
             skew_secs,
-            ..cluster::state(nodes, memories, &policy.spec, &self.settings.start_taint)
+            ..cluster::state(nodes, memories, rules, &self.settings.start_taint)
         }
     }
 

@@ -19,6 +19,7 @@ pub const CHECKS: &[&str] = &[
     "kube.csr.policy",
     "kube.csr.role",
     "kube.csr.verdict",
+    "kube.csr.witness",
     "kube.node.enrolment",
     "kube.node.name-taken",
 ];
@@ -65,8 +66,12 @@ pub struct Facts {
     pub control_plane: bool,
     /// The name is enrolled for the control plane.
     pub enrolled: bool,
-    /// The digests of policies that count, in hexadecimal; empty when the witness's is enough.
-    pub policies: Vec<String>,
+    /// The digests of policies that count, in hexadecimal: each list must hold the one that was
+    /// applied; without any the witness's is enough.
+    pub policies: Vec<Vec<String>>,
+    /// The issuers of witnesses that count among the pinned ones: each list must hold the one that
+    /// judged; without any all do.
+    pub witnesses: Vec<Vec<String>>,
     /// The tenant that must have been judged for.
     pub tenant: String,
     /// Whether machines whose evidence fails may be refused now (the breaker).
@@ -290,19 +295,27 @@ fn fits(ear: &Ear, asked: &Asked, node: &str, facts: &Facts) -> Result<(), Refus
     Ok(())
 }
 
-/// Whether a result was judged for this tenant under a policy that counts here.
+/// Whether a result was judged for this tenant by a witness and under a policy that count here.
 ///
 /// # Errors
-/// `kube.csr.policy`.
+/// `kube.csr.policy`, `kube.csr.witness`.
 pub fn judged(ear: &Ear, facts: &Facts) -> Result<(), Refusal> {
     if ear.tenant.as_str() != facts.tenant {
         let because = format!("tenant {}, wanted {}", ear.tenant, facts.tenant);
         return Err(refusal("kube.csr.policy", because));
     }
     let digest = hex::encode(ear.policy_digest);
-    if !facts.policies.is_empty() && !facts.policies.contains(&digest) {
-        let because = format!("policy {digest}, wanted {}", facts.policies.join(" or "));
-        return Err(refusal("kube.csr.policy", because));
+    for list in &facts.policies {
+        if !list.contains(&digest) {
+            let because = format!("policy {digest}, wanted {}", list.join(" or "));
+            return Err(refusal("kube.csr.policy", because));
+        }
+    }
+    for list in &facts.witnesses {
+        if !list.contains(&ear.issuer) {
+            let because = format!("judged by {}, wanted {}", ear.issuer, list.join(" or "));
+            return Err(refusal("kube.csr.witness", because));
+        }
     }
     Ok(())
 }

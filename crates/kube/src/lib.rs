@@ -29,6 +29,7 @@ pub mod plan;
 mod plugin;
 pub mod preflight;
 pub mod request;
+pub mod selection;
 pub mod tell;
 pub mod waiver;
 

@@ -79,6 +79,22 @@ pub struct Policy {
     pub acknowledged: Option<(String, Stage)>,
 }
 
+impl Policy {
+    /// How far the ladder goes for a machine.
+    #[must_use]
+    pub fn ladder_of(&self, node: &Node) -> Rung {
+        self.ladder
+            .max(node.tightened.ladder.unwrap_or(Rung::Report))
+    }
+
+    /// How old a verdict about a machine may become, in seconds.
+    #[must_use]
+    pub fn age_of(&self, node: &Node) -> i64 {
+        let own = node.tightened.age_secs_max.unwrap_or(i64::MAX);
+        self.age_secs_max.min(own)
+    }
+}
+
 /// The last verdict about a machine that was believed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Believed {
@@ -114,6 +130,16 @@ pub enum Cordon {
 pub struct Pods {
     /// How many may be evicted, mirror pods and those of DaemonSets left out.
     pub movable: usize,
+}
+
+/// What policies with a selector demand of one machine beyond the policy for all; a larger age or a
+/// lower rung changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Tightened {
+    /// How old a verdict may become, in seconds.
+    pub age_secs_max: Option<i64>,
+    /// How far the ladder goes.
+    pub ladder: Option<Rung>,
 }
 
 /// One machine: the Node object, if it lives, and what is remembered about it.
@@ -153,6 +179,8 @@ pub struct Node {
     pub waived_until: Option<i64>,
     /// Owners waived silence and reboots until then.
     pub silence_waived_until: Option<i64>,
+    /// What is demanded of it beyond the policy for all.
+    pub tightened: Tightened,
 }
 
 impl Node {

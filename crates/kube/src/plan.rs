@@ -87,7 +87,7 @@ fn without_waivers(node: &Node, policy: &Policy, now: i64) -> Health {
         _ if node.not_applicable => Health::NotApplicable,
         Believed::Nothing => Health::Never,
         Believed::Good { .. } if node.rebooted => Health::Rebooted,
-        Believed::Good { at } if now.saturating_sub(*at) >= policy.age_secs_max => Health::Stale,
+        Believed::Good { at } if now.saturating_sub(*at) >= policy.age_of(node) => Health::Stale,
         Believed::Good { .. } => Health::Good,
     }
 }
@@ -234,8 +234,9 @@ pub fn plan(state: &State, now: i64) -> Plan {
 
 /// The next rung down.
 fn expel(node: &Node, policy: &Policy, reach: Stage, free: &mut usize, now: i64) -> Option<Step> {
-    let may = |rung| policy.ladder >= rung && reach == Stage::Evict;
-    if policy.ladder < Rung::Taint || reach < Stage::NoJoins {
+    let ladder = policy.ladder_of(node);
+    let may = |rung| ladder >= rung && reach == Stage::Evict;
+    if ladder < Rung::Taint || reach < Stage::NoJoins {
         return None;
     }
     if node.trusted || !node.no_schedule {

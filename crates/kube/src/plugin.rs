@@ -30,6 +30,7 @@ use crate::api::{AttestationPolicy, AttestedNode};
 use crate::cluster::{self, START_TAINT};
 use crate::error::Error;
 use crate::model::{Pods, State};
+use crate::selection::Rules;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -145,6 +146,7 @@ struct Picture {
     pods: Vec<Pod>,
     budgets: Vec<PodDisruptionBudget>,
     policy: AttestationPolicy,
+    rules: Rules,
     state: State,
     now: i64,
 }
@@ -164,6 +166,7 @@ impl Picture {
             Error::Local(because)
         };
         let policy = policies.get_opt(&place.policy).await?.ok_or_else(missing)?;
+        let rules = Rules::of(&policy, policies.list(&all).await?.items.iter());
         let mut picture = Self {
             cluster_uid: namespaces
                 .get("kube-system")
@@ -177,16 +180,17 @@ impl Picture {
             state: cluster::state(
                 std::iter::empty(),
                 std::iter::empty(),
-                &policy.spec,
+                &rules,
                 &place.start_taint,
             ),
             policy,
+            rules,
             now: now()?,
         };
         picture.state = cluster::state(
             picture.nodes.iter(),
             picture.memories.iter(),
-            &picture.policy.spec,
+            &picture.rules,
             &place.start_taint,
         );
         for (name, node) in &mut picture.state.nodes {

@@ -20,6 +20,7 @@ mod killed;
 mod lying;
 mod power;
 mod real;
+mod selection;
 
 use cluster::{Cluster, Machine, cordoned, eventually, tainted, token, trusted};
 

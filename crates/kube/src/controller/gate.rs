@@ -9,22 +9,23 @@ use serde_json::json;
 use zeuge_protocol::ear::Ear;
 
 use super::Controller;
-use crate::api::{AttestationPolicy, AttestedNode, AttestedNodeSpec};
+use crate::api::{AttestationPolicySpec, AttestedNode, AttestedNodeSpec};
 use crate::error::{Error, reason};
 use crate::join::RESULT_ANNOTATION;
 use crate::join::{
     self, Asked, CLIENT_SIGNER, Decision, Facts, NODE_USER, Refusal, SERVING_SIGNER,
 };
+use crate::selection::{Demands, Rules, bootstrap_groups};
 use crate::{belief, cluster, pkcs10};
 
 impl Controller {
-    pub(super) async fn gate(&self, policy: &AttestationPolicy, refuses: bool, now: i64) {
+    pub(super) async fn gate(&self, rules: &Rules, refuses: bool, now: i64) {
         for request in self.requests.state() {
             if !pending(&request) {
                 continue;
             }
             let name = request.name_any();
-            if let Err(error) = self.judge(&request, policy, refuses, now).await {
+            if let Err(error) = self.judge(&request, rules, refuses, now).await {
                 tracing::warn!(csr = name, %error, "not decided");
             }
         }
@@ -33,7 +34,7 @@ impl Controller {
     async fn judge(
         &self,
         csr: &CertificateSigningRequest,
-        policy: &AttestationPolicy,
+        rules: &Rules,
         refuses: bool,
         now: i64,
     ) -> Result<(), Error> {
@@ -68,12 +69,15 @@ impl Controller {
                 Err(error) => tracing::info!(node, %error, "a result is not believed"),
             }
         }
-        let facts = self.about(&node, memory.as_deref(), policy, refuses);
+        let groups = groups(&asked, memory.as_deref());
+        let demands = rules.demands(&node, &groups);
+        let age = demands.age_secs_max;
+        let facts = self.about((&node, demands), memory.as_deref(), &rules.base, refuses);
         match join::decide(&asked, &request, &results, &facts) {
             Decision::Approve { node, result } => {
                 if asked.signer == CLIENT_SIGNER {
-                    let age = policy.spec.max_age_seconds;
-                    self.admit(&node, memory.as_deref(), &result, &facts, age)
+                    let memory = memory.as_deref();
+                    self.admit((&node, groups), memory, &result, &facts, age)
                         .await?;
                 }
                 let approved = Refusal {
@@ -100,9 +104,9 @@ impl Controller {
 
     fn about(
         &self,
-        name: &str,
+        (name, demands): (&str, Demands),
         memory: Option<&AttestedNode>,
-        policy: &AttestationPolicy,
+        policy: &AttestationPolicySpec,
         refuses: bool,
     ) -> Facts {
         let node = self.nodes.get(&ObjectRef::new(name));
@@ -110,23 +114,19 @@ impl Controller {
         Facts {
             name_lives: node.as_deref().is_some_and(cluster::ready),
             control_plane: node.as_deref().is_some_and(cluster::control_plane),
-            enrolled: policy
-                .spec
-                .enrolled_control_plane
-                .iter()
-                .any(|it| it == name),
+            enrolled: policy.enrolled_control_plane.iter().any(|it| it == name),
             refuses,
             exempted_by: status.and_then(|it| it.not_applicable.clone()),
             attested_before: status.is_some_and(|it| !it.keys.is_empty()),
-            compromised: policy.spec.compromised.iter().any(|it| it.node == name),
-            ..self.facts(policy)
+            compromised: policy.compromised.iter().any(|it| it.node == name),
+            ..self.facts(demands)
         }
     }
 
-    /// Remembers the key and the verdict for the name.
+    /// Remembers the key, the verdict and the groups for the name.
     async fn admit(
         &self,
-        node: &str,
+        (node, groups): (&str, Vec<String>),
         memory: Option<&AttestedNode>,
         result: &Ear,
         facts: &Facts,
@@ -135,6 +135,7 @@ impl Controller {
         let mut memory = self.memory(node, memory).await?;
         let mut status = memory.status.take().unwrap_or_default();
         status.not_applicable = None;
+        status.bootstrap_groups = groups;
         if let Some(key) = belief::key_name(result) {
             belief::approve(&mut status, key);
         }
@@ -196,6 +197,16 @@ impl Controller {
         tracing::info!(csr = name, word, message, "decided");
         Ok(())
     }
+}
+
+/// The bootstrap groups by which the machine joined: those of its token now, or those remembered
+/// when it renews as the node that it is.
+fn groups(asked: &Asked, memory: Option<&AttestedNode>) -> Vec<String> {
+    if !asked.user.starts_with(NODE_USER) {
+        return bootstrap_groups(&asked.groups);
+    }
+    let status = memory.and_then(|it| it.status.as_ref());
+    status.map_or_else(Vec::new, |it| it.bootstrap_groups.clone())
 }
 
 /// Whether the request is a kubelet's and nobody has decided.

@@ -10,6 +10,7 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::Controller;
 use crate::api::AttestationPolicy;
+use crate::belief::Pinned;
 use crate::model::{Plan, State};
 use crate::tell::{self, Told, Wanted, Written};
 use crate::{plan, waiver};
@@ -78,6 +79,12 @@ impl Controller {
             }
         }
         report.witnesses = self.sentences(&wanted, &told, &nowhere);
+        let counting = &policy.spec.witnesses;
+        let counts = |it: &Pinned| counting.is_empty() || counting.contains(&it.issuer);
+        if !self.settings.witnesses.iter().any(counts) {
+            let said = "kube.csr.witness: no witness that is known here counts: nobody joins";
+            report.witnesses.push(said.to_owned());
+        }
         let untold = report.witnesses.iter().filter(|it| it.starts_with(UNTOLD));
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let untold = number(untold.count().saturating_add(report.unlogged.len()));

@@ -33,6 +33,7 @@ fn facts() -> Facts {
         control_plane: false,
         enrolled: false,
         policies: vec![],
+        witnesses: vec![],
         tenant: "acme".into(),
         refuses: true,
         exempt: vec![],
@@ -140,11 +141,43 @@ fn what_is_missing_waits_and_what_contradicts_is_denied() {
 #[test]
 fn a_policy_that_does_not_count_here_admits_nobody() {
     let facts = Facts {
-        policies: vec!["ff".repeat(32)],
+        policies: vec![vec!["ff".repeat(32)]],
         ..facts()
     };
     let denied = decide(&asked(), &request(), &[ear()], &facts);
     assert_eq!(said(&denied), "kube.csr.policy");
+}
+
+#[test]
+fn policy_and_witness_must_stand_in_every_list_that_there_is() {
+    let (own, digest) = (ear(), hex::encode(ear().policy_digest));
+    let (here, other) = (own.issuer.clone(), "https://another".to_owned());
+    for (policies, witnesses, wanted) in [
+        (
+            vec![vec![digest.clone()]],
+            vec![vec![here.clone()]],
+            "approve",
+        ),
+        (
+            vec![vec![digest.clone()], vec!["ff".repeat(32)]],
+            vec![],
+            "kube.csr.policy",
+        ),
+        (
+            vec![],
+            vec![vec![other.clone(), here.clone()], vec![here.clone()]],
+            "approve",
+        ),
+        (vec![], vec![vec![here], vec![other]], "kube.csr.witness"),
+    ] {
+        let facts = Facts {
+            policies,
+            witnesses,
+            ..facts()
+        };
+        let decided = decide(&asked(), &request(), std::slice::from_ref(&own), &facts);
+        assert_eq!(said(&decided), wanted);
+    }
 }
 
 #[test]

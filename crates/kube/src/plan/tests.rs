@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use super::*;
-use crate::model::{Amount, Pods};
+use crate::model::{Amount, Pods, Tightened};
 
+mod demands;
 mod limits;
-mod secrets;
 
 const NOW: i64 = 1_000_000;
 
@@ -50,6 +50,7 @@ fn good() -> Node {
         maintenance_until: None,
         waived_until: None,
         silence_waived_until: None,
+        tightened: Tightened::default(),
     }
 }
 

@@ -298,13 +298,14 @@ mod tests {
                 nodes: BTreeMap::new(),
                 skew_secs: 0,
             },
+            rules: crate::selection::Rules::only(policy.spec.clone()),
             policy,
             now: NOW,
         };
         picture.state = crate::cluster::state(
             picture.nodes.iter(),
             picture.memories.iter(),
-            &picture.policy.spec,
+            &picture.rules,
             START_TAINT,
         );
         for (name, node) in &mut picture.state.nodes {

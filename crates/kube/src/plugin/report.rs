@@ -305,8 +305,13 @@ fn make(picture: &Picture, asked: &Asked) -> Result<Report, Error> {
     if range.0 >= range.1 {
         return Err(Error::Local("the span has not begun".into()));
     }
-    let age = picture.policy.spec.max_age_seconds;
-    let all = picture.memories.iter().map(|it| node(it, range, age, now));
+    let all = picture.memories.iter().map(|it| {
+        let groups = it.status.as_ref().map(|it| it.bootstrap_groups.as_slice());
+        let demands = picture
+            .rules
+            .demands(&it.name_any(), groups.unwrap_or_default());
+        node(it, range, demands.age_secs_max, now)
+    });
     // A name that neither lived nor was judged in the span is nothing to report.
     let nodes: Vec<NodeReport> = all
         .filter(|it| it.lived_seconds > 0 || it.actual > 0)

@@ -12,7 +12,7 @@ use crate::belief::seconds;
 use crate::error::Error;
 use crate::history::Taken;
 use crate::model::{Action, Cordon, Health, Node};
-use crate::plan;
+use crate::{plan, tell};
 
 /// One line of `nodes`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -132,6 +132,11 @@ pub(super) struct Told {
     certificate_until: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<String>,
+    /// The witness that judged, and the leaf of the verdict in its log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judged_by: Option<String>,
+    /// Witnesses are told to give it no new secrets.
+    without_secrets: bool,
     /// SHA-256 of the keys that were approved for the name.
     keys: Vec<String>,
     /// Conditions of the object, as the controller wrote them.
@@ -159,7 +164,14 @@ pub(super) fn explain(picture: &Picture, name: &str) -> Result<Told, Error> {
     let condition = |it: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
         format!("{}={} {}: {}", it.type_, it.status, it.reason, it.message)
     };
+    let judged_by = match (tell::verdict(&status), &status.witness) {
+        (Some((issuer, leaf)), _) => Some(format!("{issuer}, leaf {leaf} of its log")),
+        (None, issuer) => issuer.clone(),
+    };
+    let without = plan::without_secrets(state, &plan.holds, picture.now);
     Ok(Told {
+        judged_by,
+        without_secrets: without.contains(name),
         row: row(picture, name, node),
         check: health.check(),
         sentence: sentence(health, node, &status, picture),
@@ -217,7 +229,7 @@ fn waits(picture: &Picture, node: &Node) -> String {
 fn sentence(health: Health, node: &Node, status: &AttestedNodeStatus, of: &Picture) -> String {
     let age = seconds(status.judged_at.as_ref()).map(|at| span(of.now.saturating_sub(at)));
     let age = age.unwrap_or_else(|| "never".into());
-    let limit = span(of.state.policy.age_secs_max);
+    let limit = span(of.state.policy.age_of(node));
     match health {
         _ if !node.live => "There is no Node object; this is what is remembered.".into(),
         Health::Good => format!("Judged {age} ago and as wanted; a verdict counts for {limit}."),
@@ -271,8 +283,11 @@ impl Told {
             self.failed_since.as_ref().map(|it| it.0.to_string()),
         );
         say("cause", self.cause.clone());
+        say("judged by", self.judged_by.clone());
         say("cordon", Some(self.cordon.to_owned()));
         say("credentials", self.denied.then(|| "denied".to_owned()));
+        let told = "none: witnesses are told to give it no new ones";
+        say("secrets", self.without_secrets.then(|| told.to_owned()));
         say("pods to move", Some(self.movable_pods.to_string()));
         say("last step", self.row.step.clone());
         say(

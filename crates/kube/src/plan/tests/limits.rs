@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::{NOW, apply, cluster, failed, good, policy};
-use crate::model::{Amount, Pods};
+use crate::model::{Amount, Pods, Tightened};
 
 fn unavailable(state: &State) -> usize {
     state.nodes.values().filter(|it| it.unavailable()).count()
@@ -161,7 +161,7 @@ fn machine() -> impl Strategy<Value = Node> {
     ];
     let cordon = prop_oneof![Just(Cordon::No), Just(Cordon::Ours), Just(Cordon::Others)];
     let drain = prop_oneof![Just(None), Just(Some(NOW)), Just(Some(NOW - 5000))];
-    let flags = any::<[bool; 11]>();
+    let flags = any::<[bool; 12]>();
     (times, cordon, drain, flags, 0..3_usize).prop_map(
         |(believed, cordon, drain, flags, movable)| {
             let [
@@ -176,6 +176,7 @@ fn machine() -> impl Strategy<Value = Node> {
                 key,
                 work,
                 plain,
+                strict,
             ] = flags;
             Node {
                 live,
@@ -195,6 +196,10 @@ fn machine() -> impl Strategy<Value = Node> {
                 maintenance_until: (work && denied).then_some(NOW + 5),
                 waived_until: None,
                 silence_waived_until: None,
+                tightened: Tightened {
+                    age_secs_max: strict.then_some(100),
+                    ladder: strict.then_some(Rung::Delete),
+                },
             }
         },
     )

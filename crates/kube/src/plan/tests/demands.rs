@@ -1,4 +1,4 @@
-//! Which machines witnesses are told to give no new secrets.
+//! Which machines get no new secrets, and of which more is demanded.
 
 use super::*;
 
@@ -72,4 +72,31 @@ fn neither_silence_nor_clocks_take_secrets() {
     }
     state.skew_secs = 31;
     assert_eq!(due(&state), [""; 0]);
+}
+
+#[test]
+fn a_machine_of_which_more_is_demanded_goes_further_and_is_too_old_sooner() {
+    let mut state = cluster([good(), good()]);
+    state.policy.ladder = Rung::Taint;
+    for node in state.nodes.values_mut() {
+        (node.believed, node.trusted, node.no_schedule) = (failed(NOW - 90_000), false, true);
+    }
+    // Taints stand, and for all that is as far as it goes.
+    assert_eq!(steps(&state), []);
+    let strict = state.nodes.get_mut("n1").unwrap();
+    strict.tightened.ladder = Some(Rung::Cordon);
+    assert_eq!(steps(&state), [("n1".into(), Step::Cordon)]);
+    let mut state = cluster([good(), good()]);
+    let strict = state.nodes.get_mut("n1").unwrap();
+    strict.tightened.age_secs_max = Some(60);
+    for node in state.nodes.values_mut() {
+        node.believed = Believed::Good { at: NOW - 60 };
+    }
+    assert_eq!(steps(&state), [("n1".into(), Step::Distrust)]);
+    // What says less changes nothing.
+    let loose = state.nodes.get_mut("n1").unwrap();
+    loose.tightened.age_secs_max = Some(100_000);
+    loose.tightened.ladder = Some(Rung::Report);
+    assert_eq!(steps(&state), []);
+    assert_eq!(state.policy.ladder_of(&state.nodes["n1"]), Rung::Delete);
 }
