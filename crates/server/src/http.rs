@@ -121,7 +121,7 @@ pub fn router(witness: Arc<Witness>) -> Router {
         .route("/v1/checkpoints", post(held_checkpoint))
         .route(
             "/v1/stops",
-            get(stops::list).post(stops::put).delete(stops::lift),
+            get(stops::list).post(stops::tighten).delete(stops::lift),
         )
         .route("/v1/waivers", get(waivers::list).post(waivers::write_down))
         .route("/log/checkpoint", get(checkpoint))

@@ -194,7 +194,7 @@ pub(crate) async fn list(
 }
 
 /// Stops machines, or with no leaves all of the tenant; a cluster's token only machines.
-pub(crate) async fn put(
+pub(crate) async fn tighten(
     State(witness): Shared,
     Query(which): Query<Which>,
     headers: HeaderMap,

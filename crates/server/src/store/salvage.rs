@@ -69,7 +69,13 @@ mod tests {
         tables.sort();
         assert_eq!(
             tables,
-            ["appraisals", "endorsements", "openings", "verdicts"]
+            [
+                "appraisals",
+                "endorsements",
+                "openings",
+                "verdicts",
+                "waivers"
+            ]
         );
     }
 }
