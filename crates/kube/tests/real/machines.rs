@@ -70,7 +70,7 @@ impl Drop for Process {
 /// A witness that is served, and what its owner signs.
 struct Witness {
     folder: PathBuf,
-    _served: Process,
+    served: Process,
     url: String,
 }
 
@@ -105,7 +105,7 @@ impl Witness {
             .spawn();
         let witness = Self {
             folder: folder.to_owned(),
-            _served: Process(served.unwrap()),
+            served: Process(served.unwrap()),
             url,
         };
         let ready = || async { witness.ask("/readyz").map(drop) };
@@ -137,12 +137,18 @@ impl Witness {
         self.administer(&["apply", "-f", path(&fleet), "--key", path(&key)]);
     }
 
-    /// Its issuer and keys, as a controller pins them.
+    /// Its issuer and keys, as a controller pins them, and how it is told of what the cluster knows.
     fn pin(&self, file: &Path) {
+        let token = self.folder.join("cluster.token");
+        let grant = [
+            "tenant", "grant", TENANT, "--name", "kube", "--role", "cluster",
+        ];
+        self.administer(&[&grant[..], &["--out", path(&token)]].concat());
         let read = |at: &str| -> Value { serde_json::from_slice(&self.ask(at).unwrap()).unwrap() };
         let issuer = read("/.well-known/openid-configuration")["issuer"].take();
         let jwks = read("/.well-known/jwks.json");
-        let pinned = serde_json::json!({"issuer": issuer, "jwks": jwks});
+        let tell = serde_json::json!({"url": self.url, "token": token});
+        let pinned = serde_json::json!({"issuer": issuer, "jwks": jwks, "tell": tell});
         text(file, &pinned.to_string());
     }
 }
@@ -166,7 +172,7 @@ pub(crate) enum Kind {
 /// Everything beside the cluster; ends with it.
 pub(crate) struct Machines {
     folder: PathBuf,
-    _witnesses: Vec<Witness>,
+    witnesses: Vec<Witness>,
     _others: Vec<Process>,
     /// Whether there is a machine with a TPM.
     pub(crate) has_tpm: bool,
@@ -182,7 +188,7 @@ impl Machines {
         done(Command::new(program("zeuge")).args(made).arg(&owner));
         let mut machines = Self {
             folder,
-            _witnesses: Vec::new(),
+            witnesses: Vec::new(),
             _others: Vec::new(),
             has_tpm: false,
         };
@@ -235,7 +241,7 @@ impl Machines {
         );
         witness.apply(owner);
         witness.pin(pin);
-        self._witnesses.push(witness);
+        self.witnesses.push(witness);
     }
 
     fn tpm_is_there(&self) -> bool {
@@ -304,8 +310,25 @@ impl Machines {
         witness.administer(&[&approve[..], &["--file", path(&list)]].concat());
         witness.apply(owner);
         witness.pin(pin);
-        self._witnesses.push(witness);
+        self.witnesses.push(witness);
         self.has_tpm = true;
+    }
+
+    /// `zeuge` as administrator of the toys' witness.
+    pub(crate) fn administer(&self, arguments: &[&str]) -> String {
+        self.witnesses[0].administer(arguments)
+    }
+
+    /// The owner's key, and the set that it belongs to.
+    pub(crate) fn owner(&self) -> [PathBuf; 2] {
+        ["owner/owner.key", "owner/owner.pub"].map(|it| self.folder.join(it))
+    }
+
+    /// The toys' witness answers nobody from now on, or goes on: its process gets this signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.witnesses[0].served.0.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// The machine boots something else, as far as its TPM can tell.

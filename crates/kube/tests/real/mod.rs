@@ -19,6 +19,7 @@ use crate::cluster::{self, Cluster, Machine, cordoned, eventually, tainted, trus
 use crate::killed::killing;
 
 mod machines;
+mod told;
 
 use machines::{Kind, Machines};
 
@@ -49,6 +50,7 @@ async fn real_machines_join_renew_fall_and_rise_by_their_own_evidence() {
     let pinned = if machines.has_tpm { 2 } else { 1 };
     cluster.witnesses = pins.into_iter().take(pinned).collect();
     cluster.tenant = machines::TENANT;
+    std::fs::copy(&machines.owner()[1], cluster.path("owners.json")).unwrap();
     cluster.start_controller().await;
     let worker = joins(&cluster, &machines, "worker-1", Kind::Good).await;
     refused(&cluster, &machines, "worker-3", Kind::Debug, "policy.debug").await;
@@ -58,7 +60,9 @@ async fn real_machines_join_renew_fall_and_rise_by_their_own_evidence() {
     if machines.has_tpm {
         tpm(&cluster, &machines).await;
     }
+    told::waiver(&cluster, &machines).await;
     falls_and_rises(&mut cluster, &machines).await;
+    told::compromised(&cluster, &machines).await;
 }
 
 fn told(ended: &Output) -> String {
