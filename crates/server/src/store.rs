@@ -58,8 +58,9 @@ pub(crate) fn refused(error: &rusqlite::Error) -> Refusal {
              writable; it goes on by itself"
         }
         Some(ErrorCode::SystemIoFailure) => {
-            "the disk of the data folder refuses reads or writes. Look at it; the witness goes on by \
-             itself when it can"
+            // A file that was open when its disk became read-only fails like this too.
+            "the disk of the data folder refuses reads or writes: it is read-only, or it fails. Look at \
+             it; the witness goes on by itself when it can"
         }
         _ => return Refusal::store(error),
     };
