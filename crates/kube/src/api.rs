@@ -297,6 +297,12 @@ pub struct HoldStatus {
     printcolumn(name = "Evidence", type_ = "string", json_path = ".status.evidence"),
     printcolumn(name = "Failed", type_ = "string", json_path = ".status.failed"),
     printcolumn(
+        name = "Declared",
+        type_ = "string",
+        json_path = ".status.declared.verdict",
+        priority = 1
+    ),
+    printcolumn(
         name = "Maker",
         type_ = "string",
         json_path = ".status.makers[*]",
@@ -339,6 +345,38 @@ pub struct AttestedNodeSpec {
     #[serde(default)]
     #[schemars(length(max = 4), inner(length(max = 65536)))]
     pub results: Vec<String>,
+    /// A result (JWT) that a pod on the node brings where no kubelet's key can be attested (DaemonSet
+    /// mode): shown, and believed for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65536))]
+    pub declared: Option<String>,
+}
+
+/// What a pod on the node declared of its machine. Proves nothing about the node.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Declaration {
+    /// affirming, warning or contraindicated: of a machine that was told this node's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// The kinds of evidence that were judged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// The checks that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<String>,
+    /// When the witness judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_at: Option<Time>,
+    /// The log's receipt of the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    /// What is not proved by it, whatever the verdict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_proved: Vec<String>,
+    /// Why the last one was not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// The controller's memory.
@@ -361,6 +399,9 @@ pub struct AttestedNodeStatus {
     /// The groups of the bootstrap token with which it joined, as the API server said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bootstrap_groups: Vec<String>,
+    /// What a pod on the node declared (DaemonSet mode). No verdict: nothing depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Declaration>,
     /// Who holds the keys that the verdict rests on, such as AMD.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub makers: Vec<String>,

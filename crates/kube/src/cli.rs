@@ -20,7 +20,7 @@ use crate::belief::Pinned;
 use crate::cluster::START_TAINT;
 use crate::controller::{self, Settings};
 use crate::error::Error;
-use crate::install::{self, Inside, Shape};
+use crate::install::{self, DaemonSet, Inside, Shape};
 use crate::node::{self, Identity};
 use crate::owner::OwnerKey;
 use crate::preflight;
@@ -32,6 +32,7 @@ Examples:
   zeuge-kube install --apply --kubeconfig admin.kubeconfig
   zeuge-kube install --chart ./zeuge-kube
   zeuge-kube install --static-pod IMAGE --audience cluster.example --tenant acme
+  zeuge-kube install --apply --daemonset IMAGE --agent-config agent.json --audience cluster.example
   zeuge-kube controller --witness witness.json --audience cluster.example --tenant acme
   zeuge-kube node join --name worker-1 --cluster-uid UID --audience cluster.example \\
       --bootstrap bootstrap.kubeconfig --dir /run/zeuge-kube -- \\
@@ -141,6 +142,28 @@ fn bootstrap_group(text: &str) -> Result<String, String> {
     Err("a group of bootstrap tokens begins with system:bootstrappers: and a name".to_owned())
 }
 
+/// The name of an extended resource: a domain and a name.
+fn device_resource(text: &str) -> Result<String, String> {
+    let letters = |it: &str| {
+        it.bytes()
+            .all(|it| it.is_ascii_alphanumeric() || b"-_.".contains(&it))
+            && it
+                .bytes()
+                .next()
+                .is_some_and(|it| it.is_ascii_alphanumeric())
+            && it
+                .bytes()
+                .last()
+                .is_some_and(|it| it.is_ascii_alphanumeric())
+    };
+    match text.split_once('/') {
+        Some((domain, name)) if letters(domain) && letters(name) && text.len() <= 253 => {
+            Ok(text.to_owned())
+        }
+        _ => Err("a device plugin's resource is a domain, a slash and a name".to_owned()),
+    }
+}
+
 #[derive(Args)]
 struct Preflight {
     #[command(flatten)]
@@ -204,6 +227,18 @@ struct Install {
     /// Install the alert rules too, for the operator of Prometheus.
     #[arg(long)]
     alerts: bool,
+    /// On managed clusters only, where kubelets' keys cannot be attested: run the agent in a pod of
+    /// every node, from this image. What it brings is shown as declared and believed for nothing:
+    /// docs/kubernetes.md says what is lost.
+    #[arg(long, value_name = "IMAGE", requires_all = ["agent_config", "audience"])]
+    daemonset: Option<String>,
+    /// For --daemonset: the agent's configuration (zeuged init --agent-config).
+    #[arg(long, value_name = "FILE", requires = "daemonset")]
+    agent_config: Option<PathBuf>,
+    /// For --daemonset: the resource of a device plugin that brings /dev/tpmrm0 into the pod, such as
+    /// example.org/tpm; by default the pods use configfs-tsm of the node.
+    #[arg(long, value_name = "NAME", requires = "daemonset", value_parser = device_resource)]
+    device: Option<String>,
     /// Run the controller as pods of this cluster, from this image. Outside is stronger:
     /// docs/kubernetes.md says why.
     #[arg(long, value_name = "IMAGE", requires_all = ["witness", "audience", "tenant"])]
@@ -211,7 +246,7 @@ struct Install {
     /// For --inside: the witness to believe, JSON with its issuer and its key set (jwks).
     #[arg(long, value_name = "FILE", requires = "inside")]
     witness: Option<PathBuf>,
-    /// For --inside and --static-pod: for whom Attestation Results must be meant.
+    /// For --inside, --static-pod and --daemonset: for whom Attestation Results must be meant.
     #[arg(long, value_name = "AUDIENCE")]
     audience: Option<String>,
     /// For --inside and --static-pod: the tenant whose policy must have been applied.
@@ -251,8 +286,24 @@ impl Install {
         Ok(Shape {
             start_taint: self.place.start_taint.clone(),
             inside,
+            daemonset: self.daemonset()?,
             alerts: self.alerts,
         })
+    }
+
+    fn daemonset(&self) -> Result<Option<DaemonSet>, Error> {
+        let (Some(image), Some(config)) = (&self.daemonset, &self.agent_config) else {
+            return Ok(None);
+        };
+        // What no agent could read is no configuration.
+        read_json::<serde_json::Value>(config)?;
+        let read = std::fs::read_to_string(config);
+        Ok(Some(DaemonSet {
+            image: image.clone(),
+            audience: self.audience.clone().unwrap_or_default(),
+            config: read.map_err(|it| Error::Local(it.to_string()))?,
+            device: self.device.clone(),
+        }))
     }
 
     async fn run(&self) -> Result<(), Error> {
@@ -327,6 +378,42 @@ enum NodeCommand {
         #[arg(long)]
         once: bool,
     },
+    /// In a pod of a DaemonSet, where the kubelet's key cannot be attested: bring results that are
+    /// shown and believed for nothing (docs/kubernetes.md). Needs no key and joins nothing.
+    #[command(
+        after_help = "Example, as install --daemonset runs it:\n  zeuge-kube node declare --name \"$NODE_NAME\" \
+                      --audience cluster.example --dir /run/zeuge -- \\\n      zeuge-agent attest --config \
+                      /etc/zeuge/agent.json --state /run/zeuge/agent"
+    )]
+    Declare {
+        #[command(flatten)]
+        declared: Declared,
+        /// How often, in seconds.
+        #[arg(long, value_name = "SECS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+        interval: u64,
+        /// Once only.
+        #[arg(long)]
+        once: bool,
+    },
+}
+
+#[derive(Args)]
+struct Declared {
+    /// The node's name, as the API server told it to the pod.
+    #[arg(long)]
+    name: String,
+    /// For whom Attestation Results are meant.
+    #[arg(long, value_name = "AUDIENCE")]
+    audience: String,
+    /// Folder for what the agent leaves behind.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Where the cluster is; by default the pod's own identity.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The agent and its options.
+    #[arg(last = true, required = true)]
+    agent: Vec<String>,
 }
 
 #[derive(Args)]
@@ -417,25 +504,40 @@ async fn run(command: &Command) -> Result<(), Error> {
             };
             controller::run(client(&options.place).await?, settings).await
         }
-        Command::Node(NodeCommand::Join {
+        Command::Node(command) => on_node(command).await,
+        Command::Install(options) => options.run().await,
+        Command::Preflight(options) => preflight(options).await,
+        Command::Waive(options) => waive(options).await,
+        Command::Uninstall(place) => {
+            for line in install::remove(&client(place).await?, &place.start_taint).await? {
+                println!("removed {line}");
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn on_node(command: &NodeCommand) -> Result<(), Error> {
+    match command {
+        NodeCommand::Join {
             node,
             bootstrap,
             patience,
-        }) => {
+        } => {
             node::join(&node.identity(), bootstrap, Duration::from_secs(*patience)).await?;
             println!("joined as {}", node.name);
             Ok(())
         }
-        Command::Node(NodeCommand::Renew { node, patience }) => {
+        NodeCommand::Renew { node, patience } => {
             node::renew(&node.identity(), Duration::from_secs(*patience)).await?;
             println!("renewed as {}", node.name);
             Ok(())
         }
-        Command::Node(NodeCommand::Run {
+        NodeCommand::Run {
             node,
             interval,
             once,
-        }) => {
+        } => {
             let identity = node.identity();
             let mut known = None;
             loop {
@@ -452,16 +554,40 @@ async fn run(command: &Command) -> Result<(), Error> {
                 }
             }
         }
-        Command::Install(options) => options.run().await,
-        Command::Preflight(options) => preflight(options).await,
-        Command::Waive(options) => waive(options).await,
-        Command::Uninstall(place) => {
-            for line in install::remove(&client(place).await?, &place.start_taint).await? {
-                println!("removed {line}");
-            }
-            Ok(())
-        }
+        NodeCommand::Declare {
+            declared,
+            interval,
+            once,
+        } => loop {
+            // The pod's token is renewed in its file: each time it is read anew.
+            let pace = match declare(declared).await {
+                done if *once => return done,
+                Ok(()) => *interval,
+                // The controller may not know a new node yet.
+                Err(error) => {
+                    eprintln!("zeuge-kube: {error}");
+                    (*interval).min(15)
+                }
+            };
+            tokio::time::sleep(Duration::from_secs(pace)).await;
+        },
     }
+}
+
+async fn declare(options: &Declared) -> Result<(), Error> {
+    let place = Place {
+        kubeconfig: options.kubeconfig.clone(),
+        start_taint: START_TAINT.to_owned(),
+    };
+    let client = client(&place).await?;
+    let identity = Identity {
+        name: options.name.clone(),
+        cluster_uid: node::cluster_uid(&client).await?,
+        audience: options.audience.clone(),
+        agent: options.agent.clone(),
+        folder: options.dir.clone(),
+    };
+    node::declare(&identity, &client).await
 }
 
 /// Tells every point; an error names the first one that does not hold.

@@ -42,7 +42,7 @@ use crate::metrics::{self, Metrics};
 use crate::model::{Believed, Cordon, Health, Hold, Plan, Pods, State, Step};
 use crate::selection::{Demands, Rules};
 use crate::tell::Desk;
-use crate::{bypass, cluster, plan, waiver};
+use crate::{bypass, cluster, declared, plan, waiver};
 
 /// How often who passes the built-in approver is looked up: an alarm is due within a minute.
 const BYPASS_EVERY: Duration = Duration::from_secs(20);
@@ -355,13 +355,14 @@ impl Controller {
             let age = demands.age_secs_max;
             let facts = self.facts(demands);
             let mut changed = false;
-            for token in &memory.spec.results {
-                match belief::believe(
-                    token,
-                    &self.settings.witnesses,
-                    &self.settings.audience,
-                    now,
-                ) {
+            let (witnesses, audience) = (&self.settings.witnesses, &self.settings.audience);
+            let brought = memory.spec.results.iter().map(|it| (it, false));
+            for (token, declares) in brought.chain(memory.spec.declared.iter().map(|it| (it, true)))
+            {
+                match belief::believe(token, witnesses, audience, now) {
+                    Ok(ear) if declares => {
+                        changed |= declared::learn(&mut status, &ear, &name, &facts);
+                    }
                     Ok(ear) => {
                         changed |= belief::learn(&mut status, &ear, &name, &facts, age);
                     }
@@ -369,8 +370,16 @@ impl Controller {
                 }
             }
             if changed {
-                let (verdict, failed) = (status.verdict.clone(), status.failed.join(" "));
-                tracing::info!(node = name, verdict, failed, "a result was believed");
+                match (&status.declared, memory.spec.results.is_empty()) {
+                    (Some(it), true) => {
+                        let said = it.sentence(now, age);
+                        tracing::info!(node = name, check = declared::DECLARED, "{said}");
+                    }
+                    _ => {
+                        let (verdict, failed) = (status.verdict.clone(), status.failed.join(" "));
+                        tracing::info!(node = name, verdict, failed, "a result was believed");
+                    }
+                }
                 next.status = Some(status);
                 if let Err(error) = self.remember(&next).await {
                     tracing::warn!(node = name, %error, "not remembered");
@@ -464,7 +473,14 @@ impl Controller {
                 Some(status) => (&status.conditions[..], &status.failed[..]),
                 None => (&[][..], &[][..]),
             };
-            let condition = condition(health, failed, now);
+            let declared = memory.status.as_ref().and_then(|it| it.declared.as_ref());
+            let condition = match declared.filter(|_| health == Health::Never) {
+                Some(it) => {
+                    let said = it.sentence(now, state.policy.age_secs_max);
+                    told("Unknown", declared::DECLARED, &said, now)
+                }
+                None => condition(health, failed, now),
+            };
             let same = |it: &Condition| {
                 (&it.status, &it.reason, &it.message)
                     == (&condition.status, &condition.reason, &condition.message)
@@ -485,6 +501,18 @@ impl Controller {
         }
     }
 
+    /// How many live nodes were declared by a pod and never judged.
+    fn declared(&self, state: &State, now: i64) -> usize {
+        let nodes = state.nodes.iter().filter(|(_, node)| {
+            node.live && plan::health(node, &state.policy, now) == Health::Never
+        });
+        let declared = |name: &str| {
+            let memory = self.memories.get(&ObjectRef::new(name))?;
+            memory.status.as_ref()?.declared.clone()
+        };
+        nodes.filter(|(name, _)| declared(name).is_some()).count()
+    }
+
     /// What the numbers say of this pass.
     fn count(&self, state: &State, plan: &Plan, now: i64) {
         let live = || state.nodes.values().filter(|node| node.live);
@@ -499,8 +527,13 @@ impl Controller {
             ("waived", Health::Waived),
         ] {
             let like = live().filter(|node| plan::health(node, &state.policy, now) == wanted);
-            self.metrics
-                .set("zeuge_kube_nodes", word, number(like.count()));
+            let mut count = number(like.count());
+            if wanted == Health::Never {
+                let declared = number(self.declared(state, now));
+                self.metrics.set("zeuge_kube_nodes", "declared", declared);
+                count = count.saturating_sub(declared);
+            }
+            self.metrics.set("zeuge_kube_nodes", word, count);
         }
         let oldest = live().filter_map(|node| match node.believed {
             Believed::Good { at } => Some(now.saturating_sub(at)),
@@ -615,18 +648,19 @@ fn condition(health: Health, failed: &[String], now: i64) -> Condition {
         Health::Failed => first.as_str(),
         _ => own,
     });
+    let failed = match failed.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", failed.join(", ")),
+    };
+    told(status, named, &format!("{said}{failed}"), now)
+}
+
+fn told(status: &str, check: &str, said: &str, now: i64) -> Condition {
     Condition {
         type_: "Attested".to_owned(),
         status: status.to_owned(),
-        reason: reason(named),
-        message: format!(
-            "{named}: {said}{}",
-            if failed.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", failed.join(", "))
-            }
-        ),
+        reason: reason(check),
+        message: format!("{check}: {said}"),
         last_transition_time: belief::time(now).unwrap_or(Time(jiff::Timestamp::UNIX_EPOCH)),
         observed_generation: None,
     }

@@ -7,6 +7,7 @@
 
 mod alerts;
 mod chart;
+mod daemonset;
 mod inside;
 mod static_pod;
 
@@ -30,6 +31,7 @@ const MANAGER: &str = "zeuge-kube";
 
 pub use alerts::{RUNBOOKS, groups};
 pub use chart::files;
+pub use daemonset::{AGENTS, DaemonSet};
 pub use inside::{Inside, METRICS_PORT};
 pub use static_pod::{FOLDER, static_pod};
 
@@ -40,6 +42,8 @@ pub struct Shape {
     pub start_taint: String,
     /// The controller as pods of the cluster.
     pub inside: Option<Inside>,
+    /// The agent as pods of every node, on managed clusters.
+    pub daemonset: Option<DaemonSet>,
     /// Rules for the operator of Prometheus, whose definitions must be there.
     pub alerts: bool,
 }
@@ -49,6 +53,7 @@ impl Default for Shape {
         Self {
             start_taint: START_TAINT.to_owned(),
             inside: None,
+            daemonset: None,
             alerts: false,
         }
     }
@@ -60,6 +65,9 @@ pub fn objects(shape: &Shape) -> Vec<Value> {
     let mut all = base(&shape.start_taint);
     if let Some(inside) = &shape.inside {
         all.extend(inside::objects(inside, &shape.start_taint));
+    }
+    if let Some(daemonset) = &shape.daemonset {
+        all.extend(daemonset::objects(daemonset));
     }
     if shape.alerts {
         all.push(alerts::object());
@@ -301,6 +309,13 @@ async fn keeping(api: &Api<DynamicObject>, mut object: Value) -> Result<Value, E
 pub async fn remove(client: &Client, start_taint: &str) -> Result<Vec<String>, Error> {
     let mut done = Vec::new();
     let mut all = base(start_taint);
+    // Whether there were any or not; their contents do not matter here.
+    all.extend(daemonset::objects(&DaemonSet {
+        image: String::new(),
+        audience: String::new(),
+        config: String::new(),
+        device: None,
+    }));
     all.reverse();
     // Then policies: they would speak about objects that go.
     let rank = |it: &Value| match it["kind"].as_str() {

@@ -13,6 +13,7 @@ pub mod certificate;
 mod cli;
 pub mod cluster;
 pub mod controller;
+pub mod declared;
 pub mod denial;
 mod der;
 mod error;
@@ -38,6 +39,7 @@ pub use error::{Error, reason};
 /// The check ids of this crate, one list per module.
 pub const CHECKS: &[&[&str]] = &[
     bypass::CHECKS,
+    declared::CHECKS,
     denial::CHECKS,
     error::CHECKS,
     join::CHECKS,

@@ -73,7 +73,7 @@ pub const METRICS: &[(&str, &str, &str, &str)] = &[
         "zeuge_kube_nodes",
         "gauge",
         "state",
-        "Live nodes by what is known of them: good, failed, never, not-applicable, stale, rebooted, waived.",
+        "Live nodes by what is known of them: good, failed, never, declared, not-applicable, stale, rebooted, waived.",
     ),
     (
         "zeuge_kube_oldest_verdict_seconds",

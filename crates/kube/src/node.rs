@@ -31,6 +31,10 @@ use crate::join::{
 };
 use crate::{certificate, pkcs10, request};
 
+mod declare;
+
+pub use declare::{cluster_uid, declare};
+
 /// The longest token that an agent may leave behind, as everywhere.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 /// How often the API server is asked whether a request was decided.
@@ -60,19 +64,25 @@ pub struct Identity {
 impl Identity {
     /// A token that confirms this public key for this role.
     async fn attest(&self, role: &str, public_pem: &str) -> Result<String, Error> {
-        let (public, token) = (self.folder.join("bound.pub"), self.folder.join("token"));
+        let public = self.folder.join("bound.pub");
         write(&public, public_pem.as_bytes())?;
+        let bind = format!("{role}={}", public.display());
+        self.ask(&["--bind", &bind]).await
+    }
+
+    /// A token about this machine, with more options of the agent.
+    async fn ask(&self, options: &[&str]) -> Result<String, Error> {
+        let token = self.folder.join("token");
         let _ = fs::remove_file(&token);
-        let (program, options) = self
+        let (program, own) = self
             .agent
             .split_first()
             .ok_or_else(|| Error::Local("no agent is named after --".into()))?;
         let mut command = tokio::process::Command::new(program);
         command
-            .args(options)
+            .args(own)
             .args(["--audience", &self.audience])
-            .arg("--bind")
-            .arg(format!("{role}={}", public.display()))
+            .args(options)
             .arg("--context")
             .arg(format!("{CLUSTER_UID}={}", self.cluster_uid))
             .arg("--context")

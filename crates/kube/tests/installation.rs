@@ -52,6 +52,10 @@ async fn an_installation_needs_what_it_has_acts_once_and_leaves_nothing() {
         AUDIENCE,
         "--tenant",
         "acme",
+        "--daemonset",
+        IMAGE,
+        "--agent-config",
+        &witness,
     ];
     let options = |what: &'static str| [&["install", what][..], &shape].concat();
     cluster.program(&options("--apply"));
@@ -125,6 +129,9 @@ fn chart(cluster: &Cluster, wanted: &str) {
     command.args(["template", "zeuge-kube", &format!("{root}deploy/chart")]);
     command.args(["--kube-version", KUBE]);
     for value in [
+        "daemonset.configfs.enabled=true".to_owned(),
+        format!("daemonset.image={IMAGE}"),
+        format!("daemonset.audience={AUDIENCE}"),
         "controller.enabled=true".to_owned(),
         format!("controller.image={IMAGE}"),
         format!("controller.audience={AUDIENCE}"),
@@ -133,7 +140,10 @@ fn chart(cluster: &Cluster, wanted: &str) {
         command.args(["--set", &value]);
     }
     let witness = format!("controller.witness={}", cluster.path("witness.json"));
-    let rendered = command.args(["--set-file", &witness]).output().unwrap();
+    // Any JSON will do as the agents' configuration.
+    let config = format!("daemonset.config={}", cluster.path("witness.json"));
+    let files = ["--set-file", &witness, "--set-file", &config];
+    let rendered = command.args(files).output().unwrap();
     let complaint = String::from_utf8_lossy(&rendered.stderr).into_owned();
     assert!(rendered.status.success(), "{complaint}");
     let rendered = String::from_utf8(rendered.stdout).unwrap();
@@ -166,6 +176,27 @@ fn refuses_bad_values(helm: &str, chart: &str) {
     let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
         !refused.status.success() && complaint.contains("image"),
+        "{complaint}"
+    );
+    // Both ways to the device at once.
+    let both = [
+        "--set",
+        "daemonset.configfs.enabled=true",
+        "--set",
+        "daemonset.device.enabled=true",
+    ];
+    let refused = Command::new(helm)
+        .args(["template", "x", chart, "--kube-version", KUBE])
+        .args(both)
+        .args([
+            "--set",
+            "daemonset.image=i,daemonset.audience=a,daemonset.config=c",
+        ])
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && complaint.contains("daemonset"),
         "{complaint}"
     );
     let hostile = "startTaint=a' || true || '";

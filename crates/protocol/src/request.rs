@@ -20,6 +20,10 @@ pub const CHECKS: &[&str] = &["request.malformed"];
 pub const SECRETS_MAX: usize = 64;
 /// How many suites one request may name: there are four.
 pub const SUITES_MAX: usize = 8;
+/// The context key under which an agent says how it was started, where that weakens what it shows.
+pub const PLACEMENT: &str = "placement";
+/// [`PLACEMENT`] of an agent in a pod of a Kubernetes DaemonSet.
+pub const DAEMONSET: &str = "daemonset";
 /// How many context entries one request may have: cluster, node and a few of the caller's own.
 pub const CONTEXT_ENTRIES_MAX: usize = 16;
 /// The longest context key, context value or audience in bytes: a URL or a certificate subject.

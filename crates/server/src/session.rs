@@ -391,7 +391,8 @@ fn decide(
     }
     let released: Vec<_> = pending.iter().map(|pending| &pending.row.path).collect();
     let json = |error: serde_json::Error| Refusal::store(&error);
-    let wire = wire::verdict(witness, &appraised.verdict, wishes.knowledge());
+    let context = &opened.request.context;
+    let wire = wire::verdict(witness, &appraised.verdict, wishes.knowledge(), context);
     let decision = Decision {
         now,
         nonce: opened.challenge.nonce,

@@ -10,6 +10,7 @@ use zeuge_protocol::api;
 use zeuge_protocol::binding::{Binding, Role};
 use zeuge_protocol::ear::{self, Confirmation, Ear, Jwk, VerifierId};
 use zeuge_protocol::name::Name;
+use zeuge_protocol::request::{DAEMONSET, PLACEMENT};
 
 use crate::refusal::Refusal;
 use crate::witness::Witness;
@@ -18,6 +19,12 @@ use crate::witness::Witness;
 /// outside (DESIGN §5.6).
 const ALONE: &str = "Nobody outside this witness holds a checkpoint of its log: if its data \
                      folder were replaced by an older one, nothing here would show it.";
+
+/// What stands in a verdict whose request says that its agent runs in a pod of a DaemonSet. Who does
+/// not say so gains nothing: without a kubelet's key no result counts for a node.
+const IN_A_POD: &str = "That this machine is the Kubernetes node of that name, or what ran before the \
+                        agent: it runs in a pod that the kubelet started, inside of what the API server \
+                        controls, and no key of the kubelet was shown.";
 
 /// What a token needs beside the verdict.
 pub(crate) struct Session<'a> {
@@ -34,10 +41,18 @@ pub(crate) struct Session<'a> {
 /// The verdict as `zeuge.verdict.v1`, with both lists of its assessment empty: [`crate::told`] puts
 /// them in.
 #[must_use]
-pub fn verdict(witness: &Witness, verdict: &Verdict, knowledge: &Knowledge) -> api::Verdict {
+pub fn verdict(
+    witness: &Witness,
+    verdict: &Verdict,
+    knowledge: &Knowledge,
+    context: &BTreeMap<String, String>,
+) -> api::Verdict {
     let mut out = zeuge_report::verdict_alone(verdict, None, knowledge);
     if !witness.is_compared {
         out.not_proved.push(ALONE.to_owned());
+    }
+    if context.get(PLACEMENT).is_some_and(|it| it == DAEMONSET) {
+        out.not_proved.push(IN_A_POD.to_owned());
     }
     out
 }

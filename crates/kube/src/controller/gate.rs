@@ -134,7 +134,7 @@ impl Controller {
     ) -> Result<(), Error> {
         let mut memory = self.memory(node, memory).await?;
         let mut status = memory.status.take().unwrap_or_default();
-        status.not_applicable = None;
+        (status.not_applicable, status.declared) = (None, None);
         status.bootstrap_groups = groups;
         if let Some(key) = belief::key_name(result) {
             belief::approve(&mut status, key);

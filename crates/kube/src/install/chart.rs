@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
+use super::daemonset::DaemonSet;
 use super::inside::Inside;
-use super::{Shape, alerts, furnish, inside, objects, yaml};
+use super::{Shape, alerts, daemonset, furnish, inside, objects, yaml};
 
 /// An expression that stands in for a value, written as JSON and so quoted by Helm.
 fn value(path: &str) -> String {
@@ -25,6 +26,18 @@ fn placeholders() -> Inside {
         monitoring_namespace: value("controller.monitoringNamespace"),
     }
 }
+
+fn pods(device: Option<&str>) -> Vec<Value> {
+    daemonset::objects(&DaemonSet {
+        image: value("daemonset.image"),
+        audience: value("daemonset.audience"),
+        config: value("daemonset.config"),
+        device: device.map(str::to_owned),
+    })
+}
+
+/// The name of the resource is a key of a map; the schema lets nothing through that would end it.
+const DEVICE: &str = "{{ .Values.daemonset.device.resource }}";
 
 fn guarded(switch: &str, mut objects: Vec<Value>) -> String {
     furnish(&mut objects);
@@ -48,6 +61,14 @@ pub fn files() -> Vec<(&'static str, String)> {
         (
             "templates/controller.yaml",
             guarded("controller", inside::objects(&placeholders(), START_TAINT)),
+        ),
+        (
+            "templates/daemonset.yaml",
+            guarded("daemonset.configfs", pods(None)),
+        ),
+        (
+            "templates/daemonset-device.yaml",
+            guarded("daemonset.device", pods(Some(DEVICE))),
         ),
         (
             "templates/alerts.yaml",
@@ -84,6 +105,22 @@ controller:
   # The namespace from which metrics may be fetched.
   monitoringNamespace: monitoring
 
+# On managed clusters only: the agent as a pod of every node. What it brings is shown as declared and
+# believed for nothing: docs/kubernetes.md says what is lost. One of the two ways to the device.
+daemonset:
+  # By digest, with zeuge-kube as its entry point and zeuge-agent on its path.
+  image: ""
+  audience: ""
+  # The agent's configuration: --set-file daemonset.config=agent.json
+  config: ""
+  # configfs-tsm of the node.
+  configfs:
+    enabled: false
+  # /dev/tpmrm0, brought by the device plugin of this resource.
+  device:
+    enabled: false
+    resource: example.org/tpm
+
 # Rules for the operator of Prometheus (monitoring.coreos.com/v1).
 alerts:
   enabled: false
@@ -98,6 +135,23 @@ the taints, labels and cordons of nodes.
 fn schema() -> String {
     let text = json!({"type": "string"});
     let given = json!({"type": "string", "minLength": 1});
+    let switch = json!({"type": "object", "properties": {"enabled": {"type": "boolean"}},
+        "additionalProperties": false});
+    let on = |way: &str| json!({"properties": {way: {"properties": {"enabled": {"const": true}}}}});
+    let daemonset = json!({
+        "type": "object",
+        "properties": {
+            "image": text, "audience": text, "config": text, "configfs": switch,
+            "device": {"type": "object", "properties": {"enabled": {"type": "boolean"},
+                "resource": {"type": "string", "maxLength": 253,
+                    "pattern": "^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?/[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"}},
+                "additionalProperties": false}
+        },
+        "additionalProperties": false,
+        "not": {"allOf": [on("configfs"), on("device")]},
+        "if": {"anyOf": [on("configfs"), on("device")]},
+        "then": {"properties": {"image": given, "audience": given, "config": given}}
+    });
     let schema = json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "type": "object",
@@ -116,6 +170,7 @@ fn schema() -> String {
                 "then": {"properties": {"image": given, "witness": given, "audience": given,
                     "tenant": given}}
             },
+            "daemonset": daemonset,
             "alerts": {"type": "object", "properties": {"enabled": {"type": "boolean"}},
                 "additionalProperties": false},
             "global": {"type": "object"}
@@ -175,6 +230,9 @@ mod tests {
             "controller": {"enabled": enabled, "image": "r.example/z@sha256:00",
                 "witness": "{\"issuer\": \"https://w\"}\n", "audience": "c", "tenant": "t",
                 "apiServerPort": 6443, "monitoringNamespace": "monitoring"},
+            "daemonset": {"image": "r.example/a@sha256:00", "audience": "c", "config": "{}\n",
+                "configfs": {"enabled": enabled}, "device": {"enabled": false,
+                    "resource": "tpm.example.org/tpm"}},
             "alerts": {"enabled": enabled}})
     }
 
@@ -188,16 +246,35 @@ mod tests {
             api_server_port: "6443".into(),
             monitoring_namespace: "monitoring".into(),
         };
-        for enabled in [false, true] {
+        let daemonset = |device: Option<&str>| DaemonSet {
+            image: "r.example/a@sha256:00".into(),
+            audience: "c".into(),
+            config: "{}\n".into(),
+            device: device.map(str::to_owned),
+        };
+        // The name sorts where the expression does: here lines are compared, and maps have no order.
+        for (enabled, device) in [
+            (false, None),
+            (true, None),
+            (true, Some("tpm.example.org/tpm")),
+        ] {
             let shape = Shape {
                 start_taint: "example.org/wait".into(),
                 inside: enabled.then(|| inside.clone()),
+                daemonset: enabled.then(|| daemonset(device)),
                 alerts: enabled,
             };
             let templates = files().into_iter();
             let rendered: String = templates
                 .filter(|(path, _)| path.ends_with(".yaml") && path.starts_with("templates/"))
-                .map(|(_, text)| render(&text, &values(enabled)))
+                .map(|(_, text)| {
+                    let mut values = values(enabled);
+                    if device.is_some() {
+                        values["daemonset"]["configfs"]["enabled"] = json!(false);
+                        values["daemonset"]["device"]["enabled"] = json!(true);
+                    }
+                    render(&text, &values)
+                })
                 .collect();
             let documents = |text: &str| {
                 let mut documents: Vec<String> =

@@ -18,7 +18,7 @@ use zeuge_protocol::text::{base64url, from_base64url};
 use super::key::{self, Signer};
 use super::table::{span, table as columns};
 use super::{Picture, json};
-use crate::api::AttestedNode;
+use crate::api::{AttestedNode, Declaration};
 use crate::belief::{seconds, time};
 use crate::error::Error;
 use crate::history::{History, Span, Taken, Waived};
@@ -120,6 +120,9 @@ struct NodeReport {
     /// The bootstrap group of a machine that is not attested: no verdict is expected of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_applicable: Option<String>,
+    /// What a pod on it declared last (DaemonSet mode): no verdict, so all of its life is a gap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    declared: Option<Declaration>,
     /// Seconds within the span in which a Node object existed.
     lived_seconds: i64,
     lives: Vec<Interval>,
@@ -275,6 +278,7 @@ fn node(memory: &AttestedNode, range: Stretch, age_secs_max: i64, now: i64) -> N
         node: memory.name_any(),
         lived_seconds,
         not_applicable,
+        declared: status.declared,
         expected,
         actual: counted.map(|it| it.count).sum(),
         gap_seconds: length(&gaps),

@@ -7,18 +7,19 @@ use serde::Serialize;
 
 use super::Picture;
 use super::table::{span, table as columns};
-use crate::api::AttestedNodeStatus;
+use crate::api::{AttestedNodeStatus, Declaration};
 use crate::belief::seconds;
 use crate::error::Error;
 use crate::history::Taken;
 use crate::model::{Action, Cordon, Health, Node};
-use crate::{plan, tell};
+use crate::{declared, plan, tell};
 
 /// One line of `nodes`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Row {
     node: String,
-    /// good, failed, never, stale, rebooted, waived or not_applicable; gone when there is no Node object.
+    /// good, failed, never, declared, stale, rebooted, waived or not_applicable; gone when there is no
+    /// Node object.
     state: &'static str,
     live: bool,
     ready: bool,
@@ -31,6 +32,9 @@ pub(super) struct Row {
     /// Against whom it protects, as the witness signed it.
     adversaries: BTreeMap<String, String>,
     failed: Vec<String>,
+    /// What a pod on it declared: no verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    declared: Option<Declaration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     judged_at: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +67,11 @@ fn row(picture: &Picture, name: &str, node: &Node) -> Row {
     let judged = seconds(status.judged_at.as_ref());
     Row {
         node: name.to_owned(),
-        state: if node.live { word(health) } else { "gone" },
+        state: match (node.live, health, &status.declared) {
+            (false, ..) => "gone",
+            (true, Health::Never, Some(_)) => "declared",
+            _ => word(health),
+        },
         live: node.live,
         ready: node.ready,
         trusted: node.trusted,
@@ -73,6 +81,7 @@ fn row(picture: &Picture, name: &str, node: &Node) -> Row {
         products: status.products,
         adversaries: status.adversaries,
         failed: status.failed,
+        declared: status.declared,
         judged_at: status.judged_at,
         age_seconds: judged.map(|at| picture.now.saturating_sub(at)),
         step: status.step,
@@ -173,7 +182,10 @@ pub(super) fn explain(picture: &Picture, name: &str) -> Result<Told, Error> {
         judged_by,
         without_secrets: without.contains(name),
         row: row(picture, name, node),
-        check: health.check(),
+        check: match (health, &status.declared) {
+            (Health::Never, Some(_)) => Some(declared::DECLARED),
+            _ => health.check(),
+        },
         sentence: sentence(health, node, &status, picture),
         next: next.map(|it| format!("{it:?}")),
         held_by,
@@ -238,6 +250,11 @@ fn sentence(health: Health, node: &Node, status: &AttestedNodeStatus, of: &Pictu
             "Judged {age} ago and refused: {}.",
             status.failed.join(", ")
         ),
+        Health::Never if status.declared.is_some() => {
+            let said = status.declared.as_ref();
+            let said = said.map(|it| it.sentence(of.now, of.state.policy.age_secs_max));
+            format!("It was declared only: {}.", said.unwrap_or_default())
+        }
         Health::Never => "It was never judged, so nothing is known and nothing is done.".into(),
         Health::Stale => format!("Judged {age} ago, a verdict counts for {limit}: no new pods."),
         Health::Rebooted => "It booted since it was judged: no new pods until it is again.".into(),
@@ -278,6 +295,9 @@ impl Told {
             say("protects", Some(format!("{who}: {word}")));
         }
         say("failed checks", Some(self.row.failed.join(" ")));
+        for line in self.row.declared.iter().flat_map(|it| &it.not_proved) {
+            say("not proved", Some(line.clone()));
+        }
         say(
             "failed since",
             self.failed_since.as_ref().map(|it| it.0.to_string()),

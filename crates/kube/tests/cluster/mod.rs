@@ -88,6 +88,12 @@ async fn connect(kubeconfig: Value) -> Client {
     Client::try_from(config).unwrap()
 }
 
+/// Whoever this file says.
+pub(crate) async fn client_of(file: &str) -> Client {
+    let kubeconfig = Kubeconfig::read_from(file).unwrap();
+    connect(serde_json::to_value(kubeconfig).unwrap()).await
+}
+
 /// Asks until there is an answer. On a machine with nothing else to do all comes within seconds; a
 /// loaded one once took 90 s to start a controller-manager.
 pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
@@ -393,7 +399,11 @@ impl Cluster {
     /// The newcomer's configuration as a file, for the program.
     pub(crate) fn bootstrap_file(&self) -> String {
         let token = format!("{}.{}", TOKEN.0, TOKEN.1);
-        let file = self.path("bootstrap.kubeconfig");
+        self.file_with_token("bootstrap.kubeconfig", &token)
+    }
+
+    pub(crate) fn file_with_token(&self, name: &str, token: &str) -> String {
+        let file = self.path(name);
         fs::write(&file, self.kubeconfig(json!({"token": token})).to_string()).unwrap();
         file
     }
@@ -425,12 +435,33 @@ impl Cluster {
         machine: &Machine,
         result: Option<&Ear>,
     ) -> String {
+        self.ask_with(client, machine, result.map(token)).await
+    }
+
+    /// The controller looked at everything so many times from now on: requests that nobody's name
+    /// stands in are denied at sight.
+    pub(crate) async fn passes(&self, count: usize) {
+        for _ in 0..count {
+            let nobody = Machine::new("NOBODY");
+            let csr = self.ask(&self.newcomer().await, &nobody, None).await;
+            let malformed = ("Denied".into(), "KubeCsrMalformed".into());
+            assert_eq!(self.decision(&csr).await, malformed);
+        }
+    }
+
+    /// The same with any token.
+    pub(crate) async fn ask_with(
+        &self,
+        client: &Client,
+        machine: &Machine,
+        result: Option<String>,
+    ) -> String {
         let asked = request::client(&machine.name, &machine.key).unwrap();
         let mut csr = json!({"metadata": {"generateName": "test-"}, "spec": {
             "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
             "request": STANDARD.encode(asked), "usages": ["digital signature", "client auth"]}});
-        if let Some(ear) = result {
-            csr["metadata"]["annotations"] = json!({"zeuge.dev/result": token(ear)});
+        if let Some(token) = result {
+            csr["metadata"]["annotations"] = json!({"zeuge.dev/result": token});
         }
         let csr: CertificateSigningRequest = serde_json::from_value(csr).unwrap();
         let api: Api<CertificateSigningRequest> = Api::all(client.clone());

@@ -181,23 +181,35 @@ pub(crate) struct Machines {
 impl Machines {
     /// Starts them; pins their witnesses into these files of the controller.
     pub(crate) async fn start(folder: PathBuf, pins: [&Path; 2]) -> Self {
-        let owner = folder.join("owner");
-        let made = [
-            "owner", "init", "--name", "anna", "--tenant", TENANT, "--out",
-        ];
-        done(Command::new(program("zeuge")).args(made).arg(&owner));
-        let mut machines = Self {
-            folder,
-            witnesses: Vec::new(),
-            _others: Vec::new(),
-            has_tpm: false,
-        };
+        let (mut machines, owner) = Self::empty(folder);
         machines.toys(&owner, pins[0]).await;
         match machines.tpm_is_there() {
             true => machines.tpm(&owner, pins[1]).await,
             false => println!("skipped: a node with a TPM needs swtpm, swtpm-tools and tpm2-tools"),
         }
         machines
+    }
+
+    /// The toy machines and their witness, and no other.
+    pub(crate) async fn toys_alone(folder: PathBuf, pin: &Path) -> Self {
+        let (mut machines, owner) = Self::empty(folder);
+        machines.toys(&owner, pin).await;
+        machines
+    }
+
+    fn empty(folder: PathBuf) -> (Self, PathBuf) {
+        let owner = folder.join("owner");
+        let made = [
+            "owner", "init", "--name", "anna", "--tenant", TENANT, "--out",
+        ];
+        done(Command::new(program("zeuge")).args(made).arg(&owner));
+        let machines = Self {
+            folder,
+            witnesses: Vec::new(),
+            _others: Vec::new(),
+            has_tpm: false,
+        };
+        (machines, owner)
     }
 
     /// The maker with both machines, and the witness that believes it.
@@ -369,9 +381,8 @@ impl Machines {
             .folder
             .join(if kind == Kind::Tpm { "tpm" } else { "toy" });
         if kind != Kind::Tpm {
-            let mount = if kind == Kind::Good { "good" } else { "debug" };
             node.arg(format!("{ROOT}/scripts/in-toy-machine"))
-                .arg(home.join(mount));
+                .arg(self.toy(kind));
         }
         node.arg(program("zeuge-agent"))
             .args(["attest", "--config", path(&home.join("agent.json"))])
@@ -383,6 +394,41 @@ impl Machines {
                 .args(["--dangerous-unpinned-config", "a test"]);
         }
         node.output().unwrap()
+    }
+
+    /// `zeuge-kube node declare` once, as in a pod with this configuration, in that machine.
+    pub(crate) fn declare(&self, name: &str, kind: Kind, kubeconfig: &str) -> Output {
+        let folder = self.place(name);
+        let mount = self.toy(kind);
+        Command::new(PROGRAM)
+            .args([
+                "node",
+                "declare",
+                "--once",
+                "--name",
+                name,
+                "--dir",
+                path(&folder),
+            ])
+            .args(["--audience", AUDIENCE, "--kubeconfig", kubeconfig, "--"])
+            .arg(format!("{ROOT}/scripts/in-toy-machine"))
+            .arg(mount)
+            .arg(program("zeuge-agent"))
+            .args(["attest", "--config", &self.toy_config()])
+            .args(["--state", path(&folder.join("agent"))])
+            .output()
+            .unwrap()
+    }
+
+    /// Where the stand-in for that machine's device is.
+    fn toy(&self, kind: Kind) -> PathBuf {
+        let mount = if kind == Kind::Good { "good" } else { "debug" };
+        self.folder.join("toy").join(mount)
+    }
+
+    /// The agents' configuration for the toy machines' witness.
+    pub(crate) fn toy_config(&self) -> String {
+        path(&self.folder.join("toy/agent.json")).to_owned()
     }
 
     /// The folder of a node's identity.

@@ -18,6 +18,7 @@ use zeuge_kube::cluster::{START_TAINT, TRUST_LABEL, UNTRUSTED};
 use crate::cluster::{self, Cluster, Machine, cordoned, eventually, tainted, trusted};
 use crate::killed::killing;
 
+mod declared;
 mod machines;
 mod told;
 
@@ -136,8 +137,8 @@ async fn renews(cluster: &Cluster, machines: &Machines, worker: &Machine) -> Mac
     let mut renewed = Machine::new("worker-1");
     let client = worker.client.as_ref().unwrap();
     let csr = cluster.ask(client, &renewed, None).await;
-    // Not without evidence, however long it waits: two passes and more.
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    // Not without evidence, however often it is looked at.
+    cluster.passes(2).await;
     assert!(cluster.pending(&csr).await);
     brings(cluster, machines, "worker-1", Kind::Good);
     let approved = ("Approved".into(), "Attested".into());
