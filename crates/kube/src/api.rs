@@ -268,6 +268,10 @@ pub struct AttestationPolicyStatus {
     /// What witnesses were told, and which could not be: one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witnesses: Vec<String>,
+    /// Acting (nothing holds steps back), Gated (nobody joins without attestation) and Told (witnesses
+    /// know what they should); reasons are check ids in CamelCase.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
 }
 
 /// A hold.

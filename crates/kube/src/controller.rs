@@ -580,13 +580,16 @@ impl Controller {
         holds: &[Hold],
         said: told::Report,
     ) -> Result<(), Error> {
-        let status = AttestationPolicyStatus {
+        let mut status = AttestationPolicyStatus {
             holds: holds.iter().map(hold).collect(),
             bypass: self.bypass.clone(),
             waivers: said.waivers,
             unlogged: said.unlogged,
             witnesses: said.witnesses,
+            conditions: Vec::new(),
         };
+        let known = policy.status.as_ref().map(|it| it.conditions.as_slice());
+        status.conditions = told::conditions(&status, known.unwrap_or_default(), clock()?);
         if policy.status.as_ref() == Some(&status) {
             return Ok(());
         }

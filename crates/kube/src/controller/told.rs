@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::runtime::reflector::ObjectRef;
 
 use super::Controller;
-use crate::api::AttestationPolicy;
-use crate::belief::Pinned;
+use crate::api::{AttestationPolicy, AttestationPolicyStatus};
+use crate::belief::{self, Pinned};
+use crate::error::reason;
 use crate::model::{Plan, State};
 use crate::tell::{self, Told, Wanted, Written};
 use crate::{plan, waiver};
@@ -166,5 +168,122 @@ impl Controller {
             ));
         }
         said
+    }
+}
+
+/// The conditions of a policy; one that says what is known already keeps its instant.
+pub(super) fn conditions(
+    status: &AttestationPolicyStatus,
+    known: &[Condition],
+    now: i64,
+) -> Vec<Condition> {
+    let hold = status.holds.first();
+    let hold = hold.map(|it| (it.check.as_str(), it.message.clone()));
+    let bypass = status.bypass.first();
+    let bypass = bypass.map(|it| ("kube.csr.bypass", it.clone()));
+    let untold = status.witnesses.iter().find(|it| it.starts_with(UNTOLD));
+    let untold = match (untold, status.unlogged.len()) {
+        (Some(sentence), _) => Some((UNTOLD, sentence.clone())),
+        (None, 0) => None,
+        (None, count) => Some((
+            UNTOLD,
+            format!("{UNTOLD}: {count} waivers wait for a witness"),
+        )),
+    };
+    let all = [
+        ("Acting", "Nothing holds steps back", hold),
+        ("Gated", "Nobody joins without attestation", bypass),
+        ("Told", "Witnesses know what they should", untold),
+    ];
+    let made = all.into_iter().map(|(type_, good, bad)| {
+        let (word, reason, message) = match bad {
+            None => ("True", type_.to_owned(), good.to_owned()),
+            Some((check, because)) => {
+                let named = because.starts_with(check);
+                let message = if named {
+                    because
+                } else {
+                    format!("{check}: {because}")
+                };
+                ("False", reason(check), message)
+            }
+        };
+        let same = |it: &&Condition| {
+            (
+                it.type_.as_str(),
+                it.status.as_str(),
+                &it.reason,
+                &it.message,
+            ) == (type_, word, &reason, &message)
+        };
+        let before = known.iter().find(same);
+        let at = before.map(|it| it.last_transition_time.clone());
+        let now = || belief::time(now).unwrap_or(Time(jiff::Timestamp::UNIX_EPOCH));
+        Condition {
+            type_: type_.to_owned(),
+            status: word.to_owned(),
+            last_transition_time: at.unwrap_or_else(now),
+            observed_generation: None,
+            reason,
+            message,
+        }
+    });
+    made.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::HoldStatus;
+
+    const NOW: i64 = 1_000_000;
+
+    fn said(
+        status: &AttestationPolicyStatus,
+        known: &[Condition],
+        now: i64,
+    ) -> Vec<(String, bool)> {
+        let all = conditions(status, known, now);
+        let told = |it: Condition| {
+            (
+                it.reason,
+                it.last_transition_time == belief::time(NOW).unwrap(),
+            )
+        };
+        all.into_iter().map(told).collect()
+    }
+
+    #[test]
+    fn conditions_have_check_ids_as_reasons_and_keep_their_instant_while_they_say_the_same() {
+        let good = AttestationPolicyStatus::default();
+        let first = conditions(&good, &[], NOW);
+        assert!(first.iter().all(|it| it.status == "True"));
+        let reasons = |bad: [bool; 3]| {
+            let words = [
+                ("KubeBreaker", "Acting"),
+                ("KubeCsrBypass", "Gated"),
+                ("KubeWitnessUntold", "Told"),
+            ];
+            let both = words.into_iter().zip(bad);
+            both.map(|((bad, good), is)| (if is { bad } else { good }.to_owned(), !is))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(said(&good, &first, NOW + 5), reasons([false; 3]));
+        let mut status = good.clone();
+        status.holds = vec![HoldStatus {
+            check: "kube.breaker".into(),
+            message: "7 nodes began to fail".into(),
+            cause: None,
+        }];
+        assert_eq!(
+            said(&status, &first, NOW + 5),
+            reasons([true, false, false])
+        );
+        status.bypass = vec!["everybody".into()];
+        status.unlogged = vec!["a waiver".into()];
+        assert_eq!(said(&status, &first, NOW + 5), reasons([true; 3]));
+        let later = conditions(&status, &first, NOW + 5);
+        assert_eq!(later[0].message, "kube.breaker: 7 nodes began to fail");
+        assert_eq!(conditions(&status, &later, NOW + 9), later);
     }
 }

@@ -253,6 +253,11 @@ fn provoke(name: &str, world: &World, running: &Running) -> bool {
                 .attest(&attempt.body(&evidence_of(&spec, world.now())))
                 .unwrap();
         }
+        "ZeugeReleasesStopped" => {
+            let stop = br#"{"name": "incident", "because": "a test"}"#;
+            let at = "/v1/stops?tenant=sim";
+            running.admin("POST", at, &world.admin, stop).unwrap();
+        }
         "ZeugeDenied" => {
             for _ in 0..11 {
                 running
