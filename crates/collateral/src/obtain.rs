@@ -22,6 +22,8 @@ use crate::{
     warm::Kept,
 };
 
+mod look;
+
 /// How long things are kept before they are asked for again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ages {
@@ -655,34 +657,6 @@ impl Collateral {
         held(&self.inner.cache).behind(content.mark.as_ref())?;
         self.inner.ages.usable(&content, now)?;
         Ok(content)
-    }
-
-    /// What is held under this key and vouched for, perhaps past its end.
-    fn look(
-        &self,
-        wanted: &Wanted,
-        heap: &Endorsements,
-        now: UnixTime,
-    ) -> Result<(Option<Found>, Vec<Problem>), CacheError> {
-        let Some(entry) = self.with_cache(|cache| cache.held(wanted))? else {
-            return Ok((None, Vec::new()));
-        };
-        let checked = content::check(wanted, &entry.bytes, heap, &self.inner.anchors, now);
-        let checked = checked.and_then(|content| {
-            held(&self.inner.cache).behind(content.mark.as_ref())?;
-            Ok(content)
-        });
-        Ok(match checked {
-            Ok(content) => {
-                let found = Found {
-                    bytes: entry.bytes,
-                    content,
-                    fetched_at: UnixTime(entry.entry.fetched_at),
-                };
-                (Some(found), Vec::new())
-            }
-            Err(problem) => (None, vec![problem]),
-        })
     }
 
     /// What is held although it is old, unless it is a list past its end.

@@ -12,8 +12,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeuge_verify::{
     Endorsements,
     dcap::KeptPlatform,
-    snp::{KeptChain, Report},
+    snp::{EndorsementId, KeptChain, Report},
 };
+
+use crate::{Wanted, cache::Held, content::Content};
 
 /// Machines that are kept: a fleet on a few racks.
 const MACHINES_MAX: usize = 4096;
@@ -35,6 +37,17 @@ pub(crate) type PlatformKey = [u8; 32];
 pub(crate) struct Kept {
     chains: Mutex<Warm<ChipKey, KeptChain>>,
     platforms: Mutex<Warm<PlatformKey, KeptPlatform>>,
+    /// As many as there are products of AMD's and kinds of their intermediates.
+    lists: Mutex<HashMap<String, ProvenList>>,
+}
+
+/// One of AMD's lists in the cache as it was read and proven.
+#[derive(Debug, Clone)]
+pub(crate) struct ProvenList {
+    /// Names the bytes, as the index of the cache does.
+    pub(crate) sha256: String,
+    pub(crate) bytes: Arc<Vec<u8>>,
+    pub(crate) content: Content,
 }
 
 impl Default for Kept {
@@ -42,6 +55,7 @@ impl Default for Kept {
         Self {
             chains: Mutex::new(Warm::chains()),
             platforms: Mutex::new(Warm::platforms()),
+            lists: Mutex::default(),
         }
     }
 }
@@ -57,6 +71,32 @@ impl Kept {
         let platforms = self.platforms.lock();
         platforms.unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The list that was proven last under this name, whose key this is.
+    pub(crate) fn list(&self, wanted: &Wanted, key: &str) -> Option<ProvenList> {
+        let lists = || self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        is_amd_list(wanted).then(|| lists().get(key).cloned())?
+    }
+
+    /// Keeps what was proven about a list. Others than AMD's are proven each time.
+    pub(crate) fn keep_list(&self, wanted: &Wanted, held: &Held, content: &Content) {
+        if !is_amd_list(wanted) {
+            return;
+        }
+        let list = ProvenList {
+            sha256: held.entry.sha256.clone(),
+            bytes: Arc::new(held.bytes.clone()),
+            content: content.clone(),
+        };
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.insert(wanted.key(), list);
+    }
+}
+
+/// Whether it is a list about which is proven what its bytes and the pinned roots say, at any instant
+/// and whatever lies beside it.
+const fn is_amd_list(wanted: &Wanted) -> bool {
+    matches!(wanted, Wanted::Amd(EndorsementId::AmdCrl { .. }))
 }
 
 /// What is kept of machines of one maker.

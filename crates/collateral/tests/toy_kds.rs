@@ -605,6 +605,37 @@ async fn a_bundle_brings_back_no_older_list_and_nothing_of_a_stranger() {
 }
 
 #[tokio::test]
+async fn a_list_is_read_and_proven_once_and_the_one_that_follows_it_anew() {
+    let folder = TempDir::new().unwrap();
+    let memory = Memory::honest();
+    let damage = || {
+        for file in std::fs::read_dir(folder.path().join("content")).unwrap() {
+            std::fs::write(file.unwrap().path(), b"damaged").unwrap();
+        }
+    };
+    let collateral = open(folder.path(), &memory);
+    collateral.obtain(&[LIST], "a", NOW).await.unwrap();
+    let first = collateral.obtain(&[LIST], "a", NOW).await.unwrap();
+    damage();
+    let again = collateral.obtain(&[LIST], "a", NOW).await.unwrap();
+    assert_eq!(again, first);
+    assert_eq!(states(&again), [State::Cached { age_secs: 0 }]);
+    // Another file under its name is another list, and one behind the mark is behind it.
+    let later = NOW.plus(2 * DAY);
+    memory.mood(Mood::Honest { at: later });
+    let next = collateral.obtain(&[LIST], "a", later).await.unwrap();
+    assert_eq!(states(&next), [State::Fetched]);
+    assert_ne!(next.endorsements, first.endorsements);
+    let held = collateral.obtain(&[LIST], "a", later).await.unwrap();
+    assert_eq!(held.endorsements, next.endorsements);
+    // Whoever did not prove it reads the file.
+    damage();
+    let offline = open_with(folder.path(), None, "http://127.0.0.1:1", Ages::default());
+    let obtained = offline.obtain(&[LIST], "a", later).await.unwrap();
+    assert_eq!(states(&obtained), [State::Missing]);
+}
+
+#[tokio::test]
 async fn a_damaged_file_and_a_broken_index_are_an_empty_cache_but_broken_marks_stop() {
     let folder = TempDir::new().unwrap();
     let memory = Memory::honest();
