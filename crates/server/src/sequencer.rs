@@ -4,7 +4,8 @@
 //!
 //! *Flow of a batch*: everything that waits, each decision whole or not at all → the entries behind
 //! the last checkpoint → the tree's edge in memory → checkpoint, signed → commit, one sync for all →
-//! tiles that became full → shown, receipts. A batch begins as soon as the last one has ended.
+//! tiles that became full → shown, receipts. A batch begins as soon as the last one has ended, or where
+//! many wait at once a moment later, together with those that arrive meanwhile.
 //!
 //! *Guarantees*: nobody sees a checkpoint or receipt whose leaves, and whose checkpoint, are not
 //! durable; a note whose transaction does not commit is dropped unseen. Never signs a checkpoint
@@ -42,6 +43,9 @@ const WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked whether something waits, should a wake-up be lost, and how late the folder
 /// may be.
 const IDLE: Duration = Duration::from_secs(1);
+/// How far apart batches begin while decisions come faster than one by one: transaction, sync and
+/// signature of a batch cost as much for one as for twenty. DESIGN §5.6 allows 50 ms.
+const GATHER: Duration = Duration::from_millis(20);
 /// After this long without a decision the folder is brought up at once.
 const CALM: Duration = Duration::from_millis(100);
 
@@ -168,6 +172,8 @@ pub struct Sequencer {
     is_stuck: AtomicBool,
     /// When a batch was published last.
     moved: Mutex<Option<Instant>>,
+    /// When the last batch of several decisions began; `None` after one of a single one.
+    gathered: Mutex<Option<Instant>>,
     /// Full tiles that are committed and not yet in the folder.
     unfilled: Mutex<Option<Arc<Right>>>,
     /// Since when the folder is behind what is shown.
@@ -323,6 +329,7 @@ impl Sequencer {
             is_suspect: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
             moved: Mutex::new(None),
+            gathered: Mutex::new(None),
             unfilled: Mutex::new(None),
             behind: Mutex::new(Some(Instant::now())),
         };
@@ -458,6 +465,14 @@ impl Sequencer {
         }
     }
 
+    /// For how long others may still join the next batch.
+    fn gathers(&self) -> Duration {
+        let begun = *self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.map_or(Duration::ZERO, |begun| {
+            GATHER.saturating_sub(begun.elapsed())
+        })
+    }
+
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -500,6 +515,9 @@ impl Sequencer {
                 () = tokio::time::sleep(pause) => (true, false),
                 _ = stop.wait_for(|stop| *stop) => (true, true),
             };
+            if !must {
+                tokio::time::sleep(self.gathers()).await;
+            }
             let this = Arc::clone(&self);
             let done = tokio::task::spawn_blocking(move || this.batches(must)).await;
             let refusal = match done {
@@ -555,11 +573,11 @@ impl Sequencer {
         if self.is_suspect.swap(false, Ordering::Relaxed) {
             self.mend()?;
         }
-        match self.publish() {
+        match self.publish(must) {
             // Tiles that changed under us: the database says whether only they did.
             Err(refusal) if TILES_FAILED.contains(&refusal.check) => {
                 self.mend()?;
-                self.publish()?;
+                self.publish(must)?;
             }
             done => done?,
         }
@@ -587,8 +605,9 @@ impl Sequencer {
         done
     }
 
-    /// Batch after batch, until nothing waits.
-    fn publish(&self) -> Result<(), Refusal> {
+    /// Batch after batch, until nothing waits; unless all `must` be, those that arrive during a batch
+    /// of several wait for the next call.
+    fn publish(&self, must: bool) -> Result<(), Refusal> {
         loop {
             if let Some(refusal) = self.stopped.get() {
                 return Err(refusal.clone());
@@ -598,14 +617,24 @@ impl Sequencer {
             if waiting.is_empty() && self.is_idle()? {
                 return Ok(());
             }
+            let begun = (waiting.len() > 1).then(Instant::now);
             let done = self.batch(&mut waiting);
+            *self.gathered.lock().unwrap_or_else(PoisonError::into_inner) = begun;
             // Those that found no room, and all of them if nothing was written: in their order.
             let mut held = self.waiting();
+            let found_room = waiting.is_empty();
             while let Some(last) = waiting.pop_back() {
                 held.push_front(last);
             }
+            let more_wait = !held.is_empty();
             drop(held);
             done?;
+            if begun.is_some() && found_room && !must {
+                if more_wait {
+                    self.wake();
+                }
+                return Ok(());
+            }
         }
     }
 
