@@ -30,6 +30,7 @@ use zeuge_verify::{
 
 use crate::endorsements::{self, Counted};
 use crate::refusal::Refusal;
+use crate::snp::Tables;
 use crate::told::{Assessments, Told};
 use crate::tpm::{Clocks, Makers, Stand};
 
@@ -266,6 +267,7 @@ pub struct Judge {
     folder: Option<PathBuf>,
     held: Mutex<(Vec<Stamp>, Arc<Endorsements>)>,
     assessments: Assessments,
+    pub(crate) tables: Tables,
     pub(crate) tpm_makers: Arc<Makers>,
     pub(crate) channel: Channel,
 }
@@ -287,6 +289,7 @@ impl Judge {
             folder,
             held: Mutex::default(),
             assessments: Assessments::default(),
+            tables: Tables::default(),
             tpm_makers,
             channel,
         }

@@ -19,6 +19,47 @@ use crate::refusal::Refusal;
 /// The ids of this file.
 pub const CHECKS: &[&str] = &["archive.quota"];
 
+/// Evidence as the database keeps it: without what it shares with other evidence, such as the
+/// certificates of its chip, where a file has that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The bytes that are its own.
+    pub bytes: Vec<u8>,
+    /// Behind how many of them the others stand, and the SHA-256 that names their file.
+    pub shared: Option<(i64, [u8; 32])>,
+}
+
+/// What is shorter is not worth a look into another file.
+const SHARED_BYTES_MIN: usize = 1024;
+
+impl Evidence {
+    /// Takes out the longest of these parts that stands in the evidence in one piece; each with the
+    /// name of its file.
+    #[must_use]
+    pub fn cut<'a>(mut bytes: Vec<u8>, parts: impl Iterator<Item = (&'a [u8], [u8; 32])>) -> Self {
+        let longest = parts.max_by_key(|(part, _)| part.len());
+        let found = longest.and_then(|(part, name)| Some((place(&bytes, part)?, part, name)));
+        let mut shared = None;
+        if let Some((at, part, name)) = found
+            && let Ok(place) = i64::try_from(at)
+        {
+            bytes.drain(at..at.saturating_add(part.len()));
+            shared = Some((place, name));
+        }
+        Self { bytes, shared }
+    }
+}
+
+/// Where a part begins in these bytes.
+fn place(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    let head = part.get(..SHARED_BYTES_MIN)?.first_chunk::<8>()?;
+    let mut starts = bytes.windows(head.len()).enumerate();
+    let begins = |(at, window): &(usize, &[u8])| {
+        window == head && bytes.get(*at..).is_some_and(|rest| rest.starts_with(part))
+    };
+    starts.find(begins).map(|(at, _)| at)
+}
+
 /// The archive of one data folder.
 #[derive(Debug)]
 pub struct Archive {
@@ -141,11 +182,15 @@ impl Archive {
     /// The evidence with this SHA-256, from the database where it is there (`held`), else from the
     /// file of an older build; `None` where it is lost, or is not these bytes any more.
     #[must_use]
-    pub fn evidence(&self, name: &[u8; 32], held: Option<Vec<u8>>) -> Option<Vec<u8>> {
-        match held {
-            Some(bytes) => Some(bytes).filter(|bytes| sha256(&[bytes]) == *name),
-            None => self.read(name),
+    pub fn evidence(&self, name: &[u8; 32], held: Option<Evidence>) -> Option<Vec<u8>> {
+        let Some(Evidence { mut bytes, shared }) = held else {
+            return self.read(name);
+        };
+        if let Some((at, shared)) = shared {
+            let at = usize::try_from(at).ok().filter(|at| *at <= bytes.len())?;
+            bytes.splice(at..at, self.read(&shared)?);
         }
+        Some(bytes).filter(|bytes| sha256(&[bytes]) == *name)
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -186,6 +231,38 @@ impl Drop for Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn evidence_is_put_together_again_from_what_it_shares() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::open(folder.path().to_path_buf(), 1 << 20, 0).unwrap();
+        let certificates = vec![7; 3000];
+        let shared = archive.keep(&certificates).unwrap();
+        let whole = [&b"report"[..], &certificates, b"end"].concat();
+        let name = sha256(&[&whole]);
+        let parts = || [(&b"report"[..], [0; 32]), (certificates.as_slice(), shared)].into_iter();
+        let cut = Evidence::cut(whole.clone(), parts());
+        assert_eq!(cut.bytes, b"reportend");
+        assert_eq!(cut.shared, Some((6, shared)));
+        assert_eq!(
+            archive.evidence(&name, Some(cut.clone())),
+            Some(whole.clone())
+        );
+        // What is in pieces, or short, stays where it is.
+        let apart = [&certificates[..2999], b"|", &certificates[2999..]].concat();
+        let kept = Evidence::cut(apart.clone(), parts());
+        assert_eq!((&kept.bytes, kept.shared), (&apart, None));
+        let short = Evidence::cut(b"a report".to_vec(), parts().take(1));
+        assert_eq!(short.shared, None);
+        // Nothing else comes out of it.
+        let wrong = Evidence {
+            shared: Some((99, shared)),
+            ..cut.clone()
+        };
+        assert_eq!(archive.evidence(&name, Some(wrong)), None);
+        std::fs::write(folder.path().join(hex::encode(shared)), b"other").unwrap();
+        assert_eq!(archive.evidence(&name, Some(cut)), None);
+    }
 
     #[test]
     fn what_does_not_fit_is_refused_and_what_is_there_is_kept_once() {

@@ -77,13 +77,13 @@ const CALLS: &[Call] = &[
     ),
     post(
         "/v1/appraisals",
-        "Judges evidence. Accept: application/eat+jwt or application/eat+cwt asks for the token alone; Prefer: return=minimal for a verdict with a digest in the place of its threats and adversaries.",
+        "Judges evidence. Accept: application/eat+jwt or application/eat+cwt asks for the token alone; Prefer: return=minimal for a verdict with a digest in the place of its threats and adversaries, without claims, and with those checks alone that did not pass.",
         "AttestRequest",
         "SignedAnswer",
     ),
     post(
         "/v1/releases",
-        "Judges evidence and releases secrets, sealed to the key that the evidence is bound to. Prefer: return=minimal asks for a verdict with a digest in the place of its threats and adversaries.",
+        "Judges evidence and releases secrets, sealed to the key that the evidence is bound to. Prefer: return=minimal asks for a verdict with a digest in the place of its threats and adversaries, without claims, and with those checks alone that did not pass.",
         "AttestRequest",
         "SignedAnswer",
     ),

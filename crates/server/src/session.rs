@@ -35,7 +35,7 @@ use zeuge_protocol::request::{Purpose, Request, Wanted};
 use zeuge_protocol::seal::SealedSecret;
 
 use crate::appraisal::{Appraised, Asked, Evidence, Proven, Wishes};
-use crate::archive::Room;
+use crate::archive::{self, Room};
 use crate::endorsements::Counted;
 use crate::keys;
 use crate::refusal::Refusal;
@@ -80,7 +80,7 @@ pub struct Decision {
     /// What people look at.
     pub verdict: VerdictRow,
     /// The evidence, to be archived; its SHA-256 stands in the verdict's leaf.
-    pub evidence: Vec<u8>,
+    pub evidence: archive::Evidence,
     /// The room that was kept in the archive for it.
     pub room: Option<Room>,
     /// Where the machine's TPM stood.
@@ -133,6 +133,8 @@ struct Opened {
     challenge: Challenge,
     challenge_hash: [u8; 32],
     binding: Binding,
+    /// SHA-512 over the binding: what the evidence carries, and what the answer is signed over.
+    digest: [u8; 64],
     bundle: Bundle,
     evidence: Vec<u8>,
     request: Request,
@@ -314,6 +316,7 @@ fn open(
     Ok(Opened {
         challenge,
         challenge_hash: sha256(&[head.challenge.as_bytes()]),
+        digest: binding.digest(),
         binding,
         bundle,
         evidence,
@@ -341,7 +344,7 @@ fn prove(
     };
     let asked = Asked {
         tenant,
-        report_data: opened.binding.report_data(),
+        report_data: opened.digest,
         wishes: wishes.as_ref().map(|held| &held.wishes),
         clocks: witness.store.as_ref(),
         source,
@@ -368,8 +371,11 @@ fn decide(
     }
     let appraised = witness.judge.judge(proven, wishes, at)?;
     let evidence = sha256(&[&opened.evidence]);
-    let room = witness.archive.reserve(opened.evidence.len())?;
     let record = record(witness, &opened, &appraised, wishes, (evidence, now))?;
+    let names = record.endorsements.iter().map(|name| name.0);
+    let parts = appraised.endorsements.iter().map(Vec::as_slice).zip(names);
+    let own = archive::Evidence::cut(std::mem::take(&mut opened.evidence), parts);
+    let room = witness.archive.reserve(own.bytes.len())?;
     let (mut leaves, mut pending, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     leaves.push(verdict_leaf(&tenant, &appraised, wishes, evidence, now)?);
     for wanted in &opened.request.secrets {
@@ -409,7 +415,7 @@ fn decide(
             record: serde_json::to_string(&record).map_err(json)?,
         },
         tenant,
-        evidence: std::mem::take(&mut opened.evidence),
+        evidence: own,
         room: Some(room),
         stand: appraised.stand,
     };
@@ -462,7 +468,7 @@ fn record(
     Ok(Record {
         program: concat!("zeuged ", env!("CARGO_PKG_VERSION")).to_owned(),
         at: now,
-        report_data: hex::encode(opened.binding.report_data()),
+        report_data: hex::encode(opened.digest),
         evidence: FileDigest(evidence),
         endorsements: endorsements.collect::<Result<_, Refusal>>()?,
         documents: documents.collect::<Result<_, Refusal>>()?,
@@ -705,6 +711,9 @@ fn answer(
         (_, token) => return Ok(Attested::Token(token.unwrap_or_default())),
     };
     if form == Form::Minimal {
+        wire.checks
+            .retain(|check| check.status != api::CheckStatus::Pass);
+        wire.claims = serde_json::Value::Object(serde_json::Map::new());
         wire.assessment = Some(format!("sha256:{}", hex::encode(told.digest)));
     }
     let answer = AttestAnswer {
@@ -714,7 +723,7 @@ fn answer(
         secrets: sealed,
         refused,
     };
-    let binding = opened.binding.digest();
+    let binding = opened.digest;
     let (id, key) = (&witness.id, &witness.keys.answer);
     let alone = serde_json::to_string(&answer).map_err(|error| Refusal::store(&error))?;
     let written = match form {

@@ -4,8 +4,12 @@
 //! Never lets an older revocation list count once a newer one has been seen. What is asked for is
 //! asked under the budget of the source.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use zeuge_collateral::{Problem, Proof, Question};
 use zeuge_evidence::snp::{CertificateTable, Report};
+use zeuge_log::hash::sha256;
 use zeuge_protocol::bundle::{Bundle, Media};
 use zeuge_verify::snp::SnpFacts;
 use zeuge_verify::{Binding, Endorsements, Verified};
@@ -13,6 +17,40 @@ use zeuge_verify::{Binding, Endorsements, Verified};
 use crate::appraisal::{Asked, Evidence, Judge, Proven};
 use crate::endorsements;
 use crate::refusal::Refusal;
+
+/// Tables of certificates that were read before: machines bring the same ones for months.
+#[derive(Debug, Default)]
+pub(crate) struct Tables(Mutex<HashMap<[u8; 32], Arc<Endorsements>>>);
+
+/// Tables that are kept; with more of them all are forgotten.
+const TABLES_MAX: usize = 512;
+/// The longest of them: what one machine brings has some KiB.
+const TABLE_BYTES_MAX: usize = 16 * 1024;
+
+impl Tables {
+    /// What stands in a table, believed by nobody yet.
+    fn read(&self, table: &[u8]) -> Result<Arc<Endorsements>, Refusal> {
+        let name = sha256(&[table]);
+        let tables = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = tables().get(&name) {
+            return Ok(Arc::clone(held));
+        }
+        let mut heap = Endorsements::new();
+        let read = CertificateTable::parse(table).map_err(zeuge_verify::Error::from)?;
+        for entry in &read.entries {
+            heap.add("evidence", entry.data);
+        }
+        let heap = Arc::new(heap);
+        if table.len() <= TABLE_BYTES_MAX {
+            let mut tables = tables();
+            if tables.len() >= TABLES_MAX {
+                tables.clear();
+            }
+            tables.insert(name, Arc::clone(&heap));
+        }
+        Ok(heap)
+    }
+}
 
 impl Judge {
     /// Verifies the one report of a bundle.
@@ -46,10 +84,10 @@ impl Judge {
         let mut brought = Vec::new();
         if let Some(table) = bundle.only(Media::SnpCertificates) {
             brought.push(table.to_vec());
-            let table = CertificateTable::parse(table).map_err(zeuge_verify::Error::from)?;
-            for entry in &table.entries {
-                heap.add("evidence", entry.data);
-            }
+            let read = self.tables.read(table)?;
+            heap.extend(&read);
+            heap.skipped.extend(read.skipped.iter().cloned());
+            heap.skipped.sort();
         }
         Ok((heap, brought))
     }

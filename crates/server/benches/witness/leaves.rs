@@ -1,9 +1,14 @@
 //! Whether an attestation costs the same over a log of 1,000 and of 1,000,000 leaves.
+//!
+//! The leaves below are no attestations: they are written by thousands through the same store and
+//! sequencer, whose tiles, checkpoints and proofs are those of any other leaf. What is measured over
+//! each size are real attestations.
 
 use std::sync::Arc;
 
 use zeuge_log::leaf::Leaf;
 use zeuge_protocol::suite::Suite;
+use zeuge_server::archive::Evidence;
 use zeuge_server::keys;
 use zeuge_server::sequencer::{NewLeaf, salted};
 use zeuge_server::session::{Decision, Ledger as _, VerdictRow};
@@ -19,6 +24,9 @@ const BATCH: usize = 20_000;
 pub(crate) fn flat() {
     let witness = Witness::new();
     let mut first = None;
+    println!(
+        "leaves are filled in by thousands; 3,000 real releases at 16 connections over each size"
+    );
     for size in [1_000_u64, 10_000, 100_000, 1_000_000] {
         fill(&witness, size);
         let server = witness.serve();
@@ -65,7 +73,10 @@ fn fill(witness: &Witness, size: u64) {
                 told: Arc::new(Told::of(String::new())),
                 record: "{}".to_owned(),
             },
-            evidence: Vec::new(),
+            evidence: Evidence {
+                bytes: Vec::new(),
+                shared: None,
+            },
             room: None,
             stand: None,
         };

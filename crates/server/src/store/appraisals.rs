@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension as _, params};
 use zeuge_log::commitment::Opening;
 
 use super::Sqlite;
+use crate::archive::Evidence;
 use crate::refusal::Refusal;
 use crate::told::whole;
 
@@ -19,7 +20,7 @@ pub struct AppraisalRow {
     /// `zeuge.verdict.v1`.
     pub verdict: String,
     /// The evidence; `None` where it was archived as a file.
-    pub evidence: Option<Vec<u8>>,
+    pub evidence: Option<Evidence>,
     /// What opens the leaf's commitments.
     pub openings: Vec<Opening>,
 }
@@ -39,7 +40,7 @@ impl Sqlite {
         let wanted = leaf.map(|leaf| i64::try_from(leaf).unwrap_or(i64::MAX));
         let sql = "SELECT verdicts.leaf, leaves.entry,
                COALESCE(verdicts.record, appraisals.record), verdicts.json, assessments.text,
-               archived.bytes
+               archived.bytes, archived.at, archived.shared
              FROM verdicts JOIN leaves ON leaves.number = verdicts.leaf
              LEFT JOIN appraisals ON appraisals.leaf = verdicts.leaf
              LEFT JOIN assessments ON assessments.digest = verdicts.assessment
@@ -59,7 +60,7 @@ impl Sqlite {
                         Some(told) => whole(&alone, &told),
                         None => alone,
                     },
-                    evidence: row.get(5)?,
+                    evidence: super::decide::evidence(row, 5)?,
                     openings: Vec::new(),
                 })
             })

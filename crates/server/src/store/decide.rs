@@ -10,6 +10,7 @@ use rusqlite::{Transaction, params};
 use zeuge_protocol::challenge::SPENT;
 
 use super::sqlite::{Sqlite, epoch, held_time, set_time};
+use crate::archive::Evidence;
 use crate::clock::SKEW_SECS_MAX;
 use crate::endorsements::{Counted, FirstSeen};
 use crate::refusal::Refusal;
@@ -233,10 +234,15 @@ impl<'t> Batch<'t> {
             )?;
             self.told.push(Arc::clone(told));
         }
-        let sql = "INSERT INTO archived (bytes) VALUES (?1)";
+        let Evidence { bytes, shared } = &decision.evidence;
+        let (at, shared) = shared
+            .as_ref()
+            .map(|(at, name)| (*at, name.as_slice()))
+            .unzip();
+        let sql = "INSERT INTO archived (bytes, at, shared) VALUES (?1, ?2, ?3)";
         let mut statement = self.transaction.prepare_cached(sql)?;
-        let evidence = statement.insert([decision.evidence.as_slice()])?;
-        let length = u64::try_from(decision.evidence.len()).unwrap_or(u64::MAX);
+        let evidence = statement.insert(params![bytes, at, shared])?;
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.archived = self.archived.saturating_add(length);
         let mut statement = self.transaction.prepare_cached(
             "INSERT INTO verdicts (leaf, time, tenant, machine, word, released, json, record,
@@ -288,4 +294,18 @@ pub(super) fn archived_bytes(connection: &rusqlite::Connection) -> Result<u64, R
         Err(rusqlite::Error::QueryReturnedNoRows) => Ok(0),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Archived evidence from three columns of a row, the first of which is this one.
+pub(super) fn evidence(
+    row: &rusqlite::Row<'_>,
+    first: usize,
+) -> rusqlite::Result<Option<Evidence>> {
+    let Some(bytes) = row.get(first)? else {
+        return Ok(None);
+    };
+    let at: Option<i64> = row.get(first.saturating_add(1))?;
+    let name: Option<[u8; 32]> = row.get(first.saturating_add(2))?;
+    let shared = at.zip(name);
+    Ok(Some(Evidence { bytes, shared }))
 }

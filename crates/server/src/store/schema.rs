@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS verdicts (leaf INTEGER PRIMARY KEY, time INTEGER NOT 
   record TEXT, assessment BLOB, evidence INTEGER) STRICT;
 CREATE TABLE IF NOT EXISTS appraisals (leaf INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS assessments (digest BLOB PRIMARY KEY, text TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS archived (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS archived (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL, at INTEGER,
+  shared BLOB) STRICT;
 CREATE TABLE IF NOT EXISTS endorsements (fingerprint BLOB PRIMARY KEY, leaf INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS tokens (tenant TEXT NOT NULL, name TEXT NOT NULL, role TEXT NOT NULL,
   hash BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, PRIMARY KEY (tenant, name)) STRICT;
@@ -40,7 +41,9 @@ CREATE TABLE IF NOT EXISTS waivers (tenant TEXT NOT NULL, digest BLOB NOT NULL, 
 ";
 
 /// Columns that came later: table, name, type.
-const COLUMNS: [(&str, &str, &str); 3] = [
+const COLUMNS: [(&str, &str, &str); 5] = [
+    ("archived", "at", "INTEGER"),
+    ("archived", "shared", "BLOB"),
     ("verdicts", "record", "TEXT"),
     ("verdicts", "assessment", "BLOB"),
     ("verdicts", "evidence", "INTEGER"),

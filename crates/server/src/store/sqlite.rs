@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{
     Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
 };
@@ -18,6 +19,7 @@ use zeuge_log::leaf::Leaf;
 use zeuge_protocol::document::Kind;
 
 use super::decide::Batch;
+use crate::archive::Evidence;
 use crate::clock::SKEW_SECS_MAX;
 use crate::documents::{DocumentRow, SUCCESSION, Shelf};
 use crate::refusal::Refusal;
@@ -36,7 +38,7 @@ const FOLD_PAGES: i64 = 4096;
 const STATEMENTS_MAX: usize = 64;
 
 /// The SHA-256 of evidence, and its bytes where the database has them.
-pub type NamedEvidence = ([u8; 32], Option<Vec<u8>>);
+pub type NamedEvidence = ([u8; 32], Option<Evidence>);
 
 /// The database.
 #[derive(Debug)]
@@ -79,6 +81,8 @@ impl Sqlite {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "secure_delete", "ON")?;
         connection.pragma_update(None, "wal_autocheckpoint", FOLD_PAGES)?;
+        // A plan does not depend on what is bound: else statements are prepared anew for each value.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         super::schema::make(&mut connection)?;
@@ -236,13 +240,15 @@ impl Sqlite {
     /// `store.unavailable`.
     pub fn evidence_of(&self, leaf: u64) -> Result<Option<NamedEvidence>, Refusal> {
         let number = i64::try_from(leaf).unwrap_or(i64::MAX);
-        let sql = "SELECT entry, bytes FROM leaves
+        let sql = "SELECT entry, bytes, at, shared FROM leaves
              LEFT JOIN verdicts ON verdicts.leaf = leaves.number
              LEFT JOIN archived ON archived.id = verdicts.evidence
              WHERE leaves.number = ?1";
         let found = self
             .lock()?
-            .query_row(sql, [number], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(sql, [number], |row| {
+                Ok((row.get(0)?, super::decide::evidence(row, 1)?))
+            })
             .optional()?;
         Ok(
             found.and_then(|(entry, bytes): (Vec<u8>, _)| match Leaf::decode(&entry) {
@@ -627,7 +633,10 @@ pub(super) mod tests {
                 told: Arc::new(Told::of(String::new())),
                 record: "{}".to_owned(),
             },
-            evidence: vec![nonce],
+            evidence: Evidence {
+                bytes: vec![nonce],
+                shared: None,
+            },
             room: None,
             stand: None,
         }

@@ -8,7 +8,7 @@ use crate::common::{
     rule, zeuged,
 };
 use zeuge_protocol::answer::SignedAnswer;
-use zeuge_protocol::api::{AttestAnswer, Problem, VerdictWord};
+use zeuge_protocol::api::{AttestAnswer, CheckStatus, Problem, VerdictWord};
 use zeuge_protocol::challenge::{Challenge, ChallengeKey};
 use zeuge_protocol::document::{Kind, OwnerSet};
 use zeuge_protocol::ear::{Jwks, Status, verify_ear};
@@ -693,6 +693,13 @@ fn who_prefers_a_minimal_answer_gets_the_digest_of_what_stands_at_the_witness() 
     let minimal = read(&world, &attempt, body.as_bytes());
     assert_eq!(open(&world, &attempt, &minimal.secrets[0]), SECRET);
     assert!(minimal.verdict.threats.is_empty() && minimal.verdict.adversaries.is_empty());
+    let told: Vec<_> = minimal
+        .verdict
+        .checks
+        .iter()
+        .map(|check| check.status)
+        .collect();
+    assert!(!told.is_empty() && !told.contains(&CheckStatus::Pass));
     let rows = running.admin("GET", "/v1/verdicts?tenant=sim", &world.admin, b"");
     let rows: serde_json::Value = serde_json::from_slice(&rows.unwrap()).unwrap();
     let whole = serde_json::from_value(rows["verdicts"][0]["verdict"].clone());
