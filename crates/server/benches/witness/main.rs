@@ -3,7 +3,11 @@
 //!
 //! The real `zeuged` serves, with its durable log and store; clients keep their connections, make
 //! fresh evidence for each challenge, and run on the same processors. Costs are the server's own
-//! CPU time (user and system) as the kernel counts it. `make bench-witness`.
+//! CPU time (user and system) as the kernel counts it. The floor is one request; an appraisal or a
+//! release is two, the challenge's and the evidence's, and the ratio is of both to the floor's one.
+//!
+//! `make bench-witness`, and with `BENCH=` one of `rates`, `release` (the floor and X25519 alone: two
+//! minutes with the building), `memory` and `leaves` only that part.
 #![expect(clippy::print_stdout, reason = "figures are for people")]
 
 #[expect(
@@ -40,35 +44,46 @@ fn main() {
         "{} processors",
         std::thread::available_parallelism().map_or(0, usize::from)
     );
-    if is("rates") || !is("leaves") && !is("memory") {
-        rates();
+    let parts = ["rates", "release", "memory", "leaves"];
+    let all = !parts.iter().any(|part| is(part));
+    if all || is("rates") {
+        rates(&KINDS);
     }
-    if is("memory") || !is("leaves") && !is("rates") {
+    if is("release") {
+        rates(&[KINDS[0], KINDS[2]]);
+    }
+    if all || is("memory") {
         memory();
     }
-    if is("leaves") || !is("memory") && !is("rates") {
+    if all || is("leaves") {
         leaves::flat();
     }
 }
 
+/// What is measured, the floor first.
+const KINDS: [(&str, Kind); 5] = [
+    ("floor: one P-384 signature", Kind::Floor),
+    ("appraisal", Kind::Appraisal),
+    ("release, X25519", Kind::Release(Suite::X25519)),
+    ("release, X-Wing", Kind::Release(Suite::X_WING)),
+    ("release, X25519, all told", Kind::Whole(Suite::X25519)),
+];
+
 /// CPU and latency at several numbers of connections, then at half load.
-fn rates() {
+fn rates(kinds: &[(&str, Kind)]) {
     let floor = Server::floor();
     let witness = Witness::new();
     let server = witness.serve();
-    let kinds = [
-        ("floor: one P-384 signature", Kind::Floor),
-        ("appraisal", Kind::Appraisal),
-        ("release, X25519", Kind::Release(Suite::X25519)),
-        ("release, X-Wing", Kind::Release(Suite::X_WING)),
-        ("release, X25519, all told", Kind::Whole(Suite::X25519)),
-    ];
+    println!(
+        "the floor answers one request, with one signature verified; each appraisal and each release \
+         is two (challenge, then evidence)"
+    );
     println!(
         "{:<28} {:>4} {:>9} {:>11} {:>9} {:>9} {:>9}",
         "", "at", "per s", "CPU ms each", "x floor", "p50 ms", "p99 ms"
     );
     let (mut base, mut full) = ([0.0; CONNECTIONS.len()], 0.0);
-    for (name, kind) in kinds {
+    for &(name, kind) in kinds {
         for (place, connections) in CONNECTIONS.into_iter().enumerate() {
             let server = if matches!(kind, Kind::Floor) {
                 &floor
