@@ -13,6 +13,9 @@ use crate::compile::Program;
 /// Milliseconds of CPU beyond three times what the tests took.
 const PATIENCE: u64 = 1_500;
 
+/// Programs that are begun anew for one mutant.
+const COLD_MAX: usize = 3;
+
 /// One test.
 #[derive(Debug, Clone)]
 pub struct Test {
@@ -200,31 +203,37 @@ pub struct Lane<'a> {
     programs: &'a [Program],
     reach: &'a Reach,
     servers: BTreeMap<usize, Server>,
+    /// Tests that take longer, in microseconds, are not asked.
+    most: u64,
 }
 
 impl<'a> Lane<'a> {
     /// A lane in which nothing runs yet.
     #[must_use]
-    pub const fn new(programs: &'a [Program], reach: &'a Reach) -> Self {
+    pub const fn new(programs: &'a [Program], reach: &'a Reach, most: u64) -> Self {
         Self {
             programs,
             reach,
             servers: BTreeMap::new(),
+            most,
         }
     }
 
-    /// Asks the tests that reach a mutant, quick programs first.
+    /// Asks the tests that reach a mutant, quick programs first; `None` where only tests that are not
+    /// asked are left.
     ///
     /// # Errors
     /// When a program cannot be started or does not answer.
-    pub fn fate(&mut self, mutant: u32) -> Result<Fate, String> {
+    pub fn fate(&mut self, mutant: u32) -> Result<Option<Fate>, String> {
         let none = Vec::new();
         let warm = self.reach.warm.get(&mutant).unwrap_or(&none);
         let cold = self.reach.cold.get(&mutant).unwrap_or(&none);
         if warm.is_empty() && cold.is_empty() {
-            return Ok(Fate::Unreached);
+            return Ok(Some(Fate::Unreached));
         }
-        for (program, tests) in self.by_program(warm) {
+        let quick = |at: &&usize| self.reach.tests[**at].micros <= self.most;
+        let asked: Vec<usize> = warm.iter().filter(quick).copied().collect();
+        for (program, tests) in self.by_program(&asked) {
             let (list, milliseconds) = self.asked(&tests);
             if !self.servers.contains_key(&program) {
                 let server = Server::start(&self.programs[program])?;
@@ -249,10 +258,16 @@ impl<'a> Lane<'a> {
             let server = self.servers.get_mut(&program).expect("started above");
             let answer = server.ask(mutant, milliseconds, &list)?;
             if let Some(fate) = self.told(program, &answer) {
-                return Ok(fate);
+                return Ok(Some(fate));
             }
         }
-        for (program, tests) in self.by_program(cold) {
+        if asked.len() < warm.len() || (warm.is_empty() && self.most < u64::MAX) {
+            return Ok(None);
+        }
+        // What is made once is looked at by whoever comes first: where other tests reach it too, they
+        // have spoken, and each of these begins a process that makes its toys anew.
+        let cold = if warm.is_empty() { cold } else { &none };
+        for (program, tests) in self.by_program(cold).into_iter().take(COLD_MAX) {
             let (list, milliseconds) = self.asked(&tests);
             let more = [
                 ("ZEUGE_MUTANT", mutant.to_string()),
@@ -265,10 +280,10 @@ impl<'a> Lane<'a> {
                 .map_err(|error| error.to_string())?;
             let answer = String::from_utf8_lossy(&output.stdout);
             if let Some(fate) = self.told(program, answer.trim()) {
-                return Ok(fate);
+                return Ok(Some(fate));
             }
         }
-        Ok(Fate::Lived)
+        Ok(Some(Fate::Lived))
     }
 
     fn told(&self, program: usize, answer: &str) -> Option<Fate> {

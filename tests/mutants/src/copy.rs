@@ -16,11 +16,15 @@ use crate::{
 };
 
 /// What the tests of `verify` and `appraise` are made of: a change elsewhere changes no fate.
-const COUNTED: [&str; 4] = [
+const COUNTED: [&str; 8] = [
     "crates/appraise/",
     "crates/evidence/",
     "crates/sim/",
     "crates/verify/",
+    "tests/mutants/src/constants.rs",
+    "tests/mutants/src/edits.rs",
+    "tests/mutants/src/rewrite.rs",
+    "tests/mutants/switch/",
 ];
 /// In front of every test of a changed crate.
 const TEST_HEAD: &str = "#![feature(custom_test_frameworks)] #![test_runner(::zeuge_switch::runner)] #![allow(warnings)] ";
@@ -72,7 +76,7 @@ impl Tree {
             let Ok(bytes) = fs::read(root.join(path)) else {
                 continue;
             };
-            if COUNTED.iter().any(|folder| path.starts_with(folder)) || own {
+            if COUNTED.iter().any(|folder| path.starts_with(folder)) {
                 digest.update(path.as_bytes());
                 digest.update(Sha256::digest(&bytes));
             }

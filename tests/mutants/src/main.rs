@@ -1,5 +1,5 @@
 //! `mutants [--packages verify,appraise] [--files PART] [--minutes N] [--lanes N] [--again lived]
-//! [--list yes]`: changes one expression of these crates at a time and asks whether any of their
+//! [--quick MILLISECONDS] [--list yes]`: changes one expression of these crates at a time and asks whether any of their
 //! tests notices.
 //!
 //! All mutants are built at once, each behind a switch; tests run in processes forked from one that
@@ -7,6 +7,9 @@
 //! that fails. What was asked stands in `target/mutants/fates.tsv`, and a run that was stopped goes on
 //! from there. Mutants that live must be rows of `survivors.tsv`, each with its reason, and every row
 //! must be one that lives.
+//!
+//! `--quick 200` asks only tests that take no longer, and writes down only what they kill: a first
+//! round that leaves the dear tests to those that are left.
 //!
 //! Captures are not used, so that every clone gives the same answer.
 
@@ -37,6 +40,8 @@ struct Options {
     lanes: usize,
     again: bool,
     list: bool,
+    /// Microseconds that a test may take to be asked.
+    most: u64,
 }
 
 impl Options {
@@ -48,6 +53,7 @@ impl Options {
             lanes: 1,
             again: false,
             list: false,
+            most: u64::MAX,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -63,6 +69,7 @@ impl Options {
                 "--minutes" => options.minutes = Some(number()?),
                 "--lanes" => options.lanes = usize::try_from(number()?.max(1)).unwrap_or(1),
                 "--again" => options.again = value == "lived",
+                "--quick" => options.most = number()?.saturating_mul(1000),
                 "--list" => options.list = value == "yes",
                 _ => return Err(format!("{word} is not an option")),
             }
@@ -100,7 +107,7 @@ fn run(options: &Options) -> Result<bool, String> {
                 mutant.file, mutant.line, mutant.function, mutant.what
             );
         }
-        println!("{} mutants", all.mutants.len());
+        println!("{} mutants of {}", all.mutants.len(), tree.digest);
         return Ok(true);
     }
     let refused_file = folder.join("refused.tsv");
@@ -166,7 +173,7 @@ fn ask_all(
     let total = waiting.len();
     let shared = Mutex::new((waiting.into_iter(), fates, 0_usize));
     let lane = || -> Result<(), String> {
-        let mut lane = Lane::new(programs, reach);
+        let mut lane = Lane::new(programs, reach, options.most);
         loop {
             if limit.is_some_and(|limit| begin.elapsed() > limit) {
                 return Ok(());
@@ -183,14 +190,19 @@ fn ask_all(
                     shared.2, plan.mutants[&id].file
                 );
             }
-            if matches!(fate, Fate::Lived | Fate::Unreached) {
+            if matches!(fate, Some(Fate::Lived | Fate::Unreached) | None) {
                 let mutant = &plan.mutants[&id];
+                let word = fate
+                    .as_ref()
+                    .map_or("Lived so far".to_owned(), |fate| format!("{fate:?}"));
                 println!(
-                    "{fate:?}: {}:{} {}: {}",
+                    "{word}: {}:{} {}: {}",
                     mutant.file, mutant.line, mutant.function, mutant.what
                 );
             }
-            shared.1.put(&keys[&id], &fate)?;
+            if let Some(fate) = fate {
+                shared.1.put(&keys[&id], &fate)?;
+            }
         }
     };
     std::thread::scope(|scope| {
