@@ -50,7 +50,8 @@ Examples:
       --hours 4 --because \"the witness is down\" --print
 
 Puts the waiver into the AttestationPolicy; with --print it is only printed. It counts where the
-controller knows its signers (--owners), for this cluster alone, and shows in every verdict.";
+controller knows its signers (--owners), for this cluster alone, and shows in every verdict. The
+controller has the witness write it down (tell in its file), afterwards too if that was away.";
 
 /// Kubernetes nodes that join only if attested.
 #[derive(Parser)]
