@@ -38,7 +38,7 @@ test-openapi: ## ask schemathesis whether the served description holds (installs
 
 test-kubernetes: ## nodes against a real control plane (builds Kubernetes with Go, once: 11 CPU minutes)
 	@scripts/kubernetes-control-plane build
-	@scripts/helm build
+	@scripts/helm build || echo "skipped: the chart with the real Helm (scripts/helm build)"
 	ZEUGE_KUBERNETES=1 cargo test --locked --workspace --test control_plane --test installation -- --nocapture
 
 test-compatibility: ## the agent before with the witness of now, and the other way round (builds both)

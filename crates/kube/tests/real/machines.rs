@@ -31,7 +31,9 @@ fn program(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let built = Command::new(env!("CARGO"))
+            // With an example, and so with the features that a test run of the workspace built.
             .args(["build", "--locked", "--quiet", "--workspace", "--bins"])
+            .args(["--example", "kubelet"])
             .current_dir(ROOT)
             .status();
         assert!(built.unwrap().success());
