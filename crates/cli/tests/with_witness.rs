@@ -17,10 +17,12 @@ use zeuge_protocol::{
     api::{AttestAnswer, AttestRequest, ChallengeAnswer},
     binding::{Binding, Role, Witness as BoundWitness},
     bundle::{Bundle, Media},
+    keys::SigningKey,
     name::{Name, Path as SecretPath},
     request::{Request, Wanted},
     seal::SessionKey,
     suite::Suite,
+    waiver::{self, Waiver},
 };
 use zeuge_sim::{Product, ReportSpec, ToyAmd};
 
@@ -538,4 +540,81 @@ fn owners_bring_threat_knowledge_to_the_witness_and_it_stands_in_verdict_and_rep
     world.put("fleet/knowledge.toml", &built_in);
     let said = world.refused(&[&["apply", "-f", "fleet"][..], &KEY].concat(), 5);
     assert!(said.contains("document.version"), "{said}");
+}
+
+/// The key that `zeuge owner init` made.
+fn owner_key(world: &World) -> SigningKey {
+    let text = fs::read_to_string(world.at().join("owner/owner.key")).unwrap();
+    let seed = text.lines().find_map(|line| line.strip_prefix("seed: "));
+    let seed = zeuge_protocol::text::from_base64url(seed.unwrap()).unwrap();
+    SigningKey::from_seed(&seed.try_into().unwrap()).unwrap()
+}
+
+#[test]
+fn secrets_are_stopped_for_a_machine_or_for_all_until_that_is_lifted() {
+    let Some(world) = started() else {
+        return;
+    };
+    furnish(&world);
+    let receipt = world.attest(Request::appraisal("me")).receipt.unwrap();
+    let leaf = zeuge_log::proof::TlogProof::parse(receipt.as_bytes());
+    let leaf = leaf.unwrap().index.to_string();
+    assert_eq!(world.ask(), "");
+    fn of<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+        [arguments, &["--tenant", "sim"]].concat()
+    }
+    let put = of(&["stop", "put", "--name", "rack-4", "--because", "moved"]);
+    let said = world.done(&[&put[..], &["--leaf", &leaf]].concat());
+    assert_eq!(said, "rack-4: these machines of sim get no secrets\n");
+    assert_eq!(world.ask(), "release.stopped");
+    let said = world.done(&[&put[..], &["--leaf", &leaf]].concat());
+    assert_eq!(said, "rack-4: stands already\n");
+    let said = world.refused(&[&put[..], &["--leaf", "999999"]].concat(), 1);
+    assert!(said.contains("no verdicts of sim: 999999"), "{said}");
+    let listed = world.done(&of(&["stop", "list"]));
+    assert!(listed.starts_with("rack-4  web-3  since 20"), "{listed}");
+    world.done(&of(&["stop", "lift", "--name", "rack-4"]));
+    assert_eq!(world.ask(), "");
+    let all = of(&["stop", "put", "--name", "all", "--because", "a visit"]);
+    assert_eq!(world.done(&all), "all: no machine of sim gets secrets\n");
+    assert_eq!(world.ask(), "release.stopped");
+    let listed = world.done(&of(&["stop", "list"]));
+    assert!(
+        listed.starts_with("all  every machine  since 20"),
+        "{listed}"
+    );
+    world.done(&of(&["stop", "lift", "--name", "all"]));
+    let said = world.refused(&of(&["stop", "lift", "--name", "all"]), 1);
+    assert!(said.contains("sim has no stop all"), "{said}");
+    assert_eq!(world.ask(), "");
+}
+
+#[test]
+fn a_waiver_is_written_down_once_and_listed() {
+    let Some(world) = started() else {
+        return;
+    };
+    let said = Waiver {
+        because: "firmware is being rolled out".into(),
+        from: now() - 60,
+        until: now() + 60,
+        ..Waiver::new("c".into(), vec!["n-1".into()], vec!["policy.tcb".into()])
+    };
+    let text = waiver::sign(&said, &[&owner_key(&world)]);
+    world.put("waiver", &format!("{text}\n"));
+    let log = ["waiver", "log", "--from", "waiver", "--tenant", "sim"];
+    let first = world.done(&log);
+    assert!(first.starts_with("written down as leaf "), "{first}");
+    assert_eq!(world.done(&log), first);
+    let listed = world.done(&["waiver", "list", "--tenant", "sim"]);
+    assert!(listed.contains("policy.tcb of n-1  20"), "{listed}");
+    assert!(
+        listed.ends_with("firmware is being rolled out\n"),
+        "{listed}"
+    );
+    assert_eq!(listed.lines().count(), 1);
+    let stranger = SigningKey::from_seed(&[66; 32]).unwrap();
+    world.put("waiver", &waiver::sign(&said, &[&stranger]));
+    let refused = world.refused(&log, 5);
+    assert!(refused.contains("document.waiver"), "{refused}");
 }
