@@ -30,10 +30,15 @@ pub(crate) fn impossible() -> Option<&'static str> {
 fn program(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
+        // Where the program under test was built, and as that was.
+        let beside = Path::new(PROGRAM).parent().unwrap();
+        let release = beside.ends_with("release").then_some("--release");
         let built = Command::new(env!("CARGO"))
             // With an example, and so with the features that a test run of the workspace built.
             .args(["build", "--locked", "--quiet", "--workspace", "--bins"])
-            .args(["--example", "kubelet"])
+            .args(["--example", "kubelet", "--target-dir"])
+            .arg(beside.parent().unwrap())
+            .args(release)
             .current_dir(ROOT)
             .status();
         assert!(built.unwrap().success());
