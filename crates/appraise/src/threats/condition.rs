@@ -272,10 +272,12 @@ impl Condition {
         }
     }
 
-    /// Every part that is not made of parts.
+    /// Every part that is not made of parts: one of no parts, too.
     pub(super) fn leaves(&self) -> Vec<&Self> {
         match self {
-            Self::All(parts) | Self::Any(parts) => parts.iter().flat_map(Self::leaves).collect(),
+            Self::All(parts) | Self::Any(parts) if !parts.is_empty() => {
+                parts.iter().flat_map(Self::leaves).collect()
+            }
             Self::Not(part) => part.leaves(),
             leaf => vec![leaf],
         }
