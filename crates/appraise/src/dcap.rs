@@ -569,7 +569,7 @@ fn notes(facts: &QuoteFacts) -> Vec<String> {
     {
         let service = hex::encode(newer.mr_service_td);
         out.push(format!(
-            "a service TD is bound to this trust domain (MRSERVICETD {service}); no check knows it"
+            "a service TD is bound to this trust domain and may act upon it: MRSERVICETD {service}"
         ));
     }
     let end = facts.collateral_until;

@@ -119,8 +119,8 @@ impl HardwareRegistry {
     /// Reads the document.
     ///
     /// # Errors
-    /// [`DocumentError`] for another schema, unknown fields, a chip without a key or one that
-    /// stands twice.
+    /// [`DocumentError`] for another schema, unknown fields, a chip without a key or an identifier,
+    /// or one that stands twice.
     pub fn parse(text: &str) -> Result<Self, DocumentError> {
         let registry: Self = document::read(text, SCHEMA, |registry: &Self| &registry.schema)?;
         for (index, chip) in registry.chip.iter().enumerate() {
@@ -132,6 +132,10 @@ impl HardwareRegistry {
             };
             if chip.keys.is_empty() {
                 return bad(format!("\"{}\" has no key", chip.name));
+            }
+            // Firmware that hides the chip writes zeros: that is every such machine, and no chip.
+            if chip.chip_id.0 == [0; 64] {
+                return bad(format!("the CHIP_ID of \"{}\" is zero", chip.name));
             }
             let earlier = registry.chip.iter().take(index);
             if earlier
@@ -190,6 +194,12 @@ impl HardwareRegistry {
         })
     }
 
+    /// The enrolled chip of this CHIP_ID; zeros are the number of whoever hides his.
+    fn chip_of(&self, chip_id: &[u8; 64]) -> Option<&Chip> {
+        let enrolled = self.chip.iter().find(|chip| chip.chip_id.0 == *chip_id);
+        enrolled.filter(|_| *chip_id != [0; 64])
+    }
+
     fn platform_of(&self, facts: &QuoteFacts) -> Option<&IntelPlatform> {
         self.intel.iter().find(|platform| platform.is_of(facts))
     }
@@ -212,11 +222,8 @@ impl HardwareRegistry {
                 return self.platform_of(facts).map(|found| found.name.as_str());
             }
         };
-        let chip = self
-            .chip
-            .iter()
-            .find(|chip| chip.chip_id.0 == facts.claims.chip_id)?;
-        Some(&chip.name)
+        self.chip_of(&facts.claims.chip_id)
+            .map(|chip| chip.name.as_str())
     }
 }
 
@@ -259,10 +266,7 @@ pub(crate) fn check(registry: &HardwareRegistry, facts: &Facts, findings: &mut F
         Facts::Quote(facts) => return check_intel(registry, facts, findings),
     };
     let chip_id = facts.claims.chip_id;
-    let chip = registry
-        .chip
-        .iter()
-        .find(|chip| chip.chip_id.0 == chip_id && chip_id.iter().any(|byte| *byte != 0));
+    let chip = registry.chip_of(&chip_id);
     findings.check("hardware.enrolled", || {
         Some(match chip {
             Some(_) => Finding::pass("hardware.enrolled"),

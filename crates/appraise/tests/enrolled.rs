@@ -119,11 +119,15 @@ fn a_number_of_zeros_is_nobodys_chip() {
     });
     machine.claims.chip_id = [0; 64];
     let (id, tcb, key) = identity(&machine);
-    let lines = chip("rack", &id, &[(&tcb, &key)]);
-    assert_eq!(
-        under(machine.clone(), &registry(&lines)),
-        (Some(Status::Fail), None)
-    );
+    let schema = "schema = \"zeuge.hardware.v1\"\n";
+    let text = format!("{schema}{}", chip("rack", &id, &[(&tcb, &key)]));
+    let refused = HardwareRegistry::parse(&text).unwrap_err();
+    assert_eq!(refused.because, "the CHIP_ID of \"rack\" is zero");
+    // Nor does a registry count that came another way.
+    let mut held = registry(&chip("rack", &"11".repeat(64), &[(&tcb, &key)]));
+    held.chip[0].chip_id.0 = [0; 64];
+    assert_eq!(held.name_of(&Facts::Snp(Box::new(machine.clone()))), None);
+    assert_eq!(under(machine.clone(), &held), (Some(Status::Fail), None));
     // One byte that is not zero is a number.
     machine.claims.chip_id[63] = 1;
     let (id, tcb, key) = identity(&machine);
