@@ -9,7 +9,7 @@ use zeuge_appraise::{
     Cpu, Facts, HardwareRegistry, Policy, QuoteFacts, ReferenceValues, SnpFacts, Status,
 };
 use zeuge_sim::{AzureCpu, Product, QuoteForm, ReportSpec, Signer};
-use zeuge_verify::tpm::TrustBasis;
+use zeuge_verify::tpm::{TpmFacts, TrustBasis};
 
 const ENROLLED: &str = "hardware.enrolled";
 const KEY: &str = "hardware.key";
@@ -276,8 +276,8 @@ fn a_tpm_is_enrolled_by_its_ak_or_by_the_certificate_of_its_ek() {
     }
 }
 
-#[test]
-fn a_pair_needs_both_and_is_called_by_its_cpu() {
+/// A CPU and a TPM, and the lines that enrol each.
+fn enrolled_pair() -> (SnpFacts, TpmFacts, String, String) {
     let machine = snp(&ReportSpec::new(Product::Milan));
     let (id, tcb, key) = identity(&machine);
     let with = tpm();
@@ -286,6 +286,12 @@ fn a_pair_needs_both_and_is_called_by_its_cpu() {
         "[[tpm]]\nname = \"tpm\"\nak_key = \"{}\"\n",
         hex::encode(with.ak_key)
     );
+    (machine, with, chip, enrolled_tpm)
+}
+
+#[test]
+fn a_pair_needs_both_and_is_called_by_its_cpu() {
+    let (machine, with, chip, enrolled_tpm) = enrolled_pair();
     let facts = Facts::from(pair(Cpu::Snp(Box::new(machine)), with));
     let values = ReferenceValues::default();
     let all = |lines: &str| {
@@ -315,14 +321,7 @@ fn a_pair_needs_both_and_is_called_by_its_cpu() {
 #[test]
 fn a_rule_for_enrolled_chips_asks_every_member_of_a_pair() {
     use zeuge_appraise::{ReleaseRule, Suite, judge};
-    let machine = snp(&ReportSpec::new(Product::Milan));
-    let (id, tcb, key) = identity(&machine);
-    let with = tpm();
-    let chip = chip("rack", &id, &[(&tcb, &key)]);
-    let enrolled_tpm = format!(
-        "[[tpm]]\nname = \"tpm\"\nak_key = \"{}\"\n",
-        hex::encode(with.ak_key)
-    );
+    let (machine, with, chip, enrolled_tpm) = enrolled_pair();
     let alone = Facts::from(machine.clone());
     let facts = Facts::from(pair(Cpu::Snp(Box::new(machine)), with));
     let rule = ReleaseRule::parse(

@@ -198,17 +198,7 @@ mod tests {
     fn facts() -> Facts {
         Facts {
             cluster_uid: "c".into(),
-            name_lives: false,
-            control_plane: false,
-            enrolled: false,
-            policies: vec![],
-            witnesses: vec![],
-            tenant: "acme".into(),
-            refuses: true,
-            exempt: vec![],
-            exempted_by: None,
-            attested_before: false,
-            compromised: false,
+            ..join::tests::facts()
         }
     }
 

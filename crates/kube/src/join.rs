@@ -334,4 +334,4 @@ pub fn failed(ear: &Ear) -> Vec<&str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

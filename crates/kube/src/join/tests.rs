@@ -26,7 +26,8 @@ fn asked() -> Asked {
     }
 }
 
-fn facts() -> Facts {
+/// A cluster in which nothing is said of anybody yet.
+pub(crate) fn facts() -> Facts {
     Facts {
         cluster_uid: "uid-1".into(),
         name_lives: false,
